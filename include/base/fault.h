@@ -1,0 +1,27 @@
+/*
+ * fault.h — places where tests make things go wrong. Nothing of it is in a release build.
+ *
+ * SEAWALL_FAULT=kill:N ends the process (SIGKILL) at the N-th point passed, fail:N makes the N-th
+ * call fail with EIO, count:FILE writes the number of points passed to FILE at exit.
+ * SEAWALL_FAULT_ONLY=PREFIX limits both to points whose name begins so.
+ */
+#ifndef BASE_FAULT_H
+#define BASE_FAULT_H
+
+#include <stdbool.h>
+
+#ifdef SEAWALL_FAULTS
+/* True: the caller must behave as if the call failed with errno (set to EIO). */
+bool fault_point(const char *name);
+/* For tests inside the process: fail the n-th point from now on (0: none); returns points passed so far. */
+void fault_plan_fail(unsigned n);
+unsigned fault_count(void);
+#else
+static inline bool fault_point(const char *name)
+{
+	(void)name;
+	return false;
+}
+#endif
+
+#endif
