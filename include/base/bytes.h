@@ -1,5 +1,6 @@
 /*
- * bytes.h — integers of fixed width and little-endian order, and a reader that never runs past its end.
+ * bytes.h — integers of fixed width and little-endian order, and a reader that never runs past its
+ * end.
  */
 #ifndef BASE_BYTES_H
 #define BASE_BYTES_H
@@ -42,7 +43,8 @@ static inline uint64_t get_u64(const void *p)
 	return get_u32(p) | (uint64_t)get_u32((const char *)p + 4) << 32;
 }
 
-/* Reads from a piece of memory; after the first read past the end `bad` stays true and zeros come. */
+/* Reads from a piece of memory; after the first read past the end `bad` stays true and zeros come.
+ */
 struct cursor {
 	const uint8_t *at;
 	size_t left;

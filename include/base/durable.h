@@ -9,10 +9,11 @@
 
 #include "base/err.h"
 
-/* A file being made: it has a name beside its target, ".<name>.<pid>.<n>.draft", until it is published. */
+/* A file being made: it has a name beside its target, ".<name>.<pid>.<n>.draft", until it is
+ * published. */
 struct draft {
 	int fd;
-	char *path;  /* of the target */
+	char *path; /* of the target */
 	char *beside;
 };
 
@@ -27,9 +28,12 @@ MUST_USE bool draft_publish_new(struct draft *draft, struct err *err);
 void draft_drop(struct draft *draft);
 
 /* A whole small file, replaced durably. */
-MUST_USE bool durable_write(const char *path, mode_t mode, const void *bytes, size_t length, struct err *err);
-MUST_USE bool durable_rename(const char *from, const char *to, struct err *err); /* both folders synced */
-MUST_USE bool durable_unlink(const char *path, struct err *err); /* not there is success; folder synced */
+MUST_USE bool durable_write(const char *path, mode_t mode, const void *bytes, size_t length,
+                            struct err *err);
+MUST_USE bool durable_rename(const char *from, const char *to,
+                             struct err *err); /* both folders synced */
+MUST_USE bool durable_unlink(const char *path,
+                             struct err *err); /* not there is success; folder synced */
 MUST_USE bool durable_sync_fd(int fd, const char *path, struct err *err);
 MUST_USE bool durable_sync_file(const char *path, struct err *err);
 MUST_USE bool durable_sync_dir(const char *path, struct err *err);

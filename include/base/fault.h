@@ -13,7 +13,8 @@
 #ifdef SEAWALL_FAULTS
 /* True: the caller must behave as if the call failed with errno (set to EIO). */
 bool fault_point(const char *name);
-/* For tests inside the process: fail the n-th point from now on (0: none); returns points passed so far. */
+/* For tests inside the process: fail the n-th point from now on (0: none); returns points passed so
+ * far. */
 void fault_plan_fail(unsigned n);
 unsigned fault_count(void);
 #else

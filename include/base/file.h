@@ -21,7 +21,8 @@ bool path_is_absolute(const char *path);
 /* The names in a folder without "." and "..", unsorted. */
 struct strs;
 MUST_USE bool file_list(const char *folder, struct strs *ret, struct err *err);
-/* Removes a file or a whole tree below path; never follows a symbolic link. Not there is success. */
+/* Removes a file or a whole tree below path; never follows a symbolic link. Not there is success.
+ */
 MUST_USE bool file_remove_tree(const char *path, struct err *err);
 
 #endif

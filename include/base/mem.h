@@ -20,7 +20,7 @@
 #define MIN(a, b)       ((a) < (b) ? (a) : (b))
 #define MAX(a, b)       ((a) > (b) ? (a) : (b))
 
-#define container_of(pointer, type, member) \
+#define container_of(pointer, type, member)                                                        \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Never NULL; zero-filled where the name says calloc. */
@@ -35,17 +35,17 @@ char *xvasprintf(const char *format, va_list args) PRINTF(1, 0);
 /* A local that is freed, or closed, at the closing brace; STEAL moves the ownership out. */
 #define AUTO_FREE __attribute__((cleanup(auto_free_)))
 #define AUTO_FD   __attribute__((cleanup(auto_fd_)))
-#define STEAL(p)                 \
-	({                       \
-		__typeof__(p) stolen_ = (p); \
-		(p) = NULL;      \
-		stolen_;         \
+#define STEAL(p)                                                                                   \
+	({                                                                                         \
+		__typeof__(p) stolen_ = (p);                                                       \
+		(p) = NULL;                                                                        \
+		stolen_;                                                                           \
 	})
-#define STEAL_FD(fd)             \
-	({                       \
-		int stolen_ = (fd); \
-		(fd) = -1;       \
-		stolen_;         \
+#define STEAL_FD(fd)                                                                               \
+	({                                                                                         \
+		int stolen_ = (fd);                                                                \
+		(fd) = -1;                                                                         \
+		stolen_;                                                                           \
 	})
 void auto_free_(void *pointer_to_pointer);
 void auto_fd_(int *fd);

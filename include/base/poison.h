@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime ctime asctime atoi atol atof
+#pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime ctime asctime atoi atol  \
+        atof
 #pragma GCC poison rename renameat fsync fdatasync syncfs gets tmpnam mktemp system popen
 
 #endif

@@ -1,4 +1,5 @@
-/* str.h — what libc lacks for text: exact number parsing, hex, prefixes, copies that say when they do not fit. */
+/* str.h — what libc lacks for text: exact number parsing, hex, prefixes, copies that say when they
+ * do not fit. */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -11,13 +12,15 @@ MUST_USE bool str_copy(char *out, size_t out_bytes, const char *text);
 /* The whole text must be the number; digits only (no sign, no blank), no overflow. */
 bool str_u64(const char *text, uint64_t *ret);
 bool str_u32(const char *text, uint32_t *ret);
-/* Exactly `digits` hex digits at text (upper case only when strict), nothing is asked of what follows. */
+/* Exactly `digits` hex digits at text (upper case only when strict), nothing is asked of what
+ * follows. */
 bool str_hex(const char *text, unsigned digits, bool upper_only, uint64_t *ret);
 /* bytes as 2*length lower-case hex digits and a NUL. */
 void str_hex_of(const void *bytes, size_t length, char *out);
 /* The other way round: exactly length bytes from 2*length digits. */
 bool str_hex_to(const char *text, void *bytes, size_t length);
-/* Whether text is valid UTF-8 without control characters (what may stand in JSON and on a terminal). */
+/* Whether text is valid UTF-8 without control characters (what may stand in JSON and on a
+ * terminal). */
 bool str_is_text(const char *text, size_t length);
 /* Removes blanks at both ends, in place; returns the start. */
 char *str_trim(char *text);

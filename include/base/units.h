@@ -6,7 +6,8 @@
 
 enum { UNITS_TEXT_BYTES = 32 };
 
-/* "96MB", "1GB", "512kB", "0": B kB MB GB TB, powers of 1024 as in PostgreSQL. A bare number is bytes. */
+/* "96MB", "1GB", "512kB", "0": B kB MB GB TB, powers of 1024 as in PostgreSQL. A bare number is
+ * bytes. */
 bool units_parse_size(const char *text, uint64_t *ret_bytes);
 /* "500ms" "10s" "5min" "2h" "1d"; a unit is required, except for 0. */
 bool units_parse_duration(const char *text, uint64_t *ret_ms);

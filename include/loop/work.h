@@ -1,0 +1,33 @@
+/*
+ * work.h — plain blocking functions (files and CPU) on the worker pool, as operations.
+ *
+ * A worker owns its job and nothing else: it gets its inputs copied or constant, writes its result
+ * and the operation's err, and touches no other state. A started job is not interrupted by a cancel
+ * (one still in the queue is), so jobs must be short: one segment, one pack, not "back up
+ * everything". A long one looks at work_cancelled() between pieces.
+ */
+#ifndef LOOP_WORK_H
+#define LOOP_WORK_H
+
+#include "loop/op.h"
+
+/* Queued work runs in this order, and WAL first among equals in time. */
+enum work_class { WORK_WAL, WORK_RESTORE, WORK_BACKUP, WORK_VERIFY, WORK_CLASSES };
+
+struct work {
+	struct op op; /* op.err: set by run on failure */
+	void (*run)(struct work *work);
+	enum work_class class;
+	int stage;        /* the pool's */
+	int cancel_asked; /* atomic */
+	struct work *queue_next;
+};
+
+/* Runs run(work) on a worker; class WORK_WAL. Ends when it has returned. */
+void work_start(struct op *parent, struct work *work, void (*run)(struct work *work));
+void work_start_class(struct op *parent, struct work *work, enum work_class class,
+                      void (*run)(struct work *work));
+/* In run: whether the operation was cancelled meanwhile. */
+bool work_cancelled(struct work *work);
+
+#endif

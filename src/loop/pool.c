@@ -1,0 +1,233 @@
+/*
+ * pool.c — the worker pool: a queue for each class, threads, and the way back to the loop.
+ *
+ * Jobs travel: loop -> queue -> worker -> done list -> loop. One mutex, the only one in the
+ * program, guards the queues and the done list; a job is in one list or with one worker. libev's
+ * async watcher wakes the loop, which takes the whole done list at once and wakes the operations.
+ */
+#include "internal.h"
+
+#include <assert.h>
+#include <signal.h>
+
+#include "base/poison.h"
+
+enum work_stage { STAGE_IDLE, STAGE_QUEUED, STAGE_RUNNING, STAGE_RETURNED };
+
+struct work_list {
+	struct work *head, **tail;
+};
+
+struct pool {
+	struct loop *loop;
+	pthread_mutex_t mutex;
+	pthread_cond_t wanted;
+	struct work_list queue[WORK_CLASSES], returned;
+	bool ending;
+	struct ev_async async;
+	void (*worker_end)(void);
+	unsigned workers;
+	pthread_t thread[WORKERS_MAX];
+};
+
+static void list_init(struct work_list *list)
+{
+	list->head = NULL;
+	list->tail = &list->head;
+}
+
+static void list_add(struct work_list *list, struct work *work)
+{
+	work->queue_next = NULL;
+	*list->tail = work;
+	list->tail = &work->queue_next;
+}
+
+static struct work *list_take(struct work_list *list)
+{
+	struct work *work = list->head;
+
+	if (!work)
+		return NULL;
+	list->head = work->queue_next;
+	if (!list->head)
+		list->tail = &list->head;
+	return work;
+}
+
+static struct work *queue_take(struct pool *pool)
+{
+	for (unsigned i = 0; i < WORK_CLASSES; i++) {
+		struct work *work = list_take(&pool->queue[i]);
+
+		if (work)
+			return work;
+	}
+	return NULL;
+}
+
+static void *worker_main(void *context)
+{
+	struct pool *pool = context;
+	struct work *work;
+
+	pthread_mutex_lock(&pool->mutex);
+	for (;;) {
+		while (!(work = queue_take(pool)) && !pool->ending)
+			pthread_cond_wait(&pool->wanted, &pool->mutex);
+		if (!work)
+			break;
+		work->stage = STAGE_RUNNING;
+		pthread_mutex_unlock(&pool->mutex);
+		work->run(work);
+		pthread_mutex_lock(&pool->mutex);
+		work->stage = STAGE_RETURNED;
+		list_add(&pool->returned, work);
+		ev_async_send(pool->loop->ev, &pool->async);
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	if (pool->worker_end)
+		pool->worker_end();
+	return NULL;
+}
+
+static void on_returned(struct ev_loop *ev, struct ev_async *async, int events)
+{
+	struct pool *pool = async->data;
+	struct work *work;
+
+	(void)ev;
+	(void)events;
+	pthread_mutex_lock(&pool->mutex);
+	work = pool->returned.head;
+	list_init(&pool->returned);
+	pthread_mutex_unlock(&pool->mutex);
+	while (work) {
+		struct work *next = work->queue_next;
+
+		op_wake(&work->op);
+		work = next;
+	}
+}
+
+struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(void))
+{
+	struct pool *pool = xcalloc(1, sizeof(*pool));
+	sigset_t all, before;
+
+	pool->loop = loop;
+	pool->workers = workers;
+	pool->worker_end = worker_end;
+	pthread_mutex_init(&pool->mutex, NULL);
+	pthread_cond_init(&pool->wanted, NULL);
+	for (unsigned i = 0; i < WORK_CLASSES; i++)
+		list_init(&pool->queue[i]);
+	list_init(&pool->returned);
+	ev_async_init(&pool->async, on_returned);
+	pool->async.data = pool;
+	ev_async_start(loop->ev, &pool->async);
+	ev_unref(loop->ev);
+	sigfillset(&all); /* signals are the loop thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (unsigned i = 0; i < workers; i++)
+		if (pthread_create(&pool->thread[i], NULL, worker_main, pool) != 0)
+			abort();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return pool;
+}
+
+void pool_free(struct pool *pool)
+{
+	pthread_mutex_lock(&pool->mutex);
+	pool->ending = true;
+	pthread_cond_broadcast(&pool->wanted);
+	pthread_mutex_unlock(&pool->mutex);
+	for (unsigned i = 0; i < pool->workers; i++)
+		pthread_join(pool->thread[i], NULL);
+	ev_ref(pool->loop->ev);
+	ev_async_stop(pool->loop->ev, &pool->async);
+	pthread_cond_destroy(&pool->wanted);
+	pthread_mutex_destroy(&pool->mutex);
+	free(pool);
+}
+
+unsigned pool_workers(const struct pool *pool)
+{
+	return pool->workers;
+}
+
+void pool_submit(struct pool *pool, struct work *work)
+{
+	pthread_mutex_lock(&pool->mutex);
+	work->stage = STAGE_QUEUED;
+	list_add(&pool->queue[work->class], work);
+	pthread_cond_signal(&pool->wanted);
+	pthread_mutex_unlock(&pool->mutex);
+}
+
+bool pool_withdraw(struct pool *pool, struct work *work)
+{
+	bool found = false;
+	struct work_list *list = &pool->queue[work->class];
+
+	pthread_mutex_lock(&pool->mutex);
+	for (struct work **at = &list->head; work->stage == STAGE_QUEUED && *at;
+	     at = &(*at)->queue_next)
+		if (*at == work) {
+			*at = work->queue_next;
+			if (!*at)
+				list->tail = at;
+			work->stage = STAGE_RETURNED;
+			found = true;
+			break;
+		}
+	pthread_mutex_unlock(&pool->mutex);
+	return found;
+}
+
+/* work: START -> RUNNING -> done */
+
+enum work_state { WORKING_START, WORKING };
+
+static void work_step(struct op *op)
+{
+	struct work *work = container_of(op, struct work, op);
+
+	if (op->state == WORKING_START && !op->cancelled) {
+		op_wait(op, WORKING);
+		return pool_submit(op->loop->pool, work);
+	}
+	if (op->state == WORKING_START || work->stage == STAGE_IDLE)
+		return op_fail_as(op, ERR_CANCELLED, "cancelled");
+	op_done(op);
+}
+
+static void work_cancel(struct op *op)
+{
+	struct work *work = container_of(op, struct work, op);
+
+	__atomic_store_n(&work->cancel_asked, 1, __ATOMIC_RELAXED);
+	if (op->state == WORKING && pool_withdraw(op->loop->pool, work)) {
+		work->stage = STAGE_IDLE;
+		op_wake(op);
+	}
+}
+
+static const struct op_type work_type = {.name = "work", .step = work_step, .cancel = work_cancel};
+
+void work_start(struct op *parent, struct work *work, void (*run)(struct work *work))
+{
+	work_start_class(parent, work, WORK_WAL, run);
+}
+
+void work_start_class(struct op *parent, struct work *work, enum work_class class,
+                      void (*run)(struct work *work))
+{
+	*work = (struct work){.run = run, .class = class};
+	op_start(parent, &work->op, &work_type);
+}
+
+bool work_cancelled(struct work *work)
+{
+	return __atomic_load_n(&work->cancel_asked, __ATOMIC_RELAXED);
+}
