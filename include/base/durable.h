@@ -17,12 +17,13 @@ struct draft {
 	char *beside;
 };
 
-/* Opens a new file beside path (mode 0600 & the given bits). Draft must be published or dropped. */
+/* Opens a new file beside path (mode 0600 and the given bits, less the umask). Draft must be published or dropped. */
 MUST_USE bool draft_open(struct draft *draft, const char *path, mode_t mode, struct err *err);
 MUST_USE bool draft_write(struct draft *draft, const void *bytes, size_t length, struct err *err);
 /* Syncs, renames over whatever is there, syncs the folder. The draft is released in any case. */
 MUST_USE bool draft_publish(struct draft *draft, struct err *err);
-/* As draft_publish, but an existing target is ERR_EXISTS and stays as it is (link(2)). */
+/* As draft_publish, but an existing target is ERR_EXISTS and stays as it is (link(2)); its folder is
+ * synced then too, so that "it is there already" is as durable as "done". */
 MUST_USE bool draft_publish_new(struct draft *draft, struct err *err);
 /* Throws the draft away; safe on a zero-filled or released one. */
 void draft_drop(struct draft *draft);

@@ -23,6 +23,10 @@
 #define container_of(pointer, type, member)                                                        \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+/* The status with which running out of memory ends the process: 4, or what the command's own table
+ * says (`wal push` 1, `wal fetch` 255). Set once, before threads start. */
+void mem_set_exit(int status);
+
 /* Never NULL; zero-filled where the name says calloc. */
 void *xmalloc(size_t bytes);
 void *xcalloc(size_t count, size_t bytes);

@@ -17,11 +17,15 @@ bool str_u32(const char *text, uint32_t *ret);
 bool str_hex(const char *text, unsigned digits, bool upper_only, uint64_t *ret);
 /* bytes as 2*length lower-case hex digits and a NUL. */
 void str_hex_of(const void *bytes, size_t length, char *out);
-/* The other way round: exactly length bytes from 2*length digits. */
+/* The other way round: exactly length bytes from a text of 2*length digits and no more. */
 bool str_hex_to(const char *text, void *bytes, size_t length);
 /* Whether text is valid UTF-8 without control characters (what may stand in JSON and on a
  * terminal). */
 bool str_is_text(const char *text, size_t length);
+/* In place and of the same length: a control character becomes a blank, a byte that is no UTF-8 a '?'. */
+void str_clean(char *text);
+/* What snprintf() cut (needed >= out_bytes) ends in "..." at a whole character; else nothing happens. */
+void str_cut(char *out, size_t out_bytes, size_t needed);
 /* Removes blanks at both ends, in place; returns the start. */
 char *str_trim(char *text);
 /* text quoted for /bin/sh, single quotes; caller frees. */
