@@ -1,4 +1,11 @@
-# Seawall: make, make check, make install DESTDIR= prefix=, make bench.
+# Seawall.
+#
+#   make                            the programs, in build/release
+#   make install DESTDIR= prefix=   programs, man pages, completion, SQL, systemd unit
+#   make check                      style, unit tests and command line, in two minutes; sh tests/run.sh runs everything
+#   make check-asan check-tsan check-pg check-fuzz bench
+#   make format doc                 clang-format; the documents that are printed from tables
+#
 # KIND is release (default), debug, asan or tsan; each has its own folder below BUILD.
 
 KIND    ?= release
@@ -15,6 +22,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 FLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 FLAGS_debug   := -O0 -g -DSEAWALL_FAULTS
 FLAGS_asan    := -O1 -g -DSEAWALL_FAULTS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_fuzz    := $(FLAGS_asan) -fsanitize=fuzzer-no-link
 FLAGS_tsan    := -O1 -g -DSEAWALL_FAULTS -fsanitize=thread -fno-omit-frame-pointer
 LINK_release  := -Wl,-z,relro,-z,now
 
@@ -36,7 +44,12 @@ PROGRAMS := $(if $(wildcard src/cli/main.c),$(O)/seawall) $(if $(wildcard src/ho
 UNIT_SRC := $(sort $(wildcard tests/unit/*/*_test.c tests/store/*_test.c tests/fault/*_test.c))
 UNIT     := $(UNIT_SRC:%.c=$(O)/%)
 
-.PHONY: all check check-asan check-tsan check-pg check-fuzz unit bench install format clean doc
+# Fuzz harnesses: tests/fuzz/<name>_fuzz.c, their saved inputs in tests/fuzz/corpus/<name>/.
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+FUZZ     := $(FUZZ_SRC:%.c=$(O)/%)
+
+.PHONY: all check check-asan check-tsan check-pg check-fuzz unit unit-programs fuzz-programs
+.PHONY: bench install format clean doc
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -71,7 +84,61 @@ $(O)/tests/fault/%_test: tests/fault/%_test.c $(OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+$(O)/tests/fuzz/replay.o: override CFLAGS += -Itests
+
+$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/tests/fuzz/replay.o $(OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Looks for new inputs until it is stopped: make fuzz-manifest
+fuzz-%:
+	$(MAKE) KIND=fuzz CC=clang-14 build/fuzz/look/$*
+	mkdir -p build/fuzz/found/$*
+	build/fuzz/look/$* build/fuzz/found/$* tests/fuzz/corpus/$*
+
+$(O)/look/%: tests/fuzz/%_fuzz.c $(OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+unit-programs: $(UNIT)
+fuzz-programs: $(FUZZ)
+
 unit: $(UNIT)
 	@set -e; for t in $(UNIT); do echo "== $$t"; $$t; done
 
--include $(OBJ:.o=.d) $(O)/src/cli/main.d $(O)/src/hook/main.d $(UNIT:=.d)
+# The tests themselves are described in tests/README.md; --as-is installs nothing.
+check:
+	sh tests/run.sh --as-is style unit cli
+check-asan:
+	sh tests/run.sh --as-is asan
+check-tsan:
+	sh tests/run.sh --as-is tsan
+check-pg:
+	sh tests/run.sh --as-is pg versions
+check-fuzz:
+	sh tests/run.sh --as-is fuzz
+bench: all
+	sh tests/bench/run.sh
+
+install: all
+	install -D -m 755 -t $(DESTDIR)$(prefix)/bin $(PROGRAMS)
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 $(wildcard doc/man/*.1)
+	install -D -m 644 packaging/seawall.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/seawall
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/doc/seawall README.md LICENSE packaging/seawall.conf $(wildcard doc/*.md)
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/seawall/sql $(wildcard sql/*.sql)
+	@mkdir -p $(DESTDIR)$(prefix)/lib/systemd/system
+	sed 's|@bindir@|$(prefix)/bin|' packaging/seawall.service > $(DESTDIR)$(prefix)/lib/systemd/system/seawall.service
+
+# Prints what is written in the tables of options and commands into the files that are committed.
+doc: $(O)/seawall
+	for page in doc/man/*.1; do $(O)/seawall doc man $$(basename $$page .1) > $$page.new && mv $$page.new $$page || exit; done
+	$(O)/seawall doc sample > packaging/seawall.conf
+	$(O)/seawall doc completion > packaging/seawall.bash
+
+format:
+	clang-format-14 -i $(shell find src include contrib tests -name '*.[ch]' 2>/dev/null)
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJ:.o=.d) $(O)/src/cli/main.d $(O)/src/hook/main.d $(UNIT:=.d) $(FUZZ:=.d)
