@@ -1,0 +1,164 @@
+/*
+ * sealed.h — sealed objects: compressed, checksummed byte arrays with random access
+ * (doc/format.md).
+ *
+ * Logical content = the content of its parts in order (each SEALED_PART_BYTES long but the last;
+ * other objects, named "<name>.<attempt>.<0001…>"), then that of its own frames. Most objects have
+ * no parts. A header is built when all frames are known and stands in front of them, so an object
+ * is made whole in memory: header in a buffer of its own, frames in a chain of blocks.
+ *
+ * Sealing and opening are plain blocking functions for workers. No encryption yet: the fields for
+ * it are in the header, and an object that says it is encrypted is refused (ERR_STORE, "needs a
+ * key").
+ */
+#ifndef CODEC_SEALED_H
+#define CODEC_SEALED_H
+
+#include "base/err.h"
+#include "loop/blocks.h"
+
+enum {
+	SEALED_VERSION = 1,
+	SEALED_FRAMES_BYTES_MAX = 16 * 1024 * 1024, /* logical bytes in an object's own frames */
+	SEALED_PART_BYTES = SEALED_FRAMES_BYTES_MAX,
+	SEALED_HEADER_BYTES_MAX =
+	        64 * 1024, /* a reader asks for this much first when it wants only the header */
+	SEALED_FRAME_BYTES_MIN = 4 * 1024,
+	SEALED_FRAME_BYTES_MAX =
+	        512 * 1024, /* so that one frame and its compressed form fit a scratch block */
+	SEALED_FRAME_BYTES_WAL = 128 * 1024,
+	SEALED_PARTS_MAX = 1 << 20,
+	SEALED_NAME_MAX = 400,
+	SEALED_DIGEST_BYTES = 16,
+};
+
+enum sealed_kind { /* numbers are in the format: never change one */
+	           SEALED_WAL = 1,
+	           SEALED_HISTORY = 2,
+	           SEALED_WAL_BACKUP = 3, /* "<segment>.<offset>.backup" */
+	           SEALED_PARTIAL = 4,
+	           SEALED_PACK = 5,
+	           SEALED_MANIFEST = 6,
+	           SEALED_PART = 7,
+	           SEALED_SYSTEM = 8,
+	           SEALED_CLUSTER = 9,
+	           SEALED_NOTE = 10,
+	           SEALED_PROBE = 11,
+};
+
+enum sealed_compression { SEALED_NONE = 0, SEALED_LZ4 = 1, SEALED_ZSTD = 2 };
+
+/* "lz4", "zstd:3", "none" (a setting): level is 0 but for zstd (1..19, default 3). */
+struct compression {
+	enum sealed_compression kind;
+	int level;
+};
+bool compression_parse(const char *text, struct compression *ret);
+void compression_text(const struct compression *compression, char out[16]);
+
+struct sealed_spec {
+	enum sealed_kind kind;
+	struct compression compression;
+	uint32_t frame_bytes;
+	const char *name; /* relative to the cluster's folder, or to the repository for what lies
+	                     outside of one */
+	int64_t created_us;
+	/* of a head with parts; else zero */
+	uint64_t attempt;
+	uint32_t parts;
+	uint64_t parts_bytes; /* logical bytes in all parts */
+};
+
+struct digest {
+	uint8_t bytes[SEALED_DIGEST_BYTES]; /* XXH3-128, canonical (big-endian) */
+};
+bool digest_equal(const struct digest *a, const struct digest *b);
+void digest_text(const struct digest *digest, char out[2 * SEALED_DIGEST_BYTES + 1]);
+
+/* ---- a running digest of content that goes through several objects (a head and its parts) ---- */
+struct digester;
+struct digester *digester_new(void);
+void digester_add(struct digester *digester, const void *bytes, size_t length);
+void digester_end(const struct digester *digester, struct digest *ret);
+void digester_free(struct digester *digester);
+
+/* ---- sealing ---- */
+struct sealer; /* on the heap, one for each object; needs BLOCKS_SEAL blocks: the last one is its
+                  scratch */
+
+/* hold must have BLOCKS_SEAL blocks and outlive the sealer. whole: the digest goes on from there
+ * (head of parts), or NULL. */
+struct sealer *sealer_new(const struct sealed_spec *spec, const struct blocks_hold *hold,
+                          const struct digester *whole);
+/* Where the next bytes go: *ret_room of them (up to one frame) may be written there, then
+ * sealer_filled() says how many were. Reading a file straight into its frame costs no copy. */
+uint8_t *sealer_room(struct sealer *sealer, size_t *ret_room);
+MUST_USE bool sealer_filled(struct sealer *sealer, size_t length, struct err *err);
+/* The same with a copy; any length that still fits SEALED_FRAMES_BYTES_MAX. */
+MUST_USE bool sealer_add(struct sealer *sealer, const void *bytes, size_t length, struct err *err);
+/* Completes the last frame and builds the header. */
+MUST_USE bool sealer_end(struct sealer *sealer, struct err *err);
+/* After sealer_end, until sealer_free: what is to be stored, in order; at most 1 + BLOCKS_SEAL
+ * pieces. */
+struct iovec;
+unsigned sealer_pieces(const struct sealer *sealer, struct iovec piece[1 + BLOCKS_SEAL]);
+unsigned sealer_blocks_used(
+        const struct sealer *sealer); /* of hold, from its first: the rest may be given back */
+const struct digest *sealer_digest(const struct sealer *sealer);
+uint64_t sealer_stored_bytes(const struct sealer *sealer);
+uint64_t sealer_logical_bytes(const struct sealer *sealer); /* own frames only */
+void sealer_free(struct sealer *sealer);
+
+/* ---- opening ---- */
+struct sealed_frame {
+	uint64_t offset; /* in the object */
+	uint32_t stored_bytes;
+	uint32_t logical_bytes;
+	bool as_is;    /* not compressed */
+	uint64_t hash; /* xxh3-64 of the stored bytes */
+};
+struct sealed {
+	enum sealed_kind kind;
+	enum sealed_compression compression;
+	uint32_t frame_bytes, frames;
+	uint64_t logical_bytes; /* own frames */
+	int64_t created_us;
+	uint64_t attempt;
+	uint32_t parts;
+	uint64_t parts_bytes;
+	struct digest digest;  /* of the whole logical content, parts first */
+	uint32_t header_bytes; /* where the frames begin */
+	uint64_t stored_bytes; /* of the whole object, as the index says */
+	struct sealed_frame *frame;
+};
+/* Reads the header from the first bytes of an object. name: the one it was read under; it must be
+ * its own. kind 0 accepts every kind. Sentences tell apart: not a sealed object, newer version,
+ * header damaged, another name, wrong kind, cut short. *ret_wanted (may be NULL): when there are
+ * too few bytes, how many are needed; else 0. */
+MUST_USE bool sealed_open(const void *bytes, size_t length, const char *name, enum sealed_kind kind,
+                          struct sealed *ret, size_t *ret_wanted, struct err *err);
+void sealed_release(struct sealed *sealed);
+/* One frame: stored bytes (contiguous) -> out (frame's logical_bytes). Checks its hash, then
+ * decodes. Errors name frame and offset. */
+MUST_USE bool sealed_frame_open(const struct sealed *sealed, uint32_t frame, const void *stored,
+                                void *out, struct err *err);
+
+/* A whole object that lies in a chain, frame by frame, in order: calls each with the decoded bytes.
+ * scratch: SEALED_FRAME_BYTES_MAX * 2 bytes (a block). Checks the digest at the end when the object
+ * has no parts. wide range: only frames that touch logical [from, from + length) are decoded, no
+ * digest check then (length UINT64_MAX: all). */
+typedef bool sealed_each(void *context, uint64_t offset, const uint8_t *bytes, size_t length,
+                         struct err *err);
+MUST_USE bool sealed_read(const struct sealed *sealed, const struct chain *object, uint8_t *scratch,
+                          uint64_t from, uint64_t length, sealed_each *each, void *context,
+                          struct err *err);
+
+/* The part's name: "<name>.<attempt 16 hex>.<number, 4 digits from 0001; more digits as needed>".
+ */
+void sealed_part_name(const char *name, uint64_t attempt, uint32_t number,
+                      char out[SEALED_NAME_MAX]);
+
+/* Frees what the calling thread keeps for compression (loop_options.worker_end). */
+void codec_thread_end(void);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * archiver.h — archiving the WAL of one cluster: the story behind archive_command (architecture.md
+ * 7, "Push").
+ *
+ * An archiver knows what it has made safe and what is under way. archive_ask is one question of the
+ * hook: it takes the wanted file first, works ahead on what else is ready in archive_status, and
+ * ends as soon as the file's fate is known or after wait_ms with ANSWER_WORKING, while the work
+ * goes on. Any number of questions at once, also for the same file.
+ */
+#ifndef JOB_ARCHIVER_H
+#define JOB_ARCHIVER_H
+
+#include "job/site.h"
+
+/* What the hook hears, in the header Seawall-Result. */
+enum answer {
+	ANSWER_UNKNOWN,
+	ANSWER_STORED,
+	ANSWER_DELIVERED,
+	ANSWER_ABSENT,
+	ANSWER_FAILED,
+	ANSWER_WORKING
+};
+
+struct archiver;
+/* site must stay; ahead: how many files to work on beside the wanted one (0 in `seawall wal push`).
+ */
+struct archiver *archiver_new(struct site *site, unsigned ahead);
+/* No question may be open; work under way is cancelled and awaited: ends as an operation because of
+ * that. */
+struct archiver_close {
+	struct op op;
+	struct archiver *archiver;
+};
+void archiver_close_start(struct op *parent, struct archiver_close *close);
+
+struct archive_ask {
+	struct op op; /* op.err: why, when the answer is ANSWER_FAILED (then op_failed) */
+	struct archiver *archiver;
+	const char *folder; /* the caller's data directory (absolute) */
+	const char *path;   /* as PostgreSQL gave it: relative to folder, or absolute */
+	int64_t wait_ms;
+	enum answer answer; /* out */
+	/* private */
+	struct archive_item *item;
+	struct archive_ask *next;
+	struct timer timer;
+};
+void archive_ask_start(struct op *parent, struct archive_ask *ask);
+
+/* For status and metrics. */
+struct archiver_figures {
+	uint64_t stored, repeated, failed, ignored; /* files since the start */
+	uint64_t bytes_read, bytes_stored;
+	unsigned ready, under_way; /* .ready files seen last, items now */
+	int64_t last_stored_us;    /* wall clock; 0: none yet */
+	char last_stored[64];
+	int64_t failing_since_us; /* 0: the last attempt was fine */
+	char failing[64];
+	struct err last_error;
+};
+void archiver_figures(const struct archiver *archiver, struct archiver_figures *ret);
+
+#endif

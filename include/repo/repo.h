@@ -1,0 +1,75 @@
+/*
+ * repo.h — a repository that was opened: its store, its identity, and the folder of one cluster's
+ * generation in it.
+ *
+ * seawall.json (plain JSON: repository id, format version, created) says that a store holds a
+ * repository; only repo_init writes it. A generation is "<system identifier>-<major>-<n>" below the
+ * cluster's folder.
+ */
+#ifndef REPO_REPO_H
+#define REPO_REPO_H
+
+#include "repo/names.h"
+#include "store/store.h"
+
+enum { REPO_FORMAT_VERSION = 1 };
+
+struct repo {
+	struct store *store;
+	struct blocks *blocks;
+	char id[33]; /* 128 random bits, hex */
+	int64_t created_us;
+	bool opened;
+};
+
+/* repo is made from a store that is open; it owns the store from then on. */
+struct repo *repo_new(struct store *store, struct blocks *blocks);
+void repo_free(struct repo *repo);
+
+/* Reads and checks seawall.json: not there is ERR_STORE ("no repository here; `seawall init`"),
+ * another format version says which is needed. */
+struct repo_open {
+	struct op op;
+	struct repo *repo;
+	struct store_get get;
+	struct blocks_hold hold;
+};
+void repo_open_start(struct op *parent, struct repo_open *open);
+
+/* Writes seawall.json unless it is there (then it is opened: success), and probes the store (put,
+ * get, list, create-only, remove). */
+struct repo_init;
+struct repo_init *repo_init_new(struct repo *repo);
+void repo_init_start(struct op *parent, struct repo_init *init);
+struct op *repo_init_op(struct repo_init *init);
+void repo_init_free(struct repo_init *init);
+
+/* What is fixed for a generation; object "system". */
+struct system {
+	uint64_t system_identifier;
+	uint32_t major, catalog_version;
+	uint32_t segment_bytes, block_bytes, wal_block_bytes;
+	bool checksums;
+	char time_zone[64]; /* of the server, "" when not known yet */
+};
+
+/* Finds the cluster's generation of a system identifier, the highest n; makes it (objects "cluster"
+ * and "system") when `make` is set and it is not there. Else ERR_NOTFOUND. system: in when make,
+ * out always. Another generation of the same cluster with another identifier is fine (ret_new says
+ * that one was begun beside older ones). */
+struct generation_open {
+	struct op op;
+	struct repo *repo;
+	const char *cluster;
+	bool make;
+	uint64_t system_identifier; /* 0: the newest generation of the cluster, whatever its
+	                               identifier */
+	struct system system;
+	char generation[NAME_GENERATION_MAX]; /* out: "<cluster>/<sysid>-<major>-<n>", the prefix of
+	                                         all its objects */
+	bool begun;                           /* out: it was made just now */
+	void *detail;                         /* private */
+};
+void generation_open_start(struct op *parent, struct generation_open *open);
+
+#endif

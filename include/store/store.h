@@ -1,0 +1,157 @@
+/*
+ * store.h — a place for objects, for those who use one. Drivers: store/driver.h.
+ *
+ * Names are relative paths of components [A-Za-z0-9._-] (not "." or ".."), at most STORE_NAME_MAX
+ * long, sorted as bytes. Objects are immutable: put creates, nothing overwrites. Every operation
+ * here is the one above the driver: it retries what may be retried within its deadline (back-off
+ * with jitter), looks after an answer that was lost, counts, and ends in an error that names the
+ * store, the operation and the object. A driver makes one attempt.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <sys/uio.h>
+
+#include "loop/blocks.h"
+#include "loop/nap.h"
+
+enum {
+	STORE_NAME_MAX = 480,
+	STORE_LIST_MAX = 1000, /* names on a page */
+	STORE_DEADLINE_MS =
+	        60 * 1000, /* one operation with its repetitions, unless told otherwise */
+};
+
+struct store;
+
+/* url: "file:///path" or "mem:NAME"; a folder that does not exist is ERR_STORE ("only init creates
+ * a repository"). */
+struct store_options {
+	const char *url;
+	const char *label; /* the repository's name in the configuration, for messages */
+	bool create;       /* make the place if it is not there (init) */
+};
+MUST_USE bool store_open(struct loop *loop, const struct store_options *options, struct store **ret,
+                         struct err *err);
+void store_close(struct store *store);
+const char *store_label(const struct store *store);
+const char *store_url(const struct store *store);
+
+/* Free and total bytes where the store keeps objects; false when that has no meaning (an object
+ * store). Blocking and quick. */
+bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total);
+
+struct store_attempt; /* private: the driver's part */
+
+/* Create-only. ERR_EXISTS: there is an object of that name already, with the same or other content:
+ * the caller compares. An answer that was lost and whose object turns out to be exactly these bytes
+ * is success. name and pieces must stay until the end. */
+struct store_put {
+	struct op op;
+	struct store *store;
+	const char *name;
+	const struct iovec *piece;
+	unsigned pieces;
+	int64_t deadline_ms; /* of the whole, from now; 0: STORE_DEADLINE_MS */
+	struct store_attempt *attempt;
+	struct nap nap;
+	unsigned tries;
+	int64_t begun_ms;
+};
+void store_put_start(struct op *parent, struct store_put *put);
+
+/* A range into blocks: from offset, at most length bytes or what the blocks hold. Past the end:
+ * fewer bytes, no error; no such object: ERR_NOTFOUND, and that is proven. */
+struct store_get {
+	struct op op;
+	struct store *store;
+	const char *name;
+	uint64_t offset, length;
+	uint8_t *const *block; /* BLOCK_BYTES each */
+	unsigned blocks;
+	uint64_t got;          /* out */
+	uint64_t object_bytes; /* out: the whole object's size */
+	int64_t deadline_ms;
+	struct store_attempt *attempt;
+	struct nap nap;
+	unsigned tries;
+	int64_t begun_ms;
+};
+void store_get_start(struct op *parent, struct store_get *get);
+
+struct store_entry {
+	char *name; /* full name; owned by the list */
+	uint64_t bytes;
+	int64_t modified_us;
+};
+/* One page: names that begin with prefix (any string) and are greater than `after` (or NULL), in
+ * order, at most limit. All of them, over all folders below: flat, as in an object store. */
+struct store_list {
+	struct op op;
+	struct store *store;
+	const char *prefix, *after;
+	unsigned limit; /* 0: STORE_LIST_MAX */
+	bool folders;   /* only the next component: "a/b/" once instead of all below it; such names
+	                   end in "/" */
+	struct store_entry *entry; /* out: owned, store_list_release */
+	unsigned count;
+	bool more;
+	int64_t deadline_ms;
+	struct store_attempt *attempt;
+	struct nap nap;
+	unsigned tries;
+	int64_t begun_ms;
+};
+void store_list_start(struct op *parent, struct store_list *list);
+void store_list_release(struct store_list *list);
+
+/* All pages of a prefix, each entry handed over as it comes (name valid during the call only). */
+struct store_walk {
+	struct op op;
+	struct store *store;
+	const char *prefix; /* must stay */
+	bool folders;
+	void (*each)(struct store_walk *walk, const struct store_entry *entry);
+	uint64_t count; /* out */
+	char after[STORE_NAME_MAX + 1];
+	struct store_list list;
+};
+void store_walk_start(struct op *parent, struct store_walk *walk);
+
+struct store_head {
+	struct op op;
+	struct store *store;
+	const char *name;
+	uint64_t bytes;      /* out */
+	int64_t modified_us; /* out */
+	int64_t deadline_ms;
+	struct store_attempt *attempt;
+	struct nap nap;
+	unsigned tries;
+	int64_t begun_ms;
+};
+void store_head_start(struct op *parent, struct store_head *head);
+
+/* Removes a batch; a name that is not there is success. */
+struct store_remove {
+	struct op op;
+	struct store *store;
+	const char *const *name;
+	unsigned names;
+	int64_t deadline_ms;
+	struct store_attempt *attempt;
+	struct nap nap;
+	unsigned tries;
+	int64_t begun_ms;
+};
+void store_remove_start(struct op *parent, struct store_remove *remove);
+
+/* Counters since the store was opened. */
+struct store_counts {
+	uint64_t puts, gets, lists, heads, removes, retries, failures, bytes_put, bytes_got;
+};
+const struct store_counts *store_counts(const struct store *store);
+
+bool store_name_valid(const char *name);
+
+#endif
