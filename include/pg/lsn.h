@@ -1,6 +1,7 @@
 /*
  * lsn.h — positions in the WAL: 64-bit byte addresses, printed "%X/%X" without padding.
  *
+ * Since the type is called lsn, a variable is not (gcc's -Wshadow); a member of a struct may be.
  * Compare the numbers, never the texts. An end position often lies exactly on a segment boundary:
  * the segment that holds what ends there is lsn_segno_before.
  */
