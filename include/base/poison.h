@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* With -D_FORTIFY_SOURCE clang gets these as macros, and a macro cannot be poisoned. */
+#undef sprintf
+#undef vsprintf
+
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gmtime localtime ctime asctime atoi atol  \
         atof
 #pragma GCC poison rename renameat fsync fdatasync syncfs gets tmpnam mktemp system popen
