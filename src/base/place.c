@@ -88,13 +88,11 @@ static bool place_line(void *context, const struct ini_line *line, struct err *e
 		field = &place->state;
 	if (!field)
 		return true;
+	/* The reader puts file and line in front. */
 	if (*field)
-		return err_set(err, ERR_CONFIG, "file \"%s\", line %u: \"%s\" is given twice",
-		               place->config, line->number, line->key);
+		return err_set(err, ERR_CONFIG, "\"%s\" is given twice", line->key);
 	if (!path_is_absolute(line->value))
-		return err_set(err, ERR_CONFIG,
-		               "file \"%s\", line %u: \"%s\" must be an absolute path",
-		               place->config, line->number, line->key);
+		return err_set(err, ERR_CONFIG, "\"%s\" must be an absolute path", line->key);
 	*field = xstrdup(line->value);
 	return true;
 }
