@@ -14,6 +14,8 @@
 #ifndef CODEC_SEALED_H
 #define CODEC_SEALED_H
 
+#include <sys/uio.h>
+
 #include "base/err.h"
 #include "loop/blocks.h"
 
@@ -100,7 +102,7 @@ MUST_USE bool sealer_add(struct sealer *sealer, const void *bytes, size_t length
 MUST_USE bool sealer_end(struct sealer *sealer, struct err *err);
 /* After sealer_end, until sealer_free: what is to be stored, in order; at most 1 + BLOCKS_SEAL
  * pieces. */
-struct iovec;
+
 unsigned sealer_pieces(const struct sealer *sealer, struct iovec piece[1 + BLOCKS_SEAL]);
 unsigned sealer_blocks_used(
         const struct sealer *sealer); /* of hold, from its first: the rest may be given back */

@@ -1,0 +1,68 @@
+/*
+ * names.h — the names of all objects of a repository (doc/format.md, "Layout"). Pure.
+ *
+ * prefix is "<cluster>/<generation>" (generation_open), or "<cluster>". Every name sorts in the
+ * order of time or LSN. A function fills out[NAME_BYTES]; names are short enough to fit by
+ * construction (cluster names are limited), which is asserted.
+ */
+#ifndef REPO_NAMES_H
+#define REPO_NAMES_H
+
+#include "base/err.h"
+#include "codec/sealed.h"
+#include "pg/segment.h"
+
+enum {
+	NAME_BYTES = 400,      /* below STORE_NAME_MAX and SEALED_NAME_MAX */
+	NAME_CLUSTER_MAX = 64, /* characters of a cluster's name */
+	NAME_GENERATION_MAX =
+	        64 + 48, /* bytes of "<cluster>/<system identifier>-<major>-<n>" with NUL */
+	NAME_BACKUP_ID_BYTES = 22, /* "YYYYMMDDTHHMMSSZ-xxxx" and NUL */
+	NAME_PACK_DIGITS = 6,
+};
+
+#define NAME_REPOSITORY "seawall.json"
+
+/* [a-z0-9_-], starting with a letter, at most NAME_CLUSTER_MAX. */
+bool name_cluster_valid(const char *cluster);
+
+/* What is sealed into an object: the name without "<cluster>/" for what lies in a cluster's folder,
+ * else all of it. */
+const char *name_sealed(const char *name);
+
+void name_cluster(char out[NAME_BYTES], const char *cluster); /* <cluster>/cluster */
+void name_generation(char out[NAME_GENERATION_MAX], const char *cluster, uint64_t system_identifier,
+                     uint32_t major, uint32_t n);
+bool name_generation_parse(const char *generation, uint64_t *ret_system_identifier,
+                           uint32_t *ret_major, uint32_t *ret_n); /* without "<cluster>/" */
+void name_system(char out[NAME_BYTES], const char *prefix);       /* <prefix>/system */
+void name_history(char out[NAME_BYTES], const char *prefix, uint32_t tli);
+void name_history_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/timeline/ */
+/* A segment, .backup or .history; WALNAME_PARTIAL only with a digest (else NULL). */
+void name_wal(char out[NAME_BYTES], const char *prefix, const struct walname *wal,
+              const struct digest *digest);
+void name_wal_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/wal/ */
+void name_wal_timeline(char out[NAME_BYTES], const char *prefix,
+                       uint32_t tli); /* <prefix>/wal/<TLI>/ */
+void name_wal_high(char out[NAME_BYTES], const char *prefix, uint32_t tli,
+                   uint32_t high); /* <prefix>/wal/<TLI>/<high>/ */
+void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number);
+void name_backup(char out[NAME_BYTES], const char *prefix, const char *backup_id);
+void name_backup_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/backup/ */
+void name_conflict(char out[NAME_BYTES], const char *prefix, const char *wal,
+                   const struct digest *digest);
+void name_note(char out[NAME_BYTES], const char *prefix, int64_t time_us, const char *kind,
+               uint32_t random);
+void name_probe(char out[NAME_BYTES], uint32_t n);
+
+/* The last component of a listed name as a WAL file's name (segment, .backup or .history), or of
+ * ".../<segment>.partial/<digest>". False for parts of big objects and everything else. */
+bool name_wal_parse(const char *name, struct walname *ret);
+
+/* A new backup id: time for people, random for uniqueness. */
+void backup_id_make(char out[NAME_BACKUP_ID_BYTES], int64_t now_us, uint16_t random);
+bool backup_id_valid(const char *id);
+/* "…/backup/<id>" -> id; false for parts and everything else. */
+bool name_backup_parse(const char *name, char ret_id[NAME_BACKUP_ID_BYTES]);
+
+#endif

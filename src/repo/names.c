@@ -1,0 +1,219 @@
+/*
+ * names.c — building and reading object names. The layout is that of doc/format.md.
+ */
+#include "repo/names.h"
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+static void PRINTF(2, 3) name_format(char out[NAME_BYTES], const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(out, NAME_BYTES, format, args);
+	va_end(args);
+	assert(length > 0 && length < NAME_BYTES);
+}
+
+bool name_cluster_valid(const char *cluster)
+{
+	size_t length = strlen(cluster);
+
+	if (length == 0 || length > NAME_CLUSTER_MAX || cluster[0] < 'a' || cluster[0] > 'z')
+		return false;
+	return strspn(cluster, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
+}
+
+const char *name_sealed(const char *name)
+{
+	static const char *const outside[] = {NAME_REPOSITORY, "probe/", "keys/", "lease/"};
+	const char *slash = strchr(name, '/');
+
+	for (size_t i = 0; i < ARRAY_LENGTH(outside); i++)
+		if (str_starts(name, outside[i]))
+			return name;
+	return slash ? slash + 1 : name;
+}
+
+void name_cluster(char out[NAME_BYTES], const char *cluster)
+{
+	name_format(out, "%s/cluster", cluster);
+}
+
+void name_generation(char out[NAME_GENERATION_MAX], const char *cluster, uint64_t system_identifier,
+                     uint32_t major, uint32_t n)
+{
+	int length = snprintf(out, NAME_GENERATION_MAX, "%s/%" PRIu64 "-%" PRIu32 "-%" PRIu32,
+	                      cluster, system_identifier, major, n);
+
+	assert(length > 0 && length < NAME_GENERATION_MAX);
+}
+
+bool name_generation_parse(const char *generation, uint64_t *ret_system_identifier,
+                           uint32_t *ret_major, uint32_t *ret_n)
+{
+	AUTO_FREE
+	char *copy = xstrdup(generation);
+	char *major = strchr(copy, '-');
+	char *n = major ? strchr(major + 1, '-') : NULL;
+
+	if (!n)
+		return false;
+	*major++ = '\0';
+	*n++ = '\0';
+	return str_u64(copy, ret_system_identifier) && str_u32(major, ret_major) &&
+	       str_u32(n, ret_n);
+}
+
+void name_system(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/system", prefix);
+}
+
+void name_history(char out[NAME_BYTES], const char *prefix, uint32_t tli)
+{
+	name_format(out, "%s/timeline/%08" PRIX32 ".history", prefix, tli);
+}
+
+void name_history_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/timeline/", prefix);
+}
+
+void name_wal(char out[NAME_BYTES], const char *prefix, const struct walname *wal,
+              const struct digest *digest)
+{
+	char name[WALNAME_BYTES], hex[2 * SEALED_DIGEST_BYTES + 1];
+
+	if (wal->kind == WALNAME_HISTORY)
+		return name_history(out, prefix, wal->tli);
+	walname_format(wal, name);
+	assert((wal->kind == WALNAME_PARTIAL) == (digest != NULL));
+	if (digest) {
+		digest_text(digest, hex);
+		name_format(out, "%s/wal/%08" PRIX32 "/%08" PRIX32 "/%s/%s", prefix, wal->tli,
+		            wal->log, name, hex);
+	} else {
+		name_format(out, "%s/wal/%08" PRIX32 "/%08" PRIX32 "/%s", prefix, wal->tli,
+		            wal->log, name);
+	}
+}
+
+void name_wal_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/wal/", prefix);
+}
+
+void name_wal_timeline(char out[NAME_BYTES], const char *prefix, uint32_t tli)
+{
+	name_format(out, "%s/wal/%08" PRIX32 "/", prefix, tli);
+}
+
+void name_wal_high(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint32_t high)
+{
+	name_format(out, "%s/wal/%08" PRIX32 "/%08" PRIX32 "/", prefix, tli, high);
+}
+
+void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number)
+{
+	name_format(out, "%s/pack/%s/%0*" PRIu32, prefix, backup_id, NAME_PACK_DIGITS, number);
+}
+
+void name_backup(char out[NAME_BYTES], const char *prefix, const char *backup_id)
+{
+	name_format(out, "%s/backup/%s", prefix, backup_id);
+}
+
+void name_backup_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/backup/", prefix);
+}
+
+void name_conflict(char out[NAME_BYTES], const char *prefix, const char *wal,
+                   const struct digest *digest)
+{
+	char hex[2 * SEALED_DIGEST_BYTES + 1];
+
+	digest_text(digest, hex);
+	name_format(out, "%s/conflict/%s/%s", prefix, wal, hex);
+}
+
+void name_note(char out[NAME_BYTES], const char *prefix, int64_t time_us, const char *kind,
+               uint32_t random)
+{
+	char time[TIME_TEXT_BYTES];
+
+	clock_compact(time_us, time);
+	name_format(out, "%s/note/%s-%s-%08" PRIx32, prefix, time, kind, random);
+}
+
+void name_probe(char out[NAME_BYTES], uint32_t n)
+{
+	name_format(out, "probe/%06" PRIu32, n);
+}
+
+bool name_wal_parse(const char *name, struct walname *ret)
+{
+	const char *last = strrchr(name, '/');
+	const char *partial = strstr(name, ".partial/");
+	char text[WALNAME_BYTES];
+	uint8_t digest[SEALED_DIGEST_BYTES];
+
+	if (!partial)
+		return walname_parse(last ? last + 1 : name, ret) && ret->kind != WALNAME_PARTIAL;
+	if (last != partial + strlen(".partial") || strlen(last + 1) != 2 * SEALED_DIGEST_BYTES ||
+	    !str_hex_to(last + 1, digest, sizeof(digest)))
+		return false;
+	for (last = partial; last > name && last[-1] != '/'; last--)
+		;
+	if ((size_t)(partial - last) + strlen(".partial") >= sizeof(text))
+		return false;
+	snprintf(text, sizeof(text), "%.*s.partial", (int)(partial - last), last);
+	return walname_parse(text, ret);
+}
+
+void backup_id_make(char out[NAME_BACKUP_ID_BYTES], int64_t now_us, uint16_t random)
+{
+	char time[TIME_TEXT_BYTES];
+	int length;
+
+	clock_compact(now_us, time);
+	length = snprintf(out, NAME_BACKUP_ID_BYTES, "%.16s-%04x", time, random);
+	assert(length == NAME_BACKUP_ID_BYTES - 1);
+}
+
+bool backup_id_valid(const char *id)
+{
+	static const char shape[] = "ddddddddTddddddZ-xxxx";
+
+	if (strlen(id) != sizeof(shape) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(shape) - 1; i++) {
+		const char *allowed = shape[i] == 'd'   ? "0123456789"
+		                      : shape[i] == 'x' ? "0123456789abcdef"
+		                                        : NULL;
+
+		if (allowed ? !strchr(allowed, id[i]) : id[i] != shape[i])
+			return false;
+	}
+	return true;
+}
+
+bool name_backup_parse(const char *name, char ret_id[NAME_BACKUP_ID_BYTES])
+{
+	const char *last = strrchr(name, '/');
+	static const char folder[] = "/backup";
+
+	if (!last || (size_t)(last - name) < sizeof(folder) - 1 ||
+	    strncmp(last - (sizeof(folder) - 1), folder, sizeof(folder) - 1) != 0 ||
+	    !backup_id_valid(last + 1))
+		return false;
+	return str_copy(ret_id, NAME_BACKUP_ID_BYTES, last + 1);
+}
