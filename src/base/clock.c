@@ -70,7 +70,7 @@ static struct moment moment_of(int64_t unix_us)
 {
 	int64_t seconds = floor_div(unix_us, US_PER_S), days = floor_div(seconds, S_PER_DAY);
 	int64_t of_day = seconds - days * S_PER_DAY;
-	struct moment m = {.us = (int)(unix_us - seconds * US_PER_S),
+	struct moment m = {.us = (int)((unix_us % US_PER_S + US_PER_S) % US_PER_S),
 	                   .hour = (int)(of_day / 3600),
 	                   .minute = (int)(of_day / 60 % 60),
 	                   .second = (int)(of_day % 60)};

@@ -202,7 +202,7 @@ static bool remove_at(int folder, const char *name, unsigned depth)
 
 	if (unlinkat(folder, name, 0) == 0 || errno == ENOENT)
 		return true;
-	if (errno != EISDIR && errno != EPERM)
+	if (errno != EISDIR)
 		return false;
 	if (depth == TREE_DEPTH_MAX) {
 		errno = ELOOP;

@@ -116,6 +116,12 @@ const char *__asan_default_options(void)
 	       "null";
 }
 
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "allocator_may_return_null=1:log_path=/dev/null";
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
