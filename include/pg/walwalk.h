@@ -110,27 +110,35 @@ struct walwalk {
 	struct walwalk_seen seen; /* to read at any time */
 	struct walwalk_options options;
 	int state;
-	bool carried, in_segment, overwrite_expected;
-	uint32_t name_tli;
+	bool in_segment, carried; /* carried: the segment before was walked to its end */
+	bool overwrite_expected;  /* the next record must say what was abandoned */
+	uint32_t name_tli;        /* of the file being fed */
+	uint32_t tli_floor;       /* begun by a record on a page of the parent timeline */
 	uint64_t segno;
 	lsn at, segment_start, segment_end;
-	uint8_t raw[40]; /* a page header being collected */
-	uint32_t raw_have;
-	uint8_t header[24]; /* of the record */
-	uint32_t header_have, left_bytes, pad_bytes;
-	lsn record_start, prev_start, overwritten;
-	uint32_t record_tli, crc;
-	uint64_t body_offset;
+	lsn run_start;    /* where the walk began without a segment before */
+	lsn prev_start;   /* of the last complete record of the run, 0: none yet */
+	lsn overwritten;  /* start of the abandoned record, 0: before the run */
+	uint8_t page[40]; /* the page header being collected */
+	uint32_t page_have;
+	lsn record_start; /* of the record being collected */
+	uint32_t record_tli;
+	uint8_t header[24];
+	uint32_t header_have;
+	uint32_t left_bytes; /* of body, or of what is skipped */
+	uint32_t pad_bytes;
+	uint32_t crc; /* of the body so far */
 	bool wanted;
-	uint8_t head[WALWALK_HEAD_BYTES];
 	uint32_t head_have;
-	struct walwalk_xact { /* finds the prepared transaction behind lists of any length */
+	uint8_t head[WALWALK_HEAD_BYTES]; /* of the body of a record that is wanted */
+	struct walrecord_finder {         /* the prepared transaction behind lists of any length */
 		int step;
-		uint64_t at;
+		unsigned major;
 		uint32_t xinfo, xid;
-		uint8_t piece[8];
+		uint64_t at, seen; /* where the next piece begins; bytes of body gone by */
+		uint8_t piece[4];
 		uint32_t have, want;
-	} xact;
+	} finder;
 };
 
 void walwalk_init(struct walwalk *walk, const struct walwalk_options *options);
