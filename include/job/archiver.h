@@ -11,6 +11,7 @@
 #define JOB_ARCHIVER_H
 
 #include "job/site.h"
+#include "loop/work.h"
 
 /* What the hook hears, in the header Seawall-Result. */
 enum answer {
@@ -42,6 +43,8 @@ struct archive_ask {
 	int64_t wait_ms;
 	enum answer answer; /* out */
 	/* private */
+	struct work look;
+	struct archive_wanted *wanted;
 	struct archive_item *item;
 	struct archive_ask *next;
 	struct timer timer;

@@ -45,7 +45,7 @@ struct op *repo_init_op(struct repo_init *init);
 void repo_init_free(struct repo_init *init);
 
 /* What is fixed for a generation; object "system". */
-struct system {
+struct generation_facts {
 	uint64_t system_identifier;
 	uint32_t major, catalog_version;
 	uint32_t segment_bytes, block_bytes, wal_block_bytes;
@@ -64,7 +64,7 @@ struct generation_open {
 	bool make;
 	uint64_t system_identifier; /* 0: the newest generation of the cluster, whatever its
 	                               identifier */
-	struct system system;
+	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX]; /* out: "<cluster>/<sysid>-<major>-<n>", the prefix of
 	                                         all its objects */
 	bool begun;                           /* out: it was made just now */

@@ -1,0 +1,462 @@
+/*
+ * push.c — one file of pg_wal made safe in the repository.
+ *
+ *   START -> LOOKING -> [QUEUED -> OPENING] -> WRITING -> done
+ *                                                |
+ *                                                +-> ASIDE -> failed      (other content has the
+ * name)
+ *
+ * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
+ * a file that is none, a wrong size. OPENING finds the generation of the repository, once for all
+ * pushes. WRITING reads the file once: each piece is proven by the record walker, hashed,
+ * compressed and sealed in the same pass; nothing is visible before the last byte was proven. The
+ * same content again is success. Different content is never overwritten and never accepted: it is
+ * set aside under conflict/, and PostgreSQL hears so.
+ */
+#include "push.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "pg/label.h"
+#include "pg/timeline.h"
+
+#include "base/poison.h"
+
+#define PUSH_STATES(X) X(START) X(LOOKING) X(QUEUED) X(OPENING) X(WRITING) X(ASIDE)
+enum push_state {
+#define X(name) PUSH_##name,
+	PUSH_STATES(X)
+#undef X
+};
+
+static const char *push_state_name(int state)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+	        PUSH_STATES(X)
+#undef X
+	};
+
+	return names[state];
+}
+
+void file_identity_of(const struct stat *status, struct file_identity *ret)
+{
+	*ret = (struct file_identity){.device = status->st_dev,
+	                              .inode = status->st_ino,
+	                              .size = status->st_size,
+	                              .modified = status->st_mtim,
+	                              .changed = status->st_ctim};
+}
+
+static bool timespec_equal(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	       timespec_equal(&a->modified, &b->modified) &&
+	       timespec_equal(&a->changed, &b->changed);
+}
+
+void push_destination_init(struct push_destination *destination)
+{
+	*destination = (struct push_destination){0};
+	gate_init(&destination->gate, 1, 0);
+}
+
+/* ---- LOOKING: on a worker ---- */
+
+static bool push_open(struct push *push, struct err *err)
+{
+	struct stat status;
+
+	push->fd = open(push->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (push->fd < 0)
+		return err_sys(err, "could not open file \"%s\"", push->path);
+	if (fstat(push->fd, &status) != 0)
+		return err_sys(err, "could not stat file \"%s\"", push->path);
+	if (!S_ISREG(status.st_mode))
+		return err_set(err, ERR_REFUSED, "\"%s\" is not a regular file", push->path);
+	file_identity_of(&status, &push->identity);
+	return true;
+}
+
+static bool push_refuse_clone(struct push *push, struct err *err)
+{
+	AUTO_FREE
+	char *path = path_join(push->folder, "seawall.clone");
+
+	if (access(path, F_OK) != 0)
+		return true;
+	err_set(err, ERR_REFUSED, "the data directory \"%s\" is a clone made by `seawall restore`",
+	        push->folder);
+	err_hint(err, "A clone does not archive into its origin's repository. Set archive_mode = "
+	              "off in it.");
+	return false;
+}
+
+static bool push_check_size(struct push *push, struct err *err)
+{
+	uint64_t size = (uint64_t)push->identity.size;
+
+	switch (push->name.kind) {
+	case WALNAME_SEGMENT:
+	case WALNAME_PARTIAL:
+		if (size == push->control.segment_bytes)
+			return true;
+		return err_set(err, ERR_DAMAGED,
+		               "file \"%s\" has %" PRIu64
+		               " bytes, a segment of this cluster has %" PRIu32,
+		               push->path, size, push->control.segment_bytes);
+	case WALNAME_HISTORY:
+		if (size <= HISTORY_BYTES_MAX)
+			return true;
+		break;
+	case WALNAME_BACKUP:
+		if (size <= LABEL_BYTES_MAX)
+			return true;
+		break;
+	}
+	return err_set(err, ERR_DAMAGED, "file \"%s\" has %" PRIu64 " bytes, too many for its kind",
+	               push->path, size);
+}
+
+/* A history or backup file, whole. */
+static bool push_read_small(struct push *push, struct err *err)
+{
+	struct history history;
+	char *room;
+
+	buf_init(&push->content, HISTORY_BYTES_MAX);
+	room = buf_reserve(&push->content, (size_t)push->identity.size);
+	if (!room || file_pread_full(push->fd, room, (size_t)push->identity.size, 0) !=
+	                     (ssize_t)push->identity.size)
+		return err_set(err, ERR_IO, "could not read file \"%s\" to its end", push->path);
+	push->content.length += (size_t)push->identity.size;
+	if (push->name.kind != WALNAME_HISTORY)
+		return true;
+	if (!history_parse(push->name.tli, push->content.data, push->content.length, &history, err))
+		return err_wrap(err, "file \"%s\" is no timeline history", push->path);
+	history_release(&history);
+	return true;
+}
+
+/* A .partial is stored under its digest, so it is read once before it is written. */
+static bool push_digest(struct push *push, struct err *err)
+{
+	AUTO_FREE
+	uint8_t *piece = xmalloc(SEALED_FRAME_BYTES_WAL);
+	struct digester *digester = digester_new();
+	uint64_t offset = 0;
+	ssize_t got;
+
+	while ((got = file_pread_full(push->fd, piece, SEALED_FRAME_BYTES_WAL, offset)) > 0) {
+		digester_add(digester, piece, (size_t)got);
+		offset += (uint64_t)got;
+	}
+	digester_end(digester, &push->digest);
+	digester_free(digester);
+	return got == 0 || err_sys(err, "could not read file \"%s\"", push->path);
+}
+
+static void push_look(struct work *work)
+{
+	struct push *push = container_of(work, struct push, look);
+	struct err *err = &work->op.err;
+
+	if (!push_refuse_clone(push, err) || !push_open(push, err) ||
+	    !control_read(push->folder, &push->control, err) || !push_check_size(push, err))
+		return;
+	if (push->name.kind != WALNAME_HISTORY &&
+	    !walname_fits(&push->name, push->control.segment_bytes)) {
+		err_set(err, ERR_REFUSED,
+		        "\"%s\" is not a possible name with segments of %" PRIu32 " bytes",
+		        push->text, push->control.segment_bytes);
+		return;
+	}
+	if (push->name.kind == WALNAME_PARTIAL)
+		(void)push_digest(push, err);
+	else if (push->name.kind != WALNAME_SEGMENT)
+		(void)push_read_small(push, err);
+}
+
+/* ---- WRITING: produce and accept run on a worker ---- */
+
+static bool push_walk_begin(struct push *push, struct err *err)
+{
+	struct walwalk_options options = {
+	        .system_identifier = push->control.system_identifier,
+	        .segment_bytes = push->control.segment_bytes,
+	        .major = push->control.major,
+	        .tail = push->name.kind == WALNAME_PARTIAL,
+	};
+
+	free(push->walk);
+	push->walk = xmalloc(sizeof(*push->walk));
+	walwalk_init(push->walk, &options);
+	return walwalk_begin(push->walk, push->name.tli,
+	                     walname_segno(&push->name, push->control.segment_bytes), err);
+}
+
+static bool push_produce(struct object_write *write, uint8_t *room, size_t room_bytes,
+                         size_t *ret_length, struct err *err)
+{
+	struct push *push = write->context;
+	ssize_t got = file_pread_full(push->fd, room, room_bytes, push->offset);
+
+	if (got < 0)
+		return err_sys(err, "could not read file \"%s\"", push->path);
+	if (push->offset == 0 && !push_walk_begin(push, err))
+		return false;
+	if (got > 0 && !walwalk_feed(push->walk, room, (size_t)got, err))
+		return false;
+	push->offset += (uint64_t)got;
+	*ret_length = (size_t)got;
+	return true;
+}
+
+static bool push_accept(struct object_write *write, struct err *err)
+{
+	struct push *push = write->context;
+	struct file_identity now;
+	struct stat status;
+
+	if (push->offset != push->control.segment_bytes)
+		return err_set(err, ERR_DAMAGED, "file \"%s\" ended after %" PRIu64 " bytes",
+		               push->path, push->offset);
+	if (!walwalk_end(push->walk, err))
+		return false;
+	if (fstat(push->fd, &status) != 0)
+		return err_sys(err, "could not stat file \"%s\"", push->path);
+	file_identity_of(&status, &now);
+	if (!file_identity_equal(&now, &push->identity))
+		return err_set(err, ERR_FAILED, "file \"%s\" was changed while it was read",
+		               push->path);
+	return true;
+}
+
+static enum sealed_kind push_kind(const struct push *push)
+{
+	switch (push->name.kind) {
+	case WALNAME_SEGMENT:
+		return SEALED_WAL;
+	case WALNAME_PARTIAL:
+		return SEALED_PARTIAL;
+	case WALNAME_BACKUP:
+		return SEALED_WAL_BACKUP;
+	case WALNAME_HISTORY:
+		return SEALED_HISTORY;
+	}
+	return SEALED_WAL;
+}
+
+static void push_write(struct op *op, struct push *push, const char *object)
+{
+	push->offset = 0;
+	push->write = (struct object_write){
+	        .repo = push->site->repo,
+	        .name = object,
+	        .kind = push_kind(push),
+	        .compression = push->site->wal_compression,
+	        .class = GATE_WAL,
+	        .context = push,
+	};
+	if (push->content.data || push->name.kind >= WALNAME_BACKUP) {
+		push->write.bytes = buf_text(&push->content);
+		push->write.length = push->content.length;
+	} else {
+		push->write.produce = push_produce;
+		push->write.accept = push_accept;
+	}
+	object_write_start(op, &push->write);
+}
+
+/* ---- the story ---- */
+
+static bool push_destination_fits(const struct push *push)
+{
+	return push->destination->known &&
+	       push->destination->facts.system_identifier == push->control.system_identifier &&
+	       push->destination->facts.major == push->control.major;
+}
+
+static void push_open_generation(struct op *op, struct push *push)
+{
+	const struct control *control = &push->control;
+
+	push->generation = (struct generation_open){
+	        .repo = push->site->repo,
+	        .cluster = push->site->cluster,
+	        .make = true,
+	        .system_identifier = control->system_identifier,
+	        .facts =
+	                {
+	                        .system_identifier = control->system_identifier,
+	                        .major = control->major,
+	                        .catalog_version = control->catalog_version,
+	                        .segment_bytes = control->segment_bytes,
+	                        .block_bytes = control->block_bytes,
+	                        .wal_block_bytes = control->wal_block_bytes,
+	                        .checksums = control->checksum_version != 0,
+	                },
+	};
+	generation_open_start(op, &push->generation);
+}
+
+static bool push_take_generation(struct push *push, struct err *err)
+{
+	struct push_destination *destination = push->destination;
+
+	if (push->generation.facts.segment_bytes != push->control.segment_bytes) {
+		err_set(err, ERR_REFUSED,
+		        "the repository has segments of %" PRIu32
+		        " bytes for this system identifier, the "
+		        "cluster now writes %" PRIu32,
+		        push->generation.facts.segment_bytes, push->control.segment_bytes);
+		err_hint(err, "The segment size was changed with pg_resetwal; its WAL needs a "
+		              "repository of its own.");
+		return false;
+	}
+	if (push->generation.begun)
+		log_info("cluster \"%s\": archiving of system identifier %" PRIu64
+		         " begins in \"%s\"",
+		         push->site->cluster, push->control.system_identifier,
+		         push->generation.generation);
+	destination->facts = push->generation.facts;
+	memcpy(destination->generation, push->generation.generation,
+	       sizeof(destination->generation));
+	destination->known = true;
+	return true;
+}
+
+/* Ends the story, in success or with the given cause, and lets go of everything. */
+static void push_end(struct push *push, const struct err *cause)
+{
+	gate_leave(&push->ticket);
+	if (push->fd >= 0)
+		close(push->fd);
+	push->fd = -1;
+	buf_release(&push->content);
+	free(push->walk);
+	push->walk = NULL;
+	if (cause)
+		return op_fail(&push->op, cause, "could not archive \"%s\" of cluster \"%s\"",
+		               push->text, push->site->cluster);
+	op_done(&push->op);
+}
+
+static void push_begin_write(struct op *op, struct push *push)
+{
+	gate_leave(&push->ticket);
+	name_wal(push->object, push->destination->generation, &push->name,
+	         push->name.kind == WALNAME_PARTIAL ? &push->digest : NULL);
+	push_write(op, push, push->object);
+	op_wait(op, PUSH_WRITING);
+}
+
+static void push_looked(struct op *op, struct push *push)
+{
+	if (op_failed(&push->look.op))
+		return push_end(push, &push->look.op.err);
+	if (push_destination_fits(push))
+		return push_begin_write(op, push);
+	gate_enter(op, &push->ticket, &push->destination->gate, GATE_WAL, 1);
+	op_wait(op, PUSH_QUEUED);
+}
+
+/* Other content has the name. Keep ours beside it, and remember what to say. */
+static void push_set_aside(struct op *op, struct push *push)
+{
+	char time[TIME_TEXT_BYTES], here[2 * SEALED_DIGEST_BYTES + 1],
+	        there[2 * SEALED_DIGEST_BYTES + 1];
+
+	clock_text_utc(push->write.existing_created_us, time);
+	digest_text(&push->write.digest, here);
+	digest_text(&push->write.existing, there);
+	err_clear(&push->conflict);
+	err_set(&push->conflict, ERR_EXISTS,
+	        "the repository has \"%s\" with other content, stored at %s (there %.12s…, here "
+	        "%.12s…); "
+	        "ours was set aside under conflict/",
+	        push->text, time, there, here);
+	err_hint(&push->conflict,
+	         "Two servers write the same timeline, or this one was rolled back (snapshot, "
+	         "pg_resetwal). "
+	         "Find out which is right before you do anything else; nothing was overwritten.");
+	name_conflict(push->object, push->destination->generation, push->text, &push->write.digest);
+	push_write(op, push, push->object);
+	op_wait(op, PUSH_ASIDE);
+}
+
+static void push_written(struct op *op, struct push *push)
+{
+	if (op_failed(&push->write.op)) {
+		if (push->write.op.err.code == ERR_EXISTS)
+			return push_set_aside(op, push);
+		return push_end(push, &push->write.op.err);
+	}
+	push->repeated = push->write.repeated;
+	push->bytes = push->write.logical_bytes;
+	push->stored_bytes = push->write.stored_bytes;
+	push_end(push, NULL);
+}
+
+static void push_step(struct op *op)
+{
+	struct push *push = container_of(op, struct push, op);
+
+	switch ((enum push_state)op->state) {
+	case PUSH_START:
+		work_start(op, &push->look, push_look);
+		return op_wait(op, PUSH_LOOKING);
+
+	case PUSH_LOOKING:
+		return push_looked(op, push);
+
+	case PUSH_QUEUED:
+		if (op_failed(&push->ticket.op))
+			return push_end(push, &push->ticket.op.err);
+		if (push_destination_fits(push)) /* another push looked it up meanwhile */
+			return push_begin_write(op, push);
+		push_open_generation(op, push);
+		return op_wait(op, PUSH_OPENING);
+
+	case PUSH_OPENING:
+		if (op_failed(&push->generation.op))
+			return push_end(push, &push->generation.op.err);
+		if (!push_take_generation(push, &op->err))
+			return push_end(push, &op->err);
+		return push_begin_write(op, push);
+
+	case PUSH_WRITING:
+		return push_written(op, push);
+
+	case PUSH_ASIDE:
+		if (op_failed(&push->write.op) && push->write.op.err.code != ERR_EXISTS) {
+			op->err = push->write.op.err;
+			err_wrap(&op->err, "could not set it aside");
+			err_wrap_as(&op->err, ERR_EXISTS, "%s", push->conflict.text);
+			return push_end(push, &op->err);
+		}
+		return push_end(push, &push->conflict);
+	}
+}
+
+static const struct op_type push_type = {
+        .name = "push", .step = push_step, .state_name = push_state_name};
+
+void push_start(struct op *parent, struct push *push)
+{
+	push->fd = -1;
+	walname_format(&push->name, push->text);
+	op_start(parent, &push->op, &push_type);
+}

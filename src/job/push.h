@@ -1,0 +1,68 @@
+/* push.h — one file of pg_wal made safe: what archiver.c starts, and the identity of a file.
+ * Private to this layer. */
+#ifndef JOB_PUSH_H
+#define JOB_PUSH_H
+
+#include <sys/stat.h>
+
+#include "job/site.h"
+#include "loop/work.h"
+#include "pg/control.h"
+#include "pg/walwalk.h"
+#include "repo/object.h"
+
+/* The very same file: a snapshot may have been rolled back under us, so a name is not enough. */
+struct file_identity {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	struct timespec modified, changed;
+};
+void file_identity_of(const struct stat *status, struct file_identity *ret);
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+
+/*
+ * To which generation of the repository a data directory's WAL goes; shared by all pushes of an
+ * archiver, looked up by the first of them and again when the system identifier in pg_control has
+ * become another.
+ */
+struct push_destination {
+	struct gate gate; /* one place: one look-up at a time */
+	bool known;
+	struct generation_facts facts;
+	char generation[NAME_GENERATION_MAX];
+};
+void push_destination_init(struct push_destination *destination);
+
+struct push {
+	struct op op;
+	/* in; must stay */
+	struct site *site;
+	struct push_destination *destination;
+	const char *folder; /* the data directory */
+	const char *path;   /* of the file, absolute */
+	struct walname name;
+	/* out */
+	struct file_identity identity; /* of the file that was read */
+	bool repeated;                 /* it was there already, the same */
+	uint64_t bytes, stored_bytes;
+	/* private */
+	char text[WALNAME_BYTES];
+	char object[NAME_BYTES];
+	int fd;
+	uint64_t offset;
+	struct control control;
+	struct buf content;   /* of the small kinds */
+	struct digest digest; /* of a .partial, known before it is written */
+	struct walwalk *walk;
+	struct work look;
+	struct ticket ticket;
+	struct generation_open generation;
+	struct object_write write;
+	struct err conflict;
+};
+/* Ends without error when the file is durable in the repository. The caller has zero-filled it and
+ * set the inputs. */
+void push_start(struct op *parent, struct push *push);
+
+#endif
