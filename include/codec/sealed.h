@@ -19,15 +19,20 @@
 #include "base/err.h"
 #include "loop/blocks.h"
 
+#include <assert.h>
+#include <sys/uio.h>
+
 enum {
 	SEALED_VERSION = 1,
 	SEALED_FRAMES_BYTES_MAX = 16 * 1024 * 1024, /* logical bytes in an object's own frames */
 	SEALED_PART_BYTES = SEALED_FRAMES_BYTES_MAX,
 	SEALED_HEADER_BYTES_MAX =
 	        64 * 1024, /* a reader asks for this much first when it wants only the header */
-	SEALED_FRAME_BYTES_MIN = 4 * 1024,
+	SEALED_OBJECT_BYTES_MAX = SEALED_FRAMES_BYTES_MAX + SEALED_HEADER_BYTES_MAX,
+	SEALED_FRAME_BYTES_MIN = 8 * 1024,
 	SEALED_FRAME_BYTES_MAX =
-	        512 * 1024, /* so that one frame and its compressed form fit a scratch block */
+	        256 * 1024, /* so that one frame and its compressed form fit half a block */
+	SEALED_SCRATCH_BYTES = 2 * SEALED_FRAME_BYTES_MAX,
 	SEALED_FRAME_BYTES_WAL = 128 * 1024,
 	SEALED_PARTS_MAX = 1 << 20,
 	SEALED_NAME_MAX = 400,
@@ -102,7 +107,6 @@ MUST_USE bool sealer_add(struct sealer *sealer, const void *bytes, size_t length
 MUST_USE bool sealer_end(struct sealer *sealer, struct err *err);
 /* After sealer_end, until sealer_free: what is to be stored, in order; at most 1 + BLOCKS_SEAL
  * pieces. */
-
 unsigned sealer_pieces(const struct sealer *sealer, struct iovec piece[1 + BLOCKS_SEAL]);
 unsigned sealer_blocks_used(
         const struct sealer *sealer); /* of hold, from its first: the rest may be given back */
@@ -132,28 +136,52 @@ struct sealed {
 	uint32_t header_bytes; /* where the frames begin */
 	uint64_t stored_bytes; /* of the whole object, as the index says */
 	struct sealed_frame *frame;
+	size_t wanted; /* after a failure for too few bytes: how many are needed; else 0 */
 };
-/* Reads the header from the first bytes of an object. name: the one it was read under; it must be
- * its own. kind 0 accepts every kind. Sentences tell apart: not a sealed object, newer version,
- * header damaged, another name, wrong kind, cut short. *ret_wanted (may be NULL): when there are
- * too few bytes, how many are needed; else 0. */
-MUST_USE bool sealed_open(const void *bytes, size_t length, const char *name, enum sealed_kind kind,
-                          struct sealed *ret, size_t *ret_wanted, struct err *err);
+struct sealed_want {
+	const char *name;      /* the one it was read under: it must be its own */
+	enum sealed_kind kind; /* 0: any */
+};
+/* Reads the header from the first bytes of an object. Sentences tell apart: not a sealed object,
+ * newer version, header damaged, another name, wrong kind, needs a key, cut short. After a failure
+ * there is nothing to release. */
+MUST_USE bool sealed_open(const void *bytes, size_t length, const struct sealed_want *want,
+                          struct sealed *ret, struct err *err);
 void sealed_release(struct sealed *sealed);
 /* One frame: stored bytes (contiguous) -> out (frame's logical_bytes). Checks its hash, then
  * decodes. Errors name frame and offset. */
 MUST_USE bool sealed_frame_open(const struct sealed *sealed, uint32_t frame, const void *stored,
                                 void *out, struct err *err);
 
-/* A whole object that lies in a chain, frame by frame, in order: calls each with the decoded bytes.
- * scratch: SEALED_FRAME_BYTES_MAX * 2 bytes (a block). Checks the digest at the end when the object
- * has no parts. wide range: only frames that touch logical [from, from + length) are decoded, no
- * digest check then (length UINT64_MAX: all). */
+/* A whole object that lies in a chain, in order: calls each with the decoded bytes, at most a frame
+ * at a time. All (from 0, length UINT64_MAX): the chain must be exactly as long as the index says,
+ * and the digest is checked at the end when the object has no parts. A range: only the frames that
+ * touch logical [from, from + length) of the own frames are decoded, and each gets only what lies
+ * in it; no digest check.
+ * scratch: SEALED_SCRATCH_BYTES that are not part of the object. Errors do not know the name ("it
+ * is cut short", "frame 3 … is damaged"): wrap them with it. */
 typedef bool sealed_each(void *context, uint64_t offset, const uint8_t *bytes, size_t length,
                          struct err *err);
-MUST_USE bool sealed_read(const struct sealed *sealed, const struct chain *object, uint8_t *scratch,
-                          uint64_t from, uint64_t length, sealed_each *each, void *context,
+struct sealed_reading {
+	const struct chain *object;
+	uint8_t *scratch;
+	uint64_t from, length;
+	sealed_each *each; /* false ends the reading */
+	void *context;
+};
+MUST_USE bool sealed_read(const struct sealed *sealed, const struct sealed_reading *reading,
                           struct err *err);
+
+/* An object that did not shrink ends in the last of BLOCKS_SEAL blocks (16 MiB and its header): the
+ * scratch for it is the upper half of that block. */
+static inline uint8_t *sealed_scratch(const struct blocks_hold *hold)
+{
+	assert(hold->count == BLOCKS_SEAL);
+	return hold->block[BLOCKS_SEAL - 1] + BLOCK_BYTES - SEALED_SCRATCH_BYTES;
+}
+_Static_assert((uint64_t)SEALED_OBJECT_BYTES_MAX + SEALED_SCRATCH_BYTES <=
+                       (uint64_t)BLOCKS_SEAL * BLOCK_BYTES,
+               "an object and the scratch to read it fit one hold");
 
 /* The part's name: "<name>.<attempt 16 hex>.<number, 4 digits from 0001; more digits as needed>".
  */

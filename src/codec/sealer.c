@@ -1,0 +1,232 @@
+/*
+ * sealer.c — makes a sealed object in memory: frames in a chain of blocks, the header in a buffer
+ * of its own, since it can only be written when all frames are known.
+ *
+ * The last block of the hold is the scratch: input of the frame at hand in its lower half, its
+ * compressed form in the upper half when the chain's current block has no room for the worst case.
+ * A frame is never longer than its content, so 16 blocks hold every object. After sealer_end()
+ * nothing changes any more: a retry sends the very same bytes.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/uio.h>
+
+#include "base/poison.h"
+
+enum { CHAIN_BLOCKS = BLOCKS_SEAL - 1 };
+_Static_assert((uint64_t)CHAIN_BLOCKS *BLOCK_BYTES >= SEALED_FRAMES_BYTES_MAX,
+               "frames that do not shrink fit the chain");
+_Static_assert(2 * SEALED_FRAME_BYTES_MAX <= BLOCK_BYTES, "two frames fit the scratch");
+
+struct sealer {
+	struct header head;
+	struct compression compression;
+	uint8_t *scratch;   /* the hold's last block; not touched after sealer_end() */
+	struct chain chain; /* frames */
+	uint8_t *input;     /* where the frame at hand is collected: scratch, or the chain itself */
+	size_t filled;      /* bytes of it that are there */
+	struct digester *digester;
+	struct digest digest;
+	struct sealed_frame *frame; /* offset is not set */
+	uint32_t frame_size;
+	uint8_t *header; /* NULL until sealer_end() */
+	size_t header_bytes;
+};
+
+struct sealer *sealer_new(const struct sealed_spec *spec, const struct blocks_hold *hold,
+                          const struct digester *whole)
+{
+	struct sealer *sealer = xcalloc(1, sizeof(*sealer));
+
+	assert(hold->count == BLOCKS_SEAL);
+	assert(sealed_kind_name(spec->kind) && strlen(spec->name) < SEALED_NAME_MAX);
+	assert(spec->frame_bytes >= SEALED_FRAME_BYTES_MIN &&
+	       spec->frame_bytes <= SEALED_FRAME_BYTES_MAX);
+	sealer->head = (struct header){
+	        .kind = (uint8_t)spec->kind,
+	        .compression = (uint8_t)spec->compression.kind,
+	        .frame_bytes = spec->frame_bytes,
+	        .created_us = spec->created_us,
+	        .name_hash = hash64(spec->name, strlen(spec->name)),
+	        .attempt = spec->attempt,
+	        .parts = spec->parts,
+	        .parts_bytes = spec->parts_bytes,
+	};
+	sealer->compression = spec->compression;
+	sealer->scratch = hold->block[BLOCKS_SEAL - 1];
+	sealer->chain = chain_of(hold, CHAIN_BLOCKS);
+	sealer->digester = whole ? digester_copy(whole) : digester_new();
+	return sealer;
+}
+
+void sealer_free(struct sealer *sealer)
+{
+	if (!sealer)
+		return;
+	digester_free(sealer->digester);
+	free(sealer->frame);
+	free(sealer->header);
+	free(sealer);
+}
+
+/* The end of the chain and how much room follows it in the same block. */
+static uint8_t *chain_tail(const struct chain *chain, size_t *ret_room)
+{
+	size_t at = chain->length % BLOCK_BYTES;
+	uint64_t block = chain->length / BLOCK_BYTES;
+
+	*ret_room = block < chain->count ? BLOCK_BYTES - at : 0;
+	return *ret_room ? chain->block[block] + at : NULL;
+}
+
+static struct sealed_frame *frame_new(struct sealer *sealer)
+{
+	if (sealer->head.frames == sealer->frame_size) {
+		sealer->frame_size = MAX(2 * sealer->frame_size, 16U);
+		sealer->frame =
+		        xrealloc(sealer->frame, sealer->frame_size * sizeof(*sealer->frame));
+	}
+	return &sealer->frame[sealer->head.frames++];
+}
+
+/* Compresses straight into the chain when the worst case fits there; else a copy is cheap beside
+ * it. */
+static void frame_write(struct sealer *sealer, const uint8_t *in, size_t length)
+{
+	struct sealed_frame *frame = frame_new(sealer);
+	struct chain *chain = &sealer->chain;
+	size_t room, made = 0;
+	uint8_t *tail = chain_tail(chain, &room), *out = tail;
+	bool fits = true;
+
+	digester_add(sealer->digester, in, length);
+	if (sealer->compression.kind != SEALED_NONE) {
+		if (room < frame_compress_bound(&sealer->compression, length)) {
+			out = sealer->scratch + SEALED_FRAME_BYTES_MAX;
+			room = BLOCK_BYTES - SEALED_FRAME_BYTES_MAX;
+		}
+		made = frame_compress(&sealer->compression, in, length, out, room);
+	}
+	*frame = (struct sealed_frame){.as_is = made == 0, .logical_bytes = (uint32_t)length};
+	frame->stored_bytes = (uint32_t)(made ? made : length);
+	frame->hash = hash64(made ? out : in, frame->stored_bytes);
+	if (made ? out == tail : in == tail)
+		chain->length += frame->stored_bytes;
+	else
+		fits = chain_add(chain, made ? out : in, frame->stored_bytes);
+	assert(fits);
+	sealer->head.logical_bytes += length;
+}
+
+uint8_t *sealer_room(struct sealer *sealer, size_t *ret_room)
+{
+	uint64_t left = SEALED_FRAMES_BYTES_MAX - sealer->head.logical_bytes - sealer->filled;
+	size_t tail_room;
+	uint8_t *tail;
+
+	assert(!sealer->header);
+	if (sealer->filled == 0) {
+		sealer->input = sealer->scratch;
+		tail = chain_tail(&sealer->chain, &tail_room);
+		if (sealer->compression.kind == SEALED_NONE &&
+		    tail_room >= sealer->head.frame_bytes)
+			sealer->input = tail;
+	}
+	*ret_room = (size_t)MIN((uint64_t)(sealer->head.frame_bytes - sealer->filled), left);
+	return sealer->input + sealer->filled;
+}
+
+bool sealer_filled(struct sealer *sealer, size_t length, struct err *err)
+{
+	(void)err; /* encryption will have something to say */
+	assert(!sealer->header && length <= sealer->head.frame_bytes - sealer->filled);
+	sealer->filled += length;
+	if (sealer->filled == sealer->head.frame_bytes) {
+		frame_write(sealer, sealer->input, sealer->filled);
+		sealer->filled = 0;
+	}
+	return true;
+}
+
+bool sealer_add(struct sealer *sealer, const void *bytes, size_t length, struct err *err)
+{
+	const uint8_t *from = bytes;
+
+	if (length > SEALED_FRAMES_BYTES_MAX - sealer->head.logical_bytes - sealer->filled)
+		return err_set(err, ERR_INTERNAL, "an object cannot hold more than %d bytes",
+		               SEALED_FRAMES_BYTES_MAX);
+	while (length > 0) {
+		size_t room, part;
+		uint8_t *to = sealer_room(sealer, &room);
+
+		part = MIN(room, length);
+		if (sealer->filled == 0 && part == sealer->head.frame_bytes) {
+			frame_write(sealer, from, part);
+		} else {
+			memcpy(to, from, part);
+			if (!sealer_filled(sealer, part, err))
+				return false;
+		}
+		from += part;
+		length -= part;
+	}
+	return true;
+}
+
+bool sealer_end(struct sealer *sealer, struct err *err)
+{
+	struct header *head = &sealer->head;
+
+	assert(!sealer->header);
+	if (sealer->filled > 0)
+		frame_write(sealer, sealer->input, sealer->filled);
+	sealer->filled = 0;
+	if (getrandom(head->salt, SALT_BYTES, 0) != SALT_BYTES)
+		return err_sys(err, "could not get random bytes");
+	digester_end(sealer->digester, &sealer->digest);
+	sealer->header_bytes = header_bytes_of(head->frames);
+	sealer->header = xmalloc(sealer->header_bytes);
+	header_encode(head, sealer->header);
+	index_encode(&sealer->digest, sealer->frame, head->frames, sealer->header);
+	return true;
+}
+
+unsigned sealer_pieces(const struct sealer *sealer, struct iovec piece[1 + BLOCKS_SEAL])
+{
+	uint64_t left = sealer->chain.length;
+	unsigned count = 0;
+
+	assert(sealer->header);
+	piece[count++] = (struct iovec){sealer->header, sealer->header_bytes};
+	for (unsigned i = 0; left > 0; i++) {
+		size_t part = (size_t)MIN(left, (uint64_t)BLOCK_BYTES);
+
+		piece[count++] = (struct iovec){sealer->chain.block[i], part};
+		left -= part;
+	}
+	return count;
+}
+
+unsigned sealer_blocks_used(const struct sealer *sealer)
+{
+	return (unsigned)((sealer->chain.length + BLOCK_BYTES - 1) / BLOCK_BYTES);
+}
+
+const struct digest *sealer_digest(const struct sealer *sealer)
+{
+	assert(sealer->header);
+	return &sealer->digest;
+}
+
+uint64_t sealer_stored_bytes(const struct sealer *sealer)
+{
+	return sealer->header_bytes + sealer->chain.length;
+}
+
+uint64_t sealer_logical_bytes(const struct sealer *sealer)
+{
+	return sealer->head.logical_bytes + sealer->filled;
+}
