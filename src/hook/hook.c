@@ -82,6 +82,7 @@ static bool connect_socket(struct talk *talk, struct err *err)
 	struct timeval timeout = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 	AUTO_FD
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool failed;
 
 	if (fd < 0)
 		return err_sys(err, "could not make a socket");
@@ -90,7 +91,10 @@ static bool connect_socket(struct talk *talk, struct err *err)
 	/* Zero would mean "for ever". */
 	if (wait_ms > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
 		return err_sys(err, "could not set up a socket");
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+	do { /* a signal of PostgreSQL's own, in the archive module: nothing was begun yet */
+		failed = connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0;
+	} while (failed && errno == EINTR && left_ms(talk->deadline_us) > 0);
+	if (failed) {
 		talk->connect_errno = errno;
 		return err_sys(err, "could not connect to socket \"%s\"", path);
 	}
