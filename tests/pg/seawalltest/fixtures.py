@@ -1,0 +1,63 @@
+"""Fixtures of every test that runs PostgreSQL: what a test makes is stopped and removed at its end."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from .cluster import Cluster
+from .seawall import Seawall
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Lets fixtures see whether the test failed."""
+    outcome = yield
+    if call.excinfo and not call.excinfo.errisinstance(pytest.skip.Exception):
+        item.failed = True
+    return outcome
+
+
+@pytest.fixture
+def scratch():
+    """A short folder, for a socket's path ends at 107 bytes. SEAWALL_KEEP=1 leaves it there."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir="/tmp"))
+    yield folder
+    if os.environ.get("SEAWALL_KEEP"):
+        print(f"kept: {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Made:
+    """What a test has made."""
+
+    def __init__(self, folder):
+        self.folder, self.things = folder, []
+
+    def add(self, thing):
+        self.things.append(thing)
+        return thing
+
+    def cluster(self, major=15, name="main", **settings):
+        """A new cluster, not started."""
+        return self.add(Cluster(self.folder, major, name)).init(**settings)
+
+    def seawall(self, cluster, folder="wall", **options):
+        """A configuration for a cluster; nothing is run."""
+        home = self.folder / folder
+        home.mkdir()
+        return self.add(Seawall(home, cluster, **options))
+
+
+@pytest.fixture
+def made(scratch, request):
+    """Makes clusters and Seawalls; prints their logs when the test failed."""
+    things = Made(scratch)
+    yield things
+    for thing in reversed(things.things):
+        if getattr(request.node, "failed", False):
+            print(f"--- {thing.log}\n{thing.log_tail()}")
+        thing.remove()

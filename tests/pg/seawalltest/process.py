@@ -1,0 +1,51 @@
+"""Processes seen through /proc, which also shows what is not our child."""
+
+import os
+import pathlib
+import signal
+
+from .wait import wait_for
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def children(pid):
+    """The processes that pid has started and that still run."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] not in "ZX":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def command_line(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def kill_family(pid, number=signal.SIGKILL):
+    """Ends a process and what it has started, all at once, and waits until they are gone."""
+    family = [pid, *children(pid)]
+    for member in family:
+        send(member, number)
+    wait_for(lambda: not any(map(alive, family)), f"the end of {family}")
