@@ -20,7 +20,6 @@
 #include "loop/blocks.h"
 
 #include <assert.h>
-#include <sys/uio.h>
 
 enum {
 	SEALED_VERSION = 1,
