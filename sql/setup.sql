@@ -12,6 +12,7 @@
 \set role seawall
 \endif
 
+SET client_min_messages = warning;
 BEGIN;
 SELECT format('CREATE ROLE %I LOGIN REPLICATION', :'role')
  WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = :'role') \gexec

@@ -52,7 +52,7 @@ struct query {
 	void *result;
 	struct query_cancel *cancel;
 	struct timer timer;
-	bool timed_out, gave_up, sent;
+	bool timed_out, gave_up, sent, answered;
 };
 
 struct session_open {

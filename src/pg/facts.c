@@ -26,7 +26,7 @@
 	X(CHECKSUMS, SETTING("data_checksums"))                                                    \
 	X(FULL_PAGE_WRITES, SETTING("full_page_writes"))                                           \
 	X(IN_RECOVERY, "CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE 'off' END")        \
-	X(SUPERUSER, SETTING("is_superuser"))                                                      \
+	X(SUPERUSER, "pg_catalog.current_setting('is_superuser')")                                 \
 	X(POSITION, "CASE WHEN pg_catalog.pg_is_in_recovery()"                                     \
 	            " THEN pg_catalog.pg_last_wal_replay_lsn()"                                    \
 	            " ELSE pg_catalog.pg_current_wal_lsn() END")                                   \

@@ -245,21 +245,20 @@ static void query_send(struct query *query)
 static void query_step(struct op *op)
 {
 	struct query *query = container_of(op, struct query, op);
-	bool over;
 
 	if (op->state == QUERY_START)
 		return query_send(query);
-	over = err_is(&op->err) || PQtransactionStatus(query->session->conn) != PQTRANS_ACTIVE;
-	if (!over)
-		over = query_turn(query);
-	if (!over && query->gave_up) {
+	if (!query->answered)
+		query->answered = query_turn(query);
+	if (!query->answered && query->gave_up) {
 		query->session->broken = true;
+		err_clear(&op->err);
 		err_set(&op->err, ERR_TIMEOUT, "PostgreSQL did not answer a cancel");
-		over = true;
+		query->answered = true;
 	}
-	if (over && !query->cancel)
+	if (query->answered && !query->cancel)
 		return query_end(query);
-	if (over) /* the answer is here; the worker is not back yet */
+	if (query->answered) /* the answer is here; the worker is not back yet */
 		fd_watch_set(&query->session->watch, -1, 0);
 	op_wait(op, QUERY_RUNNING);
 }
