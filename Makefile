@@ -84,6 +84,11 @@ $(O)/tests/fault/%_test: tests/fault/%_test.c $(OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
+# Small programs that the tests run: tests/tools/<name>.c.
+$(O)/tests/tools/%: tests/tools/%.c $(call objects-to,pg)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(O)/tests/fuzz/replay.o: override CFLAGS += -Itests
 
 $(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/tests/fuzz/replay.o $(OBJ)
