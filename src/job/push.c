@@ -183,10 +183,10 @@ static void push_look(struct work *work)
 		        push->text, push->control.segment_bytes);
 		return;
 	}
-	if (push->name.kind == WALNAME_PARTIAL)
-		(void)push_digest(push, err);
-	else if (push->name.kind != WALNAME_SEGMENT)
-		(void)push_read_small(push, err);
+	if (push->name.kind == WALNAME_PARTIAL && !push_digest(push, err))
+		return;
+	if (push->name.kind >= WALNAME_BACKUP && !push_read_small(push, err))
+		return;
 }
 
 /* ---- WRITING: produce and accept run on a worker ---- */
@@ -459,4 +459,11 @@ void push_start(struct op *parent, struct push *push)
 	push->fd = -1;
 	walname_format(&push->name, push->text);
 	op_start(parent, &push->op, &push_type);
+}
+
+void push_start_root(struct loop *loop, struct push *push, void (*on_done)(struct op *op))
+{
+	push->fd = -1;
+	walname_format(&push->name, push->text);
+	op_start_root(loop, &push->op, &push_type, on_done);
 }

@@ -64,5 +64,7 @@ struct push {
 /* Ends without error when the file is durable in the repository. The caller has zero-filled it and
  * set the inputs. */
 void push_start(struct op *parent, struct push *push);
+/* The same without a parent; on_done as in op_start_root. */
+void push_start_root(struct loop *loop, struct push *push, void (*on_done)(struct op *op));
 
 #endif
