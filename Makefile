@@ -69,20 +69,23 @@ $(O)/%.o: %.c
 layers-to = $(shell for l in $(LAYERS); do echo $$l; [ $$l = $(1) ] && break; done)
 objects-to = $(filter $(foreach l,$(call layers-to,$(1)),$(O)/src/$(l)/%.o),$(OBJ))
 
+# Compiles and links one test program; headers are prerequisites by its .d file.
+link-test = $(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(LDLIBS)
+
 define unit-rule
 $$(O)/tests/unit/$(1)/%_test: tests/unit/$(1)/%_test.c $$(call objects-to,$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CFLAGS) -Itests $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS) -lcmocka
+	$$(link-test) -lcmocka
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit-rule,$(l))))
 
 $(O)/tests/store/%_test: tests/store/%_test.c $(call objects-to,store)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(link-test) -lcmocka
 
 $(O)/tests/fault/%_test: tests/fault/%_test.c $(OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(link-test) -lcmocka
 
 # Small programs that the tests run: tests/tools/<name>.c.
 $(O)/tests/tools/%: tests/tools/%.c $(call objects-to,pg)
@@ -91,9 +94,14 @@ $(O)/tests/tools/%: tests/tools/%.c $(call objects-to,pg)
 
 $(O)/tests/fuzz/replay.o: override CFLAGS += -Itests
 
-$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/tests/fuzz/replay.o $(OBJ)
+# A harness takes from the archive what it needs.
+$(O)/seawall.a: $(OBJ)
+	rm -f $@
+	ar rcs $@ $^
+
+$(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/tests/fuzz/replay.o $(O)/seawall.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link-test)
 
 # Looks for new inputs until it is stopped: make fuzz-manifest
 fuzz-%:
@@ -101,9 +109,9 @@ fuzz-%:
 	mkdir -p build/fuzz/found/$*
 	build/fuzz/look/$* build/fuzz/found/$* tests/fuzz/corpus/$*
 
-$(O)/look/%: tests/fuzz/%_fuzz.c $(OBJ)
+$(O)/look/%: tests/fuzz/%_fuzz.c $(O)/seawall.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itests $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(link-test) -fsanitize=fuzzer
 
 unit-programs: $(UNIT)
 fuzz-programs: $(FUZZ)

@@ -49,7 +49,10 @@ build() { # build KIND TARGET...
 	echo "building $*"
 	kind=$1
 	shift
-	make -s -j"$(nproc)" KIND="$kind" "$@"
+	make -s -j"$(nproc)" KIND="$kind" "$@" || {
+		printf 'could not build %s\n0 passed, 1 failed, 0 skipped\n' "$kind"
+		exit 1
+	}
 }
 
 # The fuzz kind is built by clang, whose warnings are errors too.
