@@ -17,14 +17,18 @@ struct draft {
 	char *beside;
 };
 
-/* Opens a new file beside path (mode 0600 and the given bits, less the umask). Draft must be published or dropped. */
+/* Opens a new file beside path (mode 0600 and the given bits, less the umask). Draft must be
+ * published or dropped. */
 MUST_USE bool draft_open(struct draft *draft, const char *path, mode_t mode, struct err *err);
 MUST_USE bool draft_write(struct draft *draft, const void *bytes, size_t length, struct err *err);
 /* Syncs, renames over whatever is there, syncs the folder. The draft is released in any case. */
 MUST_USE bool draft_publish(struct draft *draft, struct err *err);
-/* As draft_publish, but an existing target is ERR_EXISTS and stays as it is (link(2)); its folder is
- * synced then too, so that "it is there already" is as durable as "done". */
+/* As draft_publish, but an existing target is ERR_EXISTS and stays as it is (link(2)); its folder
+ * is synced then too, so that "it is there already" is as durable as "done". */
 MUST_USE bool draft_publish_new(struct draft *draft, struct err *err);
+/* As draft_publish, but the folder is not synced: for what may be missing after a crash, never half
+ * there. */
+MUST_USE bool draft_place(struct draft *draft, struct err *err);
 /* Throws the draft away; safe on a zero-filled or released one. */
 void draft_drop(struct draft *draft);
 
@@ -33,6 +37,8 @@ MUST_USE bool durable_write(const char *path, mode_t mode, const void *bytes, si
                             struct err *err);
 MUST_USE bool durable_rename(const char *from, const char *to,
                              struct err *err); /* both folders synced */
+/* Renames without syncing the folders: the same. */
+MUST_USE bool durable_move(const char *from, const char *to, struct err *err);
 MUST_USE bool durable_unlink(const char *path,
                              struct err *err); /* not there is success; folder synced */
 MUST_USE bool durable_sync_fd(int fd, const char *path, struct err *err);

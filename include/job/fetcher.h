@@ -38,7 +38,11 @@ struct fetch_ask {
 	const char *path;   /* %p, relative to folder or absolute */
 	int64_t wait_ms;
 	enum answer answer; /* out */
+	struct err warning; /* out, with ANSWER_ABSENT: why a standby hears "not there" without a
+	                       proof; else none */
 	/* private */
+	struct work look;
+	bool standby, recovery;
 	struct fetch_item *item;
 	struct fetch_ask *next;
 	struct timer timer;

@@ -110,22 +110,26 @@ static bool draft_settle(struct draft *draft, struct err *err)
 	return true;
 }
 
-bool draft_publish(struct draft *draft, struct err *err)
+bool draft_place(struct draft *draft, struct err *err)
 {
-	AUTO_FREE
-	char *path = xstrdup(draft->path);
-
 	if (!draft_settle(draft, err)) {
 		draft_drop(draft);
 		return false;
 	}
-	if (!POINT("rename", rename(draft->beside, path) == 0)) {
-		err_sys(err, "could not rename a new file to \"%s\"", path);
+	if (!POINT("rename", rename(draft->beside, draft->path) == 0)) {
+		err_sys(err, "could not rename a new file to \"%s\"", draft->path);
 		draft_drop(draft);
 		return false;
 	}
 	draft_release(draft);
-	return sync_folder_of(path, err);
+	return true;
+}
+
+bool draft_publish(struct draft *draft, struct err *err)
+{
+	AUTO_FREE char *path = xstrdup(draft->path);
+
+	return draft_place(draft, err) && sync_folder_of(path, err);
 }
 
 static bool link_unsupported(int number)
@@ -189,6 +193,13 @@ bool durable_write(const char *path, mode_t mode, const void *bytes, size_t leng
 	return draft_publish(&draft, err);
 }
 
+bool durable_move(const char *from, const char *to, struct err *err)
+{
+	if (!POINT("rename", rename(from, to) == 0))
+		return err_sys(err, "could not rename \"%s\" to \"%s\"", from, to);
+	return true;
+}
+
 bool durable_rename(const char *from, const char *to, struct err *err)
 {
 	AUTO_FREE
@@ -196,8 +207,8 @@ bool durable_rename(const char *from, const char *to, struct err *err)
 	AUTO_FREE
 	char *to_folder = path_folder(to);
 
-	if (!POINT("rename", rename(from, to) == 0))
-		return err_sys(err, "could not rename \"%s\" to \"%s\"", from, to);
+	if (!durable_move(from, to, err))
+		return false;
 	/* The new name first: in between, two names are better than none. */
 	if (!durable_sync_dir(to_folder, err))
 		return false;
