@@ -55,7 +55,13 @@ FUZZ     := $(FUZZ_SRC:%.c=$(O)/%)
 
 all: $(PROGRAMS)
 
-$(O)/seawall: $(O)/src/cli/main.o $(OBJ)
+# Programs and tests take from these what they call, and nothing else.
+ARCHIVE = @mkdir -p $(@D); rm -f $@; $(AR) rcsT $@ $^
+
+$(O)/seawall.a: $(OBJ)
+	$(ARCHIVE)
+
+$(O)/seawall: $(O)/src/cli/main.o $(O)/seawall.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(O)/seawall-wal: $(O)/src/hook/main.o $(HOOK_OBJ)
@@ -73,17 +79,20 @@ objects-to = $(filter $(foreach l,$(call layers-to,$(1)),$(O)/src/$(l)/%.o),$(OB
 link-test = $(CC) $(CFLAGS) -Itests $(LDFLAGS) -o $@ $(filter-out %.h,$^) $(LDLIBS)
 
 define unit-rule
-$$(O)/tests/unit/$(1)/%_test: tests/unit/$(1)/%_test.c $$(call objects-to,$(1))
+$$(O)/to-$(1).a: $$(call objects-to,$(1))
+	$$(ARCHIVE)
+
+$$(O)/tests/unit/$(1)/%_test: tests/unit/$(1)/%_test.c $$(O)/to-$(1).a
 	@mkdir -p $$(@D)
 	$$(link-test) -lcmocka
 endef
 $(foreach l,$(LAYERS),$(eval $(call unit-rule,$(l))))
 
-$(O)/tests/store/%_test: tests/store/%_test.c $(call objects-to,store)
+$(O)/tests/store/%_test: tests/store/%_test.c $(O)/to-store.a
 	@mkdir -p $(@D)
 	$(link-test) -lcmocka
 
-$(O)/tests/fault/%_test: tests/fault/%_test.c $(OBJ)
+$(O)/tests/fault/%_test: tests/fault/%_test.c $(O)/seawall.a
 	@mkdir -p $(@D)
 	$(link-test) -lcmocka
 
