@@ -1,0 +1,78 @@
+/*
+ * options.h — one row for each setting of the configuration file.
+ *
+ * The row declares the field, its type, default, limits, whether a reload applies it, and what
+ * people read. The parser, config_diff, the sample file, the manual page and the completion are
+ * made from these rows; nothing else knows the settings.
+ *
+ * X(type, name, initial, example, min, max, flags, form, help)
+ *
+ *   type      STRING PATH SIZE COUNT CHOICE ADDRESS URL COMPRESSION LIST (config/config.h, FIELD_*)
+ *   initial   the default as one would write it, or NULL: none; with OPTION_DERIVED a description
+ *   example   what the sample file shows; NULL: the default
+ *   min max   SIZE: bytes; COUNT: the number; STRING, PATH, URL, LIST: the longest text (max)
+ *   flags     OPTION_*
+ *   form      what a value looks like; for CHOICE the words themselves, in the order of their enum
+ */
+#ifndef CONFIG_OPTIONS_H
+#define CONFIG_OPTIONS_H
+
+enum option_flags {
+	OPTION_REQUIRED = 1, /* there is no default: the section is refused without it */
+	OPTION_RELOAD = 2,   /* SIGHUP applies a change; without it a change needs a restart */
+	OPTION_SECRET =
+	        4, /* may hold a password: never shown, and then others may not read the file */
+	OPTION_DERIVED = 8, /* the default comes from elsewhere; initial says from where */
+};
+
+/* clang-format off */
+#define OPTIONS_SERVER(X)                                                                          \
+	X(PATH, socket, "seawall.sock in the state folder", "/run/seawall/seawall.sock", 0, 107,   \
+	  OPTION_DERIVED, "an absolute path of at most 107 bytes",                                 \
+	  "the Unix socket on which the server listens; only the server's own user may connect")   \
+	X(ADDRESS, http, NULL, "127.0.0.1:7413", 0, 0, 0, "ADDRESS:PORT, a loopback address",      \
+	  "also show the read-only views over HTTP on this address; off unless given")             \
+	X(PATH, state, "state in the base folder", "/var/lib/seawall/state", 0, 1024,              \
+	  OPTION_DERIVED, "an absolute path",                                                      \
+	  "folder of the local state: a cache that may be deleted at any time")                    \
+	X(SIZE, memory, "96MB", NULL, UINT64_C(32) << 20, UINT64_C(64) << 30, 0,                   \
+	  "a size: B, kB, MB, GB or TB",                                                           \
+	  "the buffers for WAL and backup data; all other memory is about 30 MB")                  \
+	X(COUNT, workers, "the cores, at most 8", "2", 1, 8, OPTION_DERIVED, "a number",           \
+	  "threads that read, compress and check")                                                 \
+	X(CHOICE, log, "text", NULL, 0, 0, OPTION_RELOAD, "text | json",                           \
+	  "how each line of the log, on standard error, is written")                               \
+	X(CHOICE, log_level, "info", NULL, 0, 0, OPTION_RELOAD, "error | warning | info | debug",  \
+	  "how much is logged")
+
+#define OPTIONS_REPOSITORY(X)                                                                      \
+	X(URL, url, NULL, "file:///var/lib/seawall/repository", 0, 1024, OPTION_REQUIRED,          \
+	  "file:///FOLDER", "where the repository is")                                             \
+	X(COMPRESSION, wal_compression, "lz4", NULL, 0, 0, 0, "lz4 | zstd | zstd:LEVEL (1 to 19) | none", \
+	  "how WAL is compressed")                                                                 \
+	X(COMPRESSION, pack_compression, "zstd:3", NULL, 0, 0, 0,                                  \
+	  "lz4 | zstd | zstd:LEVEL (1 to 19) | none", "how the data of backups is compressed")
+
+#define OPTIONS_CLUSTER(X)                                                                         \
+	X(PATH, pgdata, "that of the first push", "/var/lib/postgresql/15/main", 0, 1024,          \
+	  OPTION_DERIVED, "an absolute path", "the cluster's data directory")                      \
+	X(STRING, connect, "the local socket, the role named as the user", "dbname=postgres", 0,   \
+	  4096, OPTION_DERIVED | OPTION_SECRET, "a libpq connection string",                       \
+	  "how to connect to the cluster for backups and checks")                                  \
+	X(LIST, repositories, "the only repository", "local", 1, 1, OPTION_DERIVED,                \
+	  "the name of one repository", "where the cluster is archived")                           \
+	X(PATH, pg_bin, "that of the running server, else looked for", NULL, 0, 1024,              \
+	  OPTION_DERIVED, "an absolute path", "folder of the programs of PostgreSQL (pg_ctl, postgres)")
+
+/* Settings of the design that come with their feature: X(section, name). Until then they are
+ * refused as "not in this version", so that nobody believes in one that has no effect. */
+#define OPTIONS_LATER(X)                                                                           \
+	X(server, token_file) X(server, tls_certificate) X(server, tls_key)                        \
+	X(repository, region) X(repository, endpoint) X(repository, key_file)                      \
+	X(repository, key_command) X(repository, passphrase_file) X(repository, ca_file)           \
+	X(cluster, ack) X(cluster, receive) X(cluster, tail_interval) X(cluster, sync)             \
+	X(cluster, fence) X(cluster, backup_schedule) X(cluster, keep) X(cluster, drill_schedule)  \
+	X(cluster, drill) X(cluster, verify)
+/* clang-format on */
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * diff.c — what a changed file changes: which settings a running server takes over, and which need
+ * a restart.
+ *
+ * Compared are the texts as written, so "96MB" and "98304kB" differ; nobody is surprised by that.
+ */
+#include "internal.h"
+#include "base/poison.h"
+
+static const char *shown(const struct option *option, const char *text, bool secret)
+{
+	if (!text)
+		return option->initial ? option->initial : "nothing";
+	return secret ? "(not shown)" : text;
+}
+
+static bool same_text(const struct option *option, const char *a, const char *b)
+{
+	if (!(option->flags & OPTION_DERIVED)) {
+		a = a ? a : option->initial;
+		b = b ? b : option->initial;
+	}
+	return (!a && !b) || (a && b && strcmp(a, b) == 0);
+}
+
+static bool diff_section(const struct section *old, const struct section *new, struct strs *ret)
+{
+	char title[CONFIG_NAME_MAX + 32];
+	bool restart = false;
+
+	section_title(new, title);
+	for (size_t i = 0; i < new->options; i++) {
+		const struct option *option = &new->option[i];
+		const char *before = old->source->text[i], *after = new->source->text[i];
+		bool reload = option->flags & OPTION_RELOAD, secret = option->flags & OPTION_SECRET;
+		AUTO_FREE
+		char *line = NULL;
+
+		if (same_text(option, before, after))
+			continue;
+		line = xasprintf("\"%s\" in section %s changed from \"%s\" to \"%s\"%s",
+		                 option->name, title, shown(option, before, secret),
+		                 shown(option, after, secret),
+		                 reload ? "" : ", which needs a restart");
+		strs_add(ret, line);
+		restart = restart || !reload;
+	}
+	return restart;
+}
+
+static void note_section(const char *kind, const char *name, const char *what, struct strs *ret)
+{
+	AUTO_FREE
+	char *line = xasprintf("section [%s %s] was %s, which needs a restart", kind, name, what);
+
+	strs_add(ret, line);
+}
+
+typedef struct section section_of(struct config *config, size_t number);
+
+/* Pairs the named sections of one kind. */
+static bool diff_named(struct config *const config[2], const size_t count[2], section_of *of,
+                       struct strs *ret)
+{
+	bool restart = false;
+
+	for (size_t i = 0; i < count[1]; i++) {
+		struct section new = of(config[1], i);
+		size_t j = 0;
+
+		while (j < count[0] && strcmp(of(config[0], j).name, new.name) != 0)
+			j++;
+		if (j < count[0]) {
+			struct section old = of(config[0], j);
+
+			restart |= diff_section(&old, &new, ret);
+			continue;
+		}
+		note_section(new.kind, new.name, "added", ret);
+		restart = true;
+	}
+	for (size_t j = 0; j < count[0]; j++) {
+		struct section old = of(config[0], j);
+		size_t i = 0;
+
+		while (i < count[1] && strcmp(of(config[1], i).name, old.name) != 0)
+			i++;
+		if (i == count[1]) {
+			note_section(old.kind, old.name, "removed", ret);
+			restart = true;
+		}
+	}
+	return restart;
+}
+
+bool config_diff(const struct config *old, const struct config *new, struct strs *ret)
+{
+	/* The views are of writable structs; nothing here writes. */
+	struct config *const config[2] = {(struct config *)old, (struct config *)new};
+	struct section before = section_server(config[0]), after = section_server(config[1]);
+	bool restart = diff_section(&before, &after, ret);
+
+	restart |= diff_named(config, (const size_t[2]){old->repositories, new->repositories},
+	                      section_repository, ret);
+	restart |= diff_named(config, (const size_t[2]){old->clusters, new->clusters},
+	                      section_cluster, ret);
+	return restart;
+}
+
+/* All that a reload changes today is in [server]; the assertion in the loop keeps this true. */
+void config_reload(struct config *old, const struct config *new)
+{
+	struct section to = section_server(old), from = section_server((struct config *)new);
+
+	for (size_t i = 0; i < to.options; i++) {
+		const struct option *option = &to.option[i];
+		size_t offset = option->offset;
+
+		if (!(option->flags & OPTION_RELOAD) || option->type != OPTION_CHOICE)
+			continue;
+		memcpy((char *)to.fields + offset, (char *)from.fields + offset, sizeof(int));
+		free(to.source->text[i]);
+		to.source->text[i] = from.source->text[i] ? xstrdup(from.source->text[i]) : NULL;
+	}
+}
