@@ -2,7 +2,7 @@
 # Runs kinds of tests that are already built, and counts: kinds.sh RESULTS KIND... (started by run.sh)
 #
 # Each kind leaves its log in RESULTS/KIND.log and its results in RESULTS/KIND/: NAME.tap with a last line
-# "# exit N", or NAME.xml from pytest. count.py reads them; what left no results has failed.
+# "# exit N", or NAME.xml from pytest, for count.py.
 set -u
 
 MINUTES_MAX=25 # of one kind; run.sh promises 30 in all
@@ -66,8 +66,9 @@ run_fuzz() {
 		tap "$name" "$program" $(find "tests/fuzz/corpus/$name" -type f | sort)
 	done
 }
-run_cli() { python cli tests/cli; }
-run_pg() { python pg tests/pg; }
+run_root() { python root -m needs_root tests/cli tests/pg; }
+run_cli() { python cli -m "$NOT_ROOT" tests/cli; }
+run_pg() { python pg -m "$NOT_ROOT" tests/pg; }
 run_versions() { python versions tests/versions; }
 
 # lane KIND...: one kind after the other; two lanes run side by side.
@@ -82,8 +83,8 @@ lane() {
 	done
 }
 
+NOT_ROOT=${SEAWALL_ROOT_DONE:+not needs_root}
+lane root
 lane style unit asan tsan fuzz cli &
 lane pg versions &
 wait
-# shellcheck disable=SC2086 # one word for each kind
-/usr/bin/python3 tests/tools/count.py total "$RESULTS" $KINDS

@@ -12,7 +12,7 @@
 #
 # Without a KIND: all that the tree has, at most 30 minutes on two cores. Installs what is missing (--as-is: does not),
 # builds, and ends in one line "N passed, N failed, N skipped". PostgreSQL refuses to run as root: started as root,
-# the tests run as the user postgres, on a copy in a short folder below /tmp.
+# the tests run as the user postgres, on a copy in a short folder below /tmp; what needs root itself runs before.
 # SEAWALL_PG_NPM is the folder for the other versions of PostgreSQL (default: build/pg-npm).
 set -eu
 cd "$(dirname "$0")/.."
@@ -71,6 +71,13 @@ run_as_postgres() {
 	chown -R postgres: "$SCRATCH"
 	if wants pg versions; then sh tests/services/pg-versions.sh share "$PG_NPM" "$SCRATCH/pg-npm"; fi
 	cd "$SCRATCH"
+	if wants cli pg; then
+		sh tests/kinds.sh "$SCRATCH/results" root
+		chown -R postgres: "$SCRATCH/results"
+		KINDS="root $KINDS"
+		SEAWALL_ROOT_DONE=yes
+		export SEAWALL_ROOT_DONE
+	fi
 	setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$SCRATCH" SEAWALL_PG_NPM="$SCRATCH/pg-npm" \
 		sh tests/kinds.sh "$SCRATCH/results" "$@"
 }
@@ -105,3 +112,5 @@ if [ "$(id -u)" = 0 ]; then
 else
 	SEAWALL_PG_NPM=$(realpath -m "$PG_NPM") sh tests/kinds.sh "$SCRATCH/results" $KINDS
 fi
+# shellcheck disable=SC2086
+/usr/bin/python3 tests/tools/count.py total "$SCRATCH/results" $KINDS

@@ -267,7 +267,7 @@ def test_on_sigterm_it_dies_of_sigterm(host, verb):
     assert hook.returncode == -signal.SIGTERM
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+@pytest.mark.needs_root
 def test_only_a_server_of_the_same_user_or_of_root_is_believed(host):
     host.root.chmod(0o777)
     host.seawall(0)

@@ -34,6 +34,13 @@ def test_every_version_starts_crashes_and_promotes(made, major):
     assert cluster.timeline() == 2
 
 
+@pytest.mark.needs_root
+def test_as_root_a_cluster_belongs_to_postgres(made):
+    cluster = made.cluster().start()
+    assert cluster.data.owner() == "postgres"
+    assert cluster.one("SELECT current_user") == "postgres"
+
+
 def test_a_server_that_cannot_start_is_an_error_that_shows_its_log(made):
     cluster = made.cluster(checksums=True)
     with pytest.raises(AssertionError, match="max_connections"):

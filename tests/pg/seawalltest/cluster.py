@@ -45,6 +45,7 @@ class Cluster:
         self.bin = pg_bin(major)
         self.sockets = self.folder / f"{name}.s"
         self.sockets.mkdir(mode=0o700, exist_ok=True)
+        process.own(self.sockets)
         self.log = self.folder / f"{name}.log"
         self.tablespaces = self.folder / f"{name}.ts"
         self.process = None  # the postmaster, when we started it
@@ -56,7 +57,7 @@ class Cluster:
             command.append("--data-checksums")
         elif self.major >= 18:
             command.append("--no-data-checksums")
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **process.OWNER)
         self.configure(**{**SETTINGS, "unix_socket_directories": self.sockets, **settings})
         return self
 
@@ -96,7 +97,7 @@ class Cluster:
             command += ["-c", f"{key}={value}"]
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                                            start_new_session=True)
+                                            start_new_session=True, **process.OWNER)
         if until:
             wait_for(lambda: self.state() in until or self.process.poll() is not None, f"PostgreSQL to be {until}",
                      deadline_s)
@@ -156,7 +157,8 @@ class Cluster:
         return lines[3] if len(lines) > 3 else "5432"
 
     def dsn(self, dbname="postgres"):
-        return f"host={self.sockets} port={self.port()} dbname={dbname}"
+        role = f" user={process.OWNER['user']}" if process.OWNER else ""
+        return f"host={self.sockets} port={self.port()} dbname={dbname}{role}"
 
     def connect(self, dbname="postgres"):
         connection = psycopg2.connect(self.dsn(dbname), connect_timeout=10)

@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from . import process
 from .cluster import Cluster
 from .seawall import Seawall
 
@@ -23,7 +24,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture
 def scratch():
     """A short folder, for a socket's path ends at 107 bytes. SEAWALL_KEEP=1 leaves it there."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir="/tmp"))
+    folder = process.own(pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir="/tmp")))
     yield folder
     if os.environ.get("SEAWALL_KEEP"):
         print(f"kept: {folder}")

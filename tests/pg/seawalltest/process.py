@@ -2,9 +2,20 @@
 
 import os
 import pathlib
+import shutil
 import signal
 
 from .wait import wait_for
+
+# Whose the clusters are: PostgreSQL refuses to run as root. For subprocess and for own().
+OWNER = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def own(path):
+    """Gives what root has made to the owner of the clusters."""
+    if OWNER:
+        shutil.chown(path, OWNER["user"], OWNER["group"])
+    return path
 
 
 def alive(pid):
