@@ -1,11 +1,12 @@
 /*
  * store.h — a place for objects, for those who use one. Drivers: store/driver.h.
  *
- * Names are relative paths of components [A-Za-z0-9._-] (not "." or ".."), at most STORE_NAME_MAX
- * long, sorted as bytes. Objects are immutable: put creates, nothing overwrites. Every operation
- * here is the one above the driver: it retries what may be retried within its deadline (back-off
- * with jitter), looks after an answer that was lost, counts, and ends in an error that names the
- * store, the operation and the object. A driver makes one attempt.
+ * Names are relative paths of components [A-Za-z0-9._-] that do not begin with a '.', at most
+ * STORE_NAME_MAX long, sorted as bytes; no name is the folder of another one ("a" and "a/b").
+ * Objects are immutable: put creates, nothing overwrites. Every operation here is the one above the
+ * driver: it retries what may be retried within its deadline (back-off with jitter), looks after an
+ * answer that was lost, counts, and ends in an error that names the store, the operation and the
+ * object. A driver makes one attempt.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -17,9 +18,9 @@
 
 enum {
 	STORE_NAME_MAX = 480,
-	STORE_LIST_MAX = 1000, /* names on a page */
-	STORE_DEADLINE_MS =
-	        60 * 1000, /* one operation with its repetitions, unless told otherwise */
+	STORE_LIST_MAX = 1000,         /* names on a page */
+	STORE_REMOVE_MAX = 1000,       /* names in a batch */
+	STORE_DEADLINE_MS = 60 * 1000, /* one operation with its repetitions */
 };
 
 struct store;
@@ -41,7 +42,18 @@ const char *store_url(const struct store *store);
  * store). Blocking and quick. */
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total);
 
-struct store_attempt; /* private: the driver's part */
+/* Private: one verb of the driver with its repetitions, which every operation below waits for. */
+struct store_attempt;
+struct store_call {
+	struct op op;
+	struct store_attempt *attempt; /* the driver's part */
+	struct nap nap;
+	struct timer timer;
+	unsigned tries;
+	int64_t deadline_ms, begun_ms;
+	bool timed_out, answer_lost;
+	struct err last;
+};
 
 /* Create-only. ERR_EXISTS: there is an object of that name already, with the same or other content:
  * the caller compares. An answer that was lost and whose object turns out to be exactly these bytes
@@ -53,10 +65,8 @@ struct store_put {
 	const struct iovec *piece;
 	unsigned pieces;
 	int64_t deadline_ms; /* of the whole, from now; 0: STORE_DEADLINE_MS */
-	struct store_attempt *attempt;
-	struct nap nap;
-	unsigned tries;
-	int64_t begun_ms;
+	struct store_call call;
+	struct store_readback *readback;
 };
 void store_put_start(struct op *parent, struct store_put *put);
 
@@ -72,10 +82,7 @@ struct store_get {
 	uint64_t got;          /* out */
 	uint64_t object_bytes; /* out: the whole object's size */
 	int64_t deadline_ms;
-	struct store_attempt *attempt;
-	struct nap nap;
-	unsigned tries;
-	int64_t begun_ms;
+	struct store_call call;
 };
 void store_get_start(struct op *parent, struct store_get *get);
 
@@ -97,10 +104,7 @@ struct store_list {
 	unsigned count;
 	bool more;
 	int64_t deadline_ms;
-	struct store_attempt *attempt;
-	struct nap nap;
-	unsigned tries;
-	int64_t begun_ms;
+	struct store_call call;
 };
 void store_list_start(struct op *parent, struct store_list *list);
 void store_list_release(struct store_list *list);
@@ -125,10 +129,7 @@ struct store_head {
 	uint64_t bytes;      /* out */
 	int64_t modified_us; /* out */
 	int64_t deadline_ms;
-	struct store_attempt *attempt;
-	struct nap nap;
-	unsigned tries;
-	int64_t begun_ms;
+	struct store_call call;
 };
 void store_head_start(struct op *parent, struct store_head *head);
 
@@ -139,16 +140,13 @@ struct store_remove {
 	const char *const *name;
 	unsigned names;
 	int64_t deadline_ms;
-	struct store_attempt *attempt;
-	struct nap nap;
-	unsigned tries;
-	int64_t begun_ms;
+	struct store_call call;
 };
 void store_remove_start(struct op *parent, struct store_remove *remove);
 
 /* Counters since the store was opened. */
 struct store_counts {
-	uint64_t puts, gets, lists, heads, removes, retries, failures, bytes_put, bytes_got;
+	uint64_t puts, reads, lists, heads, removes, retries, failures, bytes_put, bytes_got;
 };
 const struct store_counts *store_counts(const struct store *store);
 
