@@ -43,9 +43,11 @@ struct http_request {
 	 * False (err filled) ends the request. It starts and ends no request. */
 	bool (*take)(struct http_request *request, const void *bytes, size_t length,
 	             struct err *err);
-	void *context;                          /* the caller's */
-	uint64_t answer_max;                    /* 0: HTTP_ANSWER_MAX; with take, 0 is no limit */
-	int64_t connect_ms, stall_ms, whole_ms; /* 0: the defaults above; no limit as a whole */
+	void *context;       /* the caller's */
+	uint64_t answer_max; /* 0: HTTP_ANSWER_MAX; with take, 0 is no limit */
+	/* 0: the defaults above; no limit as a whole. Of a header, only whole lines count as life.
+	 */
+	int64_t connect_ms, stall_ms, whole_ms;
 	/* out */
 	unsigned status;   /* 0: no answer came */
 	struct buf answer; /* the body */

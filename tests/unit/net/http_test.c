@@ -23,7 +23,7 @@ enum peer_kind {
 	PEER_ANSWERS, /* text, then the connection is closed */
 	PEER_ECHOES,  /* the body that came */
 	PEER_STAYS,   /* text, then nothing, the connection stays open */
-	PEER_DRIPS,   /* text, one byte every 20 ms */
+	PEER_DRIPS,   /* text, one byte every 10 ms */
 	PEER_REPEATS, /* text, again and again, without end */
 };
 
@@ -75,7 +75,7 @@ static void peer_send(struct peer *peer, int fd)
 		dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
 		break;
 	case PEER_DRIPS:
-		for (const char *at = peer->text; *at && !peer_stopped(peer, 20); at++)
+		for (const char *at = peer->text; *at && !peer_stopped(peer, 10); at++)
 			if (send(fd, at, 1, MSG_NOSIGNAL) != 1)
 				break;
 		break;
