@@ -7,8 +7,10 @@
  * last: then the backup exists.
  *
  * Body records are binary and little-endian, in the order of the walk: path components compared one
- * after the other as bytes, so a folder stands before what is in it. They stream: nobody needs all
- * of them in memory, neither to write nor to read them. doc/format.md has every byte.
+ * after the other as bytes, so a folder stands before what is in it. Behind them come those that
+ * are known only after the walk (manifest_path_is_late), in the same order among themselves. They
+ * stream: nobody needs all of them in memory, neither to write nor to read them. doc/format.md has
+ * every byte.
  */
 #ifndef REPO_MANIFEST_H
 #define REPO_MANIFEST_H
@@ -20,7 +22,7 @@
 
 enum {
 	MANIFEST_PATH_MAX = 4096,
-	MANIFEST_EXTENTS_MAX = 1 << 20, /* of one record; a 1 GiB relation file needs 64 to 128 */
+	MANIFEST_EXTENTS_MAX = 1 << 18, /* of one record; 1 GiB as single blocks has half of them */
 	MANIFEST_HEAD_BYTES_MAX = 4 << 20,
 	MANIFEST_FINDINGS_MAX = 1000, /* kept by name; the count goes on */
 	MANIFEST_TABLESPACES_MAX = 10000,
@@ -50,26 +52,30 @@ struct manifest_entry {
 	uint64_t size_bytes;
 	uint32_t mode; /* permission bits */
 	int64_t modified_us;
-	uint32_t crc32c; /* of the whole content; files */
+	uint32_t crc32c; /* of the whole content; files (pg/crc32c.h) */
 	const struct extent *extent;
 	uint32_t extents; /* in order, without holes or overlaps, together size_bytes */
 };
 
 void manifest_entry_encode(const struct manifest_entry *entry, struct buf *out);
+/* Whether the record stands behind those of the walk: global/pg_control, backup_label,
+ * tablespace_map, and every MANIFEST_OUTSIDE. */
+bool manifest_path_is_late(enum manifest_kind kind, const char *path);
 
 /* A reader of records from a stream in pieces of any size. */
 struct manifest_reader;
 typedef bool manifest_each(void *context, const struct manifest_entry *entry, struct err *err);
 struct manifest_reader *manifest_reader_new(manifest_each *each, void *context);
-/* ERR_DAMAGED: a record that cannot be (path that leaves the directory, unsorted, extents that do
- * not add up …). */
+/* ERR_DAMAGED: a record that cannot be (a path that leaves the directory, a file without its
+ * folder, unsorted or twice, a link other than pg_wal and pg_tblspc/<oid>, extents that do not add
+ * up …). The entry and what it points to are valid during the call of each. */
 MUST_USE bool manifest_reader_feed(struct manifest_reader *reader, const void *bytes, size_t length,
                                    struct err *err);
 /* The stream has ended: at the end of a record? */
 MUST_USE bool manifest_reader_end(struct manifest_reader *reader, struct err *err);
 uint64_t manifest_reader_count(const struct manifest_reader *reader);
 void manifest_reader_free(struct manifest_reader *reader);
-/* The order of records: below, equal to or above 0. */
+/* The order of the walk: below, equal to or above 0. */
 int manifest_path_compare(const char *a, const char *b);
 
 struct manifest_tablespace {
