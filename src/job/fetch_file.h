@@ -1,0 +1,34 @@
+/* fetch_file.h — one file of WAL from the repository to the disk beside where it is wanted. Private
+ * to this layer. */
+#ifndef JOB_FETCH_FILE_H
+#define JOB_FETCH_FILE_H
+
+#include "base/durable.h"
+#include "job/site.h"
+#include "loop/work.h"
+#include "pg/walwalk.h"
+#include "repo/object.h"
+
+struct fetch_file {
+	struct op op; /* ERR_NOTFOUND: the repository says that it is not there; ERR_DAMAGED,
+	                 ERR_REFUSED: never deliver it */
+	/* in; must stay */
+	struct site *site;
+	const char *generation; /* prefix of object names */
+	struct walname name;
+	uint64_t system_identifier;
+	uint32_t segment_bytes;
+	const char *target; /* where the file appears, whole and proven, or not at all */
+	enum gate_class class;
+	/* out */
+	uint64_t bytes, stored_bytes;
+	/* private */
+	char object[NAME_BYTES], text[WALNAME_BYTES];
+	struct draft draft;
+	struct walwalk *walk;
+	struct object_stream stream;
+	struct work work;
+};
+void fetch_file_start(struct op *parent, struct fetch_file *file);
+
+#endif
