@@ -103,11 +103,6 @@ $(O)/tests/tools/%: tests/tools/%.c $(call objects-to,pg)
 
 $(O)/tests/fuzz/replay.o: override CFLAGS += -Itests
 
-# A harness takes from the archive what it needs.
-$(O)/seawall.a: $(OBJ)
-	rm -f $@
-	ar rcs $@ $^
-
 $(O)/tests/fuzz/%_fuzz: tests/fuzz/%_fuzz.c $(O)/tests/fuzz/replay.o $(O)/seawall.a
 	@mkdir -p $(@D)
 	$(link-test)
@@ -153,9 +148,11 @@ install: all
 
 # Prints what is written in the tables of options and commands into the files that are committed.
 doc: $(O)/seawall
-	for page in doc/man/*.1; do $(O)/seawall doc man $$(basename $$page .1) > $$page.new && mv $$page.new $$page || exit; done
+	rm -f doc/man/*.1
+	$(O)/seawall doc man all doc/man
 	$(O)/seawall doc sample > packaging/seawall.conf
 	$(O)/seawall doc completion > packaging/seawall.bash
+	$(O)/seawall doc commands-md > doc/commands.md
 
 format:
 	clang-format-14 -i $(shell find src include contrib tests -name '*.[ch]' 2>/dev/null)

@@ -1,0 +1,29 @@
+# bash completion for seawall; printed by `seawall doc completion`
+_seawall() {
+	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+	local command=${COMP_WORDS[1]} options=''
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W 'help --help --version' -- "$word")
+		return
+	fi
+	if [ "$command" = wal ]; then
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W '' -- "$word")
+			return
+		fi
+		command="wal ${COMP_WORDS[2]}"
+	fi
+	case $before in
+	--config | --pgdata | --link-pgwal)
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	esac
+	case $command in
+	'help') options='--config --json --verbose --quiet --help' ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+}
+complete -o default -F _seawall seawall

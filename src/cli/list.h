@@ -1,0 +1,29 @@
+/* list.h — the commands, in the order of help: one line for each. */
+#ifndef CLI_LIST_H
+#define CLI_LIST_H
+
+#include "command.h"
+
+#define COMMANDS(X)                                                                                \
+	X(help)                                                                                    \
+	X(doc)
+
+#define COMMANDS_LATER(X)                                                                          \
+	X("find")                                                                                  \
+	X("wal verify")                                                                            \
+	X("wal index")                                                                             \
+	X("verify")                                                                                \
+	X("expire")                                                                                \
+	X("drill")                                                                                 \
+	X("standby")                                                                               \
+	X("extract")                                                                               \
+	X("promote")                                                                               \
+	X("failback")                                                                              \
+	X("adopt")                                                                                 \
+	X("key")
+
+#define X(name) extern const struct command command_##name;
+COMMANDS(X)
+#undef X
+
+#endif
