@@ -64,8 +64,8 @@ void err_clear(struct err *err);
 /* Moves the innermost and all other sentences onto one line, joined by ": "; the hint is left out.
  */
 void err_line(const struct err *err, char *out, size_t out_bytes);
-/* The up to three lines that a person sees: "what\nwhy\nhint: …", newline at the end of each. Why is
- * everything below the outermost sentence, joined by ": ". */
+/* The up to three lines that a person sees: "what\nwhy\nhint: …", newline at the end of each. Why
+ * is everything below the outermost sentence, joined by ": ". */
 void err_lines(const struct err *err, char *out, size_t out_bytes);
 
 static inline bool err_is(const struct err *err)

@@ -22,9 +22,11 @@ bool str_hex_to(const char *text, void *bytes, size_t length);
 /* Whether text is valid UTF-8 without control characters (what may stand in JSON and on a
  * terminal). */
 bool str_is_text(const char *text, size_t length);
-/* In place and of the same length: a control character becomes a blank, a byte that is no UTF-8 a '?'. */
+/* In place and of the same length: a control character becomes a blank, a byte that is no UTF-8 a
+ * '?'. */
 void str_clean(char *text);
-/* What snprintf() cut (needed >= out_bytes) ends in "..." at a whole character; else nothing happens. */
+/* What snprintf() cut (needed >= out_bytes) ends in "..." at a whole character; else nothing
+ * happens. */
 void str_cut(char *out, size_t out_bytes, size_t needed);
 /* Removes blanks at both ends, in place; returns the start. */
 char *str_trim(char *text);

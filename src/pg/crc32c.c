@@ -13,6 +13,9 @@
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#include <sys/auxv.h>
 #endif
 
 #include "base/poison.h"
@@ -153,9 +156,6 @@ static void tables_advance(uint32_t table[4][256], uint64_t bytes)
 
 /* The instruction is in every 64-bit ARM server core, but optional in the first architecture
  * version. */
-#include <arm_acle.h>
-#include <sys/auxv.h>
-
 enum { AUXV_CRC32 = 1 << 7 }; /* HWCAP_CRC32 */
 
 __attribute__((target("+crc"))) static uint32_t crc32c_arm(uint32_t start, const void *bytes,

@@ -246,8 +246,36 @@ def document_fault(tree, program, path, *what):
         yield f"{name}: differs from `seawall doc {' '.join(what)}` (run `make doc`)"
 
 
+CAUSES = 54
+
+
+def causes(tree):
+    """Each root cause has a test with its number, or says where it belongs (the table in tests/README.md)."""
+    if not (tree.root / "tests/README.md").exists():
+        yield "tests/README.md: is not there"
+        return
+    rows = [line.strip("| ").split(" | ") for line in tree.lines("tests/README.md") if re.match(r"\| D\d+ \|", line)]
+    if [row[0] for row in rows] != [f"D{number}" for number in range(1, CAUSES + 1)]:
+        yield f"tests/README.md: the table must have D1 to D{CAUSES} in this order"
+    text = "\n".join((tree.root / path).read_text(errors="replace") for path in tree.files(".c", ".py", folders=("tests",))
+                     if path.parts[1] != "style")
+    for number, _, here in (row for row in rows if len(row) == 3):
+        tests = re.findall(r"`(\w+)`", here)
+        numbered = re.compile(rf"(?:^|_){number.lower()}(?:_|$)")
+        if here == "open":
+            yield from (f"tests/README.md: {number} is open, but there is `{test}`"
+                        for test in sorted(set(re.findall(r"\b(\w+_\w+)\(", text))) if numbered.search(test))
+        for test in tests:
+            if not numbered.search(test):
+                yield f"tests/README.md: {number}: {test} does not carry the number"
+            if not re.search(rf"\b{test}\(", text):
+                yield f"tests/README.md: {number}: there is no test {test}"
+        if not tests and not re.match(r"open$|later: \w|cannot happen: \w", here):
+            yield f"tests/README.md: {number}: names no test and gives no reason"
+
+
 GATES = {"layers": layers, "sizes": sizes, "words": words, "format": formatting, "readmes": readmes,
-         "documents": documents}
+         "documents": documents, "causes": causes}
 
 
 def main():

@@ -12,6 +12,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 GOOD = '#include <stdio.h>\n\n#include "base/err.h"\n#include "base/poison.h"\n\nint net_open(int port)\n{\n\treturn port;\n}\n'
 
 
+CAUSES = "".join(f"| D{number} | it broke | later: a feature |\n" for number in range(1, 55)).replace(
+    "D9 | it broke | later: a feature", "D9 | it broke | open")
+
+
 def function(lines, parameters="void"):
     return f"int long_one({parameters})\n{{\n" + "\t;\n" * (lines - 4) + "\treturn 0;\n}\n"
 
@@ -24,6 +28,7 @@ def fixture_tree(tmp_path):
             "include/base/err.h": "int err_code(void);\n",
             "include/base/poison.h": "#pragma GCC poison strcpy\n",
             "include/store/store.h": "int store_put(void);\n",
+            "tests/README.md": CAUSES,
             "tests/unit/net/http_test.c": "int main(void)\n{\n\treturn 0;\n}\n"}.items():
         write(tmp_path, name, text)
     (tmp_path / "tests/style").mkdir()
@@ -85,6 +90,16 @@ def with_include(line):
      "src/net/http.c:7: run `make format`"),
     ("readmes", "src/pg/wal.c", "int x;\n", "src/pg: has no README.md that says what the folder is"),
     ("readmes", "src/net/README.md", "long\n" * 101, "src/net/README.md: has 101 lines, a screen has 100"),
+    ("causes", "tests/README.md", CAUSES.replace("| D54 |", "| D55 |"),
+     "tests/README.md: the table must have D1 to D54 in this order"),
+    ("causes", "tests/README.md", CAUSES.replace("later: a feature", "soon", 1),
+     "tests/README.md: D1: names no test and gives no reason"),
+    ("causes", "tests/README.md", CAUSES.replace("later: a feature", "`test_d1_is_gone`", 1),
+     "tests/README.md: D1: there is no test test_d1_is_gone"),
+    ("causes", "tests/x_test.py", "def test_d9_a_file_vanishes():\n    pass\n",
+     "tests/README.md: D9 is open, but there is `test_d9_a_file_vanishes`"),
+    ("causes", "tests/README.md", CAUSES.replace("later: a feature", "`main`", 1),
+     "tests/README.md: D1: main does not carry the number"),
     ("documents", "src/cli/doc.c", "int x;\n", "the program seawall is not built (give its folder with --bin)"),
 ])
 def test_one_fault_is_found(tree, gate, name, text, fault):
