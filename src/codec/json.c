@@ -127,7 +127,7 @@ bool jget_int(const struct jval *object, const char *field, int64_t *ret, struct
 
 bool jget_u32(const struct jval *object, const char *field, uint32_t *ret, struct err *err)
 {
-	int64_t value;
+	int64_t value = 0;
 
 	if (!jget_int(object, field, &value, err))
 		return false;
