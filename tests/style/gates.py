@@ -14,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 FUNCTION_LINES_MAX = 60
 FUNCTION_LINES_NEVER = 100
@@ -219,6 +220,9 @@ def readmes(tree):
             yield f"src/{folder.name}/README.md: has {len(lines)} lines, a screen has {README_LINES_MAX}"
 
 
+DOCUMENTS = {"packaging/seawall.conf": "sample", "packaging/seawall.bash": "completion", "doc/commands.md": "commands-md"}
+
+
 def documents(tree):
     """What `seawall doc` prints is what is committed."""
     if not (tree.root / "src/cli/doc.c").exists():
@@ -227,23 +231,29 @@ def documents(tree):
     if not program or not program.exists():
         yield "the program seawall is not built (give its folder with --bin)"
         return
-    pages = sorted((tree.root / "doc/man").glob("*.1"))
-    if not pages:
-        yield "doc/man has no pages"
-    for page in pages:
-        yield from document_fault(tree, program, page, "man", page.stem)
-    yield from document_fault(tree, program, tree.root / "packaging/seawall.conf", "sample")
-    yield from document_fault(tree, program, tree.root / "packaging/seawall.bash", "completion")
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["man", "all", folder]
+        printed = subprocess.run([program, "doc", *command], stdin=subprocess.DEVNULL, check=False)
+        if printed.returncode:
+            yield f"seawall doc man all: exit status {printed.returncode}"
+        there, wanted = tree.root / "doc/man", pathlib.Path(folder)
+        for name in sorted({path.name for path in [*there.glob("*"), *wanted.glob("*")]}):
+            if not (wanted / name).exists():
+                yield f"doc/man/{name}: is no page of `seawall doc man all`"
+            else:
+                yield from document_fault(tree, f"doc/man/{name}", (wanted / name).read_bytes())
+    for name, word in DOCUMENTS.items():
+        printed = subprocess.run([program, "doc", word], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+        if printed.returncode:
+            yield f"seawall doc {word}: exit status {printed.returncode}"
+        else:
+            yield from document_fault(tree, name, printed.stdout)
 
 
-def document_fault(tree, program, path, *what):
-    printed = subprocess.run([program, "doc", *what], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, check=False)
-    name = path.relative_to(tree.root)
-    if printed.returncode:
-        yield f"seawall doc {' '.join(what)}: exit status {printed.returncode}"
-    elif not path.exists() or path.read_bytes() != printed.stdout:
-        yield f"{name}: differs from `seawall doc {' '.join(what)}` (run `make doc`)"
+def document_fault(tree, name, printed):
+    path = tree.root / name
+    if not path.exists() or path.read_bytes() != printed:
+        yield f"{name}: differs from what the tables say (run `make doc`)"
 
 
 CAUSES = 54
