@@ -112,7 +112,8 @@ struct option {
 const struct option *config_options(const char *section, size_t *ret_count);
 extern const char *const config_section_names[3];
 
-/* [A-Za-z0-9] then [A-Za-z0-9_-], at most CONFIG_NAME_MAX, and no name that a repository uses. */
+/* As name_cluster_valid (repo/names.h), at most CONFIG_NAME_MAX, and no name that a repository
+ * uses. */
 bool config_name_valid(const char *name);
 
 /* The folder of a file:// URL, in it; NULL for another kind. */

@@ -53,8 +53,8 @@ static const char *section_name(const char *kind, const char *text, struct err *
 		return name;
 	err_set(err, ERR_CONFIG, "section [%s] has a name that is not allowed", text);
 	err_hint(err,
-	         "Names have letters, digits, \"_\" and \"-\", at most %d of them, begin with a "
-	         "letter or digit, and are not \"probe\", \"keys\" or \"lease\".",
+	         "Names have a to z, digits, \"_\" and \"-\", at most %d of them, begin with a "
+	         "letter, and are not \"probe\", \"keys\" or \"lease\".",
 	         CONFIG_NAME_MAX);
 	return NULL;
 }

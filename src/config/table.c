@@ -1,6 +1,7 @@
 /*
  * table.c — the rows of options.h as arrays, and the words around them.
  */
+#include "repo/names.h"
 #include "internal.h"
 #include "base/poison.h"
 
@@ -109,15 +110,9 @@ bool config_name_valid(const char *name)
 	/* What a repository calls its own folders (doc/format.md): a cluster is a folder beside
 	 * them. */
 	static const char *const taken[] = {"probe", "keys", "lease"};
-	static const char letters[] =
-	        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-	size_t length = strlen(name);
 
-	if (length == 0 || length > CONFIG_NAME_MAX || !strchr(letters, name[0]))
+	if (strlen(name) > CONFIG_NAME_MAX || !name_cluster_valid(name))
 		return false;
-	for (size_t i = 0; i < length; i++)
-		if (!strchr(letters, name[i]) && name[i] != '_' && name[i] != '-')
-			return false;
 	for (size_t i = 0; i < ARRAY_LENGTH(taken); i++)
 		if (strcmp(name, taken[i]) == 0)
 			return false;

@@ -1,0 +1,37 @@
+/*
+ * runtime.h — what a process needs to work, made from its configuration: the loop, the memory, the
+ * repositories, and one site for each cluster. The server and every command have one.
+ */
+#ifndef SERVER_RUNTIME_H
+#define SERVER_RUNTIME_H
+
+#include "config/config.h"
+#include "job/site.h"
+#include "repo/repo.h"
+
+enum { RUNTIME_TRANSFERS = 16 }; /* store operations in flight */
+
+struct runtime {
+	const struct config *config; /* the caller's; must stay */
+	struct loop *loop;
+	struct blocks *blocks;
+	struct gate transfers;
+	struct repo **repo; /* as config->repository; NULL: its place is not open */
+	struct site *site;  /* as config->cluster; its repo is NULL until it is open */
+	char *program;      /* absolute path of this program */
+};
+
+/* Makes loop, memory and sites; opens no repository. */
+MUST_USE bool runtime_init(struct runtime *runtime, const struct config *config, struct err *err);
+/* All operations must have ended. Safe on a zero-filled one. */
+void runtime_release(struct runtime *runtime);
+
+/* Opens the place of a cluster's repository (store_open); does nothing when it is open. create:
+ * makes the place (only init does). Quick, but it touches the disk. What lies there is then to be
+ * read with repo_open_start, or written with repo_init_start. */
+MUST_USE bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create,
+                                 struct err *err);
+/* For commands: the same, and reads seawall.json, on the loop, until it is done. */
+MUST_USE bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err);
+
+#endif

@@ -1,0 +1,145 @@
+/*
+ * runtime.c — from the configuration to what the stories take: values only.
+ */
+#include <limits.h>
+#include <unistd.h>
+#include "server/runtime.h"
+#include "base/poison.h"
+
+/* The path may end in " (deleted)" after an upgrade; restore_command needs the new program then. */
+static char *program_path(struct err *err)
+{
+	static const char deleted[] = " (deleted)";
+	char path[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (length < 0) {
+		err_sys(err, "could not find the path of this program");
+		return NULL;
+	}
+	path[length] = '\0';
+	if (str_ends(path, deleted))
+		path[length - (ssize_t)strlen(deleted)] = '\0';
+	return xstrdup(path);
+}
+
+static void site_make(struct runtime *runtime, size_t number)
+{
+	const struct config *config = runtime->config;
+	const struct config_cluster *cluster = &config->cluster[number];
+
+	runtime->site[number] = (struct site){
+	        .loop = runtime->loop,
+	        .blocks = runtime->blocks,
+	        .transfers = &runtime->transfers,
+	        .cluster = cluster->name,
+	        .pgdata = cluster->pgdata,
+	        .connect = cluster->connect,
+	        .pg_bin = cluster->pg_bin,
+	        .state = config->server.state,
+	        .config_path = config->path,
+	        .program = runtime->program,
+	        .wal_compression = cluster->repository->wal_compression,
+	        .pack_compression = cluster->repository->pack_compression,
+	        .workers = loop_workers(runtime->loop),
+	};
+}
+
+bool runtime_init(struct runtime *runtime, const struct config *config, struct err *err)
+{
+	const struct loop_options options = {.workers = config->server.workers,
+	                                     .worker_end = codec_thread_end};
+
+	*runtime = (struct runtime){.config = config, .program = program_path(err)};
+	if (!runtime->program)
+		return false;
+	runtime->loop = loop_new(&options);
+	runtime->blocks = blocks_new(runtime->loop, config->server.memory);
+	gate_init(&runtime->transfers, RUNTIME_TRANSFERS, UINT_MAX);
+	runtime->repo = xcalloc(config->repositories, sizeof(struct repo *));
+	runtime->site = xcalloc(config->clusters, sizeof(*runtime->site));
+	for (size_t i = 0; i < config->clusters; i++)
+		site_make(runtime, i);
+	return true;
+}
+
+void runtime_release(struct runtime *runtime)
+{
+	for (size_t i = 0; runtime->repo && i < runtime->config->repositories; i++)
+		repo_free(runtime->repo[i]);
+	blocks_free(runtime->blocks);
+	loop_free(runtime->loop);
+	free(runtime->repo);
+	free(runtime->site);
+	free(runtime->program);
+	*runtime = (struct runtime){0};
+}
+
+/* All clusters of one repository share its place. */
+static void sites_get_repo(struct runtime *runtime, size_t number)
+{
+	const struct config *config = runtime->config;
+
+	for (size_t i = 0; i < config->clusters; i++)
+		if (config->cluster[i].repository == &config->repository[number])
+			runtime->site[i].repo = runtime->repo[number];
+}
+
+bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create, struct err *err)
+{
+	const struct config_repository *repository = runtime->config->cluster[cluster].repository;
+	size_t number = (size_t)(repository - runtime->config->repository);
+	const struct store_options options = {
+	        .url = repository->url, .label = repository->name, .create = create};
+	struct store *store;
+
+	if (runtime->repo[number])
+		return true;
+	if (!store_open(runtime->loop, &options, &store, err))
+		return false;
+	runtime->repo[number] = repo_new(store, runtime->blocks);
+	sites_get_repo(runtime, number);
+	return true;
+}
+
+/* repo_open_start wants a parent: the smallest operation that has one child. */
+struct opening {
+	struct op op;
+	struct repo_open open;
+	struct repo *repo;
+};
+enum { OPENING_START, OPENING_READING };
+
+static void opening_step(struct op *op)
+{
+	struct opening *opening = container_of(op, struct opening, op);
+
+	if (op->state == OPENING_START) {
+		opening->open.repo = opening->repo;
+		repo_open_start(op, &opening->open);
+		return op_wait(op, OPENING_READING);
+	}
+	if (op_failed(&opening->open.op)) {
+		op->err = opening->open.op.err;
+		return op_fail_own(op);
+	}
+	op_done(op);
+}
+
+static const struct op_type opening_type = {.name = "open repository", .step = opening_step};
+
+bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err)
+{
+	struct opening opening = {0};
+
+	if (!runtime_open_place(runtime, cluster, false, err))
+		return false;
+	opening.repo = runtime->site[cluster].repo;
+	if (opening.repo->opened)
+		return true;
+	loop_run_op(runtime->loop, &opening.op, &opening_type);
+	if (!err_is(&opening.op.err))
+		return true;
+	*err = opening.op.err;
+	return false;
+}
