@@ -97,9 +97,9 @@ $(O)/tests/fault/%_test: tests/fault/%_test.c $(O)/seawall.a
 	$(link-test) -lcmocka
 
 # Small programs that the tests run: tests/tools/<name>.c.
-$(O)/tests/tools/%: tests/tools/%.c $(call objects-to,pg)
+$(O)/tests/tools/%: tests/tools/%.c $(O)/to-pg.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(link-test)
 
 $(O)/tests/fuzz/replay.o: override CFLAGS += -Itests
 
