@@ -102,6 +102,10 @@ uint8_t *sealer_room(struct sealer *sealer, size_t *ret_room);
 MUST_USE bool sealer_filled(struct sealer *sealer, size_t length, struct err *err);
 /* The same with a copy; any length that still fits SEALED_FRAMES_BYTES_MAX. */
 MUST_USE bool sealer_add(struct sealer *sealer, const void *bytes, size_t length, struct err *err);
+/* Before sealer_end: it turns out to be a part, or the head of parts: kind, name and parts are
+ * those of spec; whole (may be NULL): the digest of the whole content. */
+void sealer_become(struct sealer *sealer, const struct sealed_spec *spec,
+                   const struct digest *whole);
 /* Completes the last frame and builds the header. */
 MUST_USE bool sealer_end(struct sealer *sealer, struct err *err);
 /* After sealer_end, until sealer_free: what is to be stored, in order; at most 1 + BLOCKS_SEAL
@@ -110,6 +114,8 @@ unsigned sealer_pieces(const struct sealer *sealer, struct iovec piece[1 + BLOCK
 unsigned sealer_blocks_used(
         const struct sealer *sealer); /* of hold, from its first: the rest may be given back */
 const struct digest *sealer_digest(const struct sealer *sealer);
+/* After sealer_end: a copy of the running digest, for content that goes on in other objects. */
+struct digester *sealer_digester(const struct sealer *sealer);
 uint64_t sealer_stored_bytes(const struct sealer *sealer);
 uint64_t sealer_logical_bytes(const struct sealer *sealer); /* own frames only */
 void sealer_free(struct sealer *sealer);

@@ -30,6 +30,7 @@ struct sealer {
 	size_t filled;      /* bytes of it that are there */
 	struct digester *digester;
 	struct digest digest;
+	bool digest_given;          /* by sealer_become() */
 	struct sealed_frame *frame; /* offset is not set */
 	uint32_t frame_size;
 	uint8_t *header; /* NULL until sealer_end() */
@@ -176,6 +177,23 @@ bool sealer_add(struct sealer *sealer, const void *bytes, size_t length, struct 
 	return true;
 }
 
+void sealer_become(struct sealer *sealer, const struct sealed_spec *spec,
+                   const struct digest *whole)
+{
+	struct header *head = &sealer->head;
+
+	assert(!sealer->header && sealed_kind_name(spec->kind));
+	assert(strlen(spec->name) < SEALED_NAME_MAX);
+	head->kind = (uint8_t)spec->kind;
+	head->name_hash = hash64(spec->name, strlen(spec->name));
+	head->attempt = spec->attempt;
+	head->parts = spec->parts;
+	head->parts_bytes = spec->parts_bytes;
+	sealer->digest_given = whole != NULL;
+	if (whole)
+		sealer->digest = *whole;
+}
+
 bool sealer_end(struct sealer *sealer, struct err *err)
 {
 	struct header *head = &sealer->head;
@@ -186,7 +204,8 @@ bool sealer_end(struct sealer *sealer, struct err *err)
 	sealer->filled = 0;
 	if (getrandom(head->salt, SALT_BYTES, 0) != SALT_BYTES)
 		return err_sys(err, "could not get random bytes");
-	digester_end(sealer->digester, &sealer->digest);
+	if (!sealer->digest_given)
+		digester_end(sealer->digester, &sealer->digest);
 	sealer->header_bytes = header_bytes_of(head->frames);
 	sealer->header = xmalloc(sealer->header_bytes);
 	header_encode(head, sealer->header);
@@ -219,6 +238,12 @@ const struct digest *sealer_digest(const struct sealer *sealer)
 {
 	assert(sealer->header);
 	return &sealer->digest;
+}
+
+struct digester *sealer_digester(const struct sealer *sealer)
+{
+	assert(sealer->header);
+	return digester_copy(sealer->digester);
 }
 
 uint64_t sealer_stored_bytes(const struct sealer *sealer)
