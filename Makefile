@@ -48,6 +48,9 @@ UNIT     := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 FUZZ     := $(FUZZ_SRC:%.c=$(O)/%)
 
+# Small programs that the tests run.
+TOOLS := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/tools/*.c)))
+
 .PHONY: all check check-asan check-tsan check-pg check-fuzz unit unit-programs fuzz-programs
 .PHONY: bench install format clean doc
 .DELETE_ON_ERROR:
@@ -117,7 +120,7 @@ $(O)/look/%: tests/fuzz/%_fuzz.c $(O)/seawall.a
 	@mkdir -p $(@D)
 	$(link-test) -fsanitize=fuzzer
 
-unit-programs: $(UNIT)
+unit-programs: $(UNIT) $(TOOLS)
 fuzz-programs: $(FUZZ)
 
 unit: $(UNIT)
