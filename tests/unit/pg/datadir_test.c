@@ -10,61 +10,61 @@
 
 #define VERSION_FOLDER "PG_15_202209061"
 
+static const struct {
+	const char *path;
+	bool is_folder;
+	enum datadir_verdict verdict;
+} known[] = {
+        {"PG_VERSION", false, DATADIR_COPY},
+        {"global", true, DATADIR_COPY},
+        {"global/pg_control", false, DATADIR_COPY},
+        {"global/1262", false, DATADIR_COPY},
+        {"global/pg_internal.init", false, DATADIR_SKIP},
+        {"base/5/pg_internal.init.1234", false, DATADIR_SKIP},
+        {"base/5/1259", false, DATADIR_COPY},
+        {"base/5/t3_16400", false, DATADIR_SKIP},
+        {"base/5/t0_16400_fsm.1", false, DATADIR_SKIP},
+        {"t3_16400", false, DATADIR_COPY},
+        {"base/pgsql_tmp", true, DATADIR_SKIP},
+        {"base/pgsql_tmp/pgsql_tmp123.0", false, DATADIR_SKIP},
+        {"base/5/.DS_Store", false, DATADIR_SKIP},
+        {"pg_wal", true, DATADIR_EMPTY},
+        {"pg_wal/archive_status", true, DATADIR_SKIP},
+        {"pg_wal/000000010000000000000001", false, DATADIR_SKIP},
+        {"pg_replslot", true, DATADIR_EMPTY},
+        {"pg_replslot/slot/state", false, DATADIR_SKIP},
+        {"pg_dynshmem", true, DATADIR_EMPTY},
+        {"pg_notify", true, DATADIR_EMPTY},
+        {"pg_serial", true, DATADIR_EMPTY},
+        {"pg_snapshots", true, DATADIR_EMPTY},
+        {"pg_stat_tmp", true, DATADIR_EMPTY},
+        {"pg_subtrans", true, DATADIR_EMPTY},
+        {"pg_subtrans/0000", false, DATADIR_SKIP},
+        {"pg_stat", true, DATADIR_COPY},
+        {"pg_twophase", true, DATADIR_COPY},
+        {"pg_walx", true, DATADIR_COPY},
+        {"postmaster.pid", false, DATADIR_SKIP},
+        {"postmaster.opts", false, DATADIR_SKIP},
+        {"postgresql.auto.conf", false, DATADIR_COPY},
+        {"postgresql.auto.conf.tmp", false, DATADIR_SKIP},
+        {"current_logfiles.tmp", false, DATADIR_SKIP},
+        {"backup_label", false, DATADIR_SKIP},
+        {"backup_label.old", false, DATADIR_COPY},
+        {"tablespace_map", false, DATADIR_SKIP},
+        {"backup_manifest", false, DATADIR_SKIP},
+        {"pg_tblspc", true, DATADIR_COPY},
+        {"pg_tblspc/16400", true, DATADIR_COPY},
+        {"pg_tblspc/16400/" VERSION_FOLDER, true, DATADIR_COPY},
+        {"pg_tblspc/16400/" VERSION_FOLDER "/5/16401", false, DATADIR_COPY},
+        {"pg_tblspc/16400/" VERSION_FOLDER "/5/t1_16401", false, DATADIR_SKIP},
+        {"pg_tblspc/16400/" VERSION_FOLDER "/pgsql_tmp", true, DATADIR_SKIP},
+        {"pg_tblspc/16400/PG_14_202107181", true, DATADIR_SKIP},
+        {"pg_tblspc/16400/PG_14_202107181/5/16401", false, DATADIR_SKIP},
+        {"pg_tblspc/16400/lost+found", true, DATADIR_SKIP},
+};
+
 static void each_path_is_judged_as_the_server_does(void **state)
 {
-	static const struct {
-		const char *path;
-		bool is_folder;
-		enum datadir_verdict verdict;
-	} known[] = {
-	        {"PG_VERSION", false, DATADIR_COPY},
-	        {"global", true, DATADIR_COPY},
-	        {"global/pg_control", false, DATADIR_COPY},
-	        {"global/1262", false, DATADIR_COPY},
-	        {"global/pg_internal.init", false, DATADIR_SKIP},
-	        {"base/5/pg_internal.init.1234", false, DATADIR_SKIP},
-	        {"base/5/1259", false, DATADIR_COPY},
-	        {"base/5/t3_16400", false, DATADIR_SKIP},
-	        {"base/5/t0_16400_fsm.1", false, DATADIR_SKIP},
-	        {"t3_16400", false, DATADIR_COPY},
-	        {"base/pgsql_tmp", true, DATADIR_SKIP},
-	        {"base/pgsql_tmp/pgsql_tmp123.0", false, DATADIR_SKIP},
-	        {"base/5/.DS_Store", false, DATADIR_SKIP},
-	        {"pg_wal", true, DATADIR_EMPTY},
-	        {"pg_wal/archive_status", true, DATADIR_SKIP},
-	        {"pg_wal/000000010000000000000001", false, DATADIR_SKIP},
-	        {"pg_replslot", true, DATADIR_EMPTY},
-	        {"pg_replslot/slot/state", false, DATADIR_SKIP},
-	        {"pg_dynshmem", true, DATADIR_EMPTY},
-	        {"pg_notify", true, DATADIR_EMPTY},
-	        {"pg_serial", true, DATADIR_EMPTY},
-	        {"pg_snapshots", true, DATADIR_EMPTY},
-	        {"pg_stat_tmp", true, DATADIR_EMPTY},
-	        {"pg_subtrans", true, DATADIR_EMPTY},
-	        {"pg_subtrans/0000", false, DATADIR_SKIP},
-	        {"pg_stat", true, DATADIR_COPY},
-	        {"pg_twophase", true, DATADIR_COPY},
-	        {"pg_walx", true, DATADIR_COPY},
-	        {"postmaster.pid", false, DATADIR_SKIP},
-	        {"postmaster.opts", false, DATADIR_SKIP},
-	        {"postgresql.auto.conf", false, DATADIR_COPY},
-	        {"postgresql.auto.conf.tmp", false, DATADIR_SKIP},
-	        {"current_logfiles.tmp", false, DATADIR_SKIP},
-	        {"backup_label", false, DATADIR_SKIP},
-	        {"backup_label.old", false, DATADIR_COPY},
-	        {"tablespace_map", false, DATADIR_SKIP},
-	        {"backup_manifest", false, DATADIR_SKIP},
-	        {"pg_tblspc", true, DATADIR_COPY},
-	        {"pg_tblspc/16400", true, DATADIR_COPY},
-	        {"pg_tblspc/16400/" VERSION_FOLDER, true, DATADIR_COPY},
-	        {"pg_tblspc/16400/" VERSION_FOLDER "/5/16401", false, DATADIR_COPY},
-	        {"pg_tblspc/16400/" VERSION_FOLDER "/5/t1_16401", false, DATADIR_SKIP},
-	        {"pg_tblspc/16400/" VERSION_FOLDER "/pgsql_tmp", true, DATADIR_SKIP},
-	        {"pg_tblspc/16400/PG_14_202107181", true, DATADIR_SKIP},
-	        {"pg_tblspc/16400/PG_14_202107181/5/16401", false, DATADIR_SKIP},
-	        {"pg_tblspc/16400/lost+found", true, DATADIR_SKIP},
-	};
-
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(known); i++)
 		if (datadir_judge(known[i].path, known[i].is_folder, VERSION_FOLDER) !=
