@@ -23,7 +23,7 @@ enum {
 
 #define NAME_REPOSITORY "seawall.json"
 
-/* [a-z0-9_-], starting with a letter, at most NAME_CLUSTER_MAX. */
+/* [a-z0-9_-], starting with a letter, at most NAME_CLUSTER_MAX; not "probe", "keys", "lease". */
 bool name_cluster_valid(const char *cluster);
 
 /* What is sealed into an object: the name without "<cluster>/" for what lies in a cluster's folder,

@@ -31,13 +31,15 @@ void repo_free(struct repo *repo);
 struct repo_open {
 	struct op op;
 	struct repo *repo;
+	bool missing; /* out: there is no seawall.json, which is proven */
 	struct store_get get;
-	struct blocks_hold hold;
+	uint8_t *block;
 };
 void repo_open_start(struct op *parent, struct repo_open *open);
 
-/* Writes seawall.json unless it is there (then it is opened: success), and probes the store (put,
- * get, list, create-only, remove). */
+/* Writes seawall.json unless it is there (then it is opened: success), after having tried what the
+ * store can do (put, get, range, create-only, list, remove; noted under probe/). A place that holds
+ * something else is ERR_REFUSED. */
 struct repo_init;
 struct repo_init *repo_init_new(struct repo *repo);
 void repo_init_start(struct op *parent, struct repo_init *init);
@@ -54,9 +56,8 @@ struct generation_facts {
 };
 
 /* Finds the cluster's generation of a system identifier, the highest n; makes it (objects "cluster"
- * and "system") when `make` is set and it is not there. Else ERR_NOTFOUND. system: in when make,
- * out always. Another generation of the same cluster with another identifier is fine (ret_new says
- * that one was begun beside older ones). */
+ * and "system") when `make` is set and it is not there. Else ERR_NOTFOUND. facts: in when make
+ * (then what cannot change must be the same: ERR_REFUSED), out always. */
 struct generation_open {
 	struct op op;
 	struct repo *repo;

@@ -24,8 +24,12 @@ static void PRINTF(2, 3) name_format(char out[NAME_BYTES], const char *format, .
 
 bool name_cluster_valid(const char *cluster)
 {
+	static const char *const reserved[] = {"probe", "keys", "lease"};
 	size_t length = strlen(cluster);
 
+	for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++)
+		if (strcmp(cluster, reserved[i]) == 0)
+			return false;
 	if (length == 0 || length > NAME_CLUSTER_MAX || cluster[0] < 'a' || cluster[0] > 'z')
 		return false;
 	return strspn(cluster, "abcdefghijklmnopqrstuvwxyz0123456789_-") == length;
