@@ -58,7 +58,7 @@ build() { # build KIND TARGET...
 # The fuzz kind is built by clang, whose warnings are errors too.
 build_all() {
 	build release all
-	if wants unit pg versions; then build debug all unit-programs; fi
+	if wants unit cli pg versions; then build debug all unit-programs; fi
 	if wants asan; then build asan unit-programs; fi
 	if wants tsan; then build tsan unit-programs; fi
 	if wants fuzz; then build asan CC=clang-14 BUILD=build/clang all fuzz-programs; fi
