@@ -122,9 +122,17 @@ struct restore_ask {
 	uint32_t timeline;                   /* --timeline N; 0: the one that leads to the target */
 	const struct timeline_facts *fact;
 	size_t facts;
+	/* RESTORE_XID, RESTORE_NAME with several backups: the WAL was searched for it */
+	bool searched, found;
+	lsn found_start; /* of the record */
 };
 
-enum restore_need { RESTORE_NEEDS_NOTHING, RESTORE_NEEDS_BEGIN, RESTORE_NEEDS_END };
+enum restore_need {
+	RESTORE_NEEDS_NOTHING,
+	RESTORE_NEEDS_BEGIN,  /* when timeline *ret_tli was begun */
+	RESTORE_NEEDS_END,    /* the last commit of the path in plan */
+	RESTORE_NEEDS_SEARCH, /* where the target is, on the path in plan */
+};
 
 /* Chooses path, backup and range of WAL into plan (its backup…, path, first_segno, last_segno,
  * hole, sizes). With *ret_need the facts of timeline *ret_tli are missing: look them up and ask
@@ -146,8 +154,9 @@ enum restore_verdict {
 /* About segment segno of timeline tli. */
 enum restore_verdict restore_plan_judge(const struct restore_plan *plan, uint32_t tli,
                                         uint64_t segno);
-/* Whether <tli>.history belongs to the path (an ancestor or its end). Others are not there for this
- * recovery, whatever the archive has. */
+/* Whether <tli>.history belongs to the path (an ancestor or its end). The histories of other
+ * timelines are delivered too: recovery_target_timeline is explicit, so they mislead nobody, and at
+ * its end the server needs them to choose a number that nobody has. */
 bool restore_plan_has_history(const struct restore_plan *plan, uint32_t tli);
 
 /* ---- the file ---- */

@@ -1,0 +1,592 @@
+/*
+ * plan.c — which timeline path, which backup, which WAL.
+ *
+ * A path is tried whole: its history must be archived, a backup must lie on it and end before the
+ * target, and the WAL from that backup on must be there without a hole up to the target. What fails
+ * is a refusal that names the first missing thing and the nearest that is possible; nothing is ever
+ * downgraded to "the latest", and no other branch is taken instead.
+ *
+ * The path of the newest timeline is the default, with two exceptions that lead nowhere else. For a
+ * time, it is the newest timeline that had begun by then (a PITR to yesterday must not decide what
+ * "this morning" was), or one that forked from its very end later. For a position below the fork,
+ * it is the parent when the child's own WAL is missing: the bytes are the same.
+ */
+#include "repo/plan.h"
+#include "base/clock.h"
+#include <string.h>
+#include "base/poison.h"
+
+enum { OTHERS_MAX = 8 };
+
+void restore_plan_release(struct restore_plan *plan)
+{
+	free(plan->cluster);
+	free(plan->generation);
+	free(plan->pgdata);
+	free(plan->config);
+	history_release(&plan->path);
+	for (size_t i = 0; i < plan->tablespaces; i++) {
+		free(plan->tablespace[i].name);
+		free(plan->tablespace[i].original);
+		free(plan->tablespace[i].path);
+	}
+	free(plan->tablespace);
+	*plan = (struct restore_plan){0};
+}
+
+/* ---- the path ---- */
+
+static bool path_of(const struct catalog *catalog, uint32_t tli, struct history *ret,
+                    struct err *err)
+{
+	const struct catalog_timeline *timeline = catalog_timeline(catalog, tli);
+
+	history_release(ret);
+	history_init(ret, tli);
+	if (!timeline)
+		return err_set(err, ERR_NOTFOUND, "timeline %u is not in the archive", tli);
+	if (timeline->history_archived) {
+		for (size_t i = 0; i < timeline->history.count; i++)
+			history_add(ret, timeline->history.entry[i].tli,
+			            timeline->history.entry[i].switch_lsn,
+			            timeline->history.entry[i].reason);
+	} else if (tli > 1) {
+		err_set(err, ERR_REFUSED,
+		        "%08X.history is not in the archive, so it is not known where timeline %u "
+		        "comes from",
+		        tli, tli);
+		err_hint(err,
+		         "Archive it from the pg_wal of the server that began that timeline, or "
+		         "choose another one with --timeline.");
+		return false;
+	}
+	return true;
+}
+
+static bool backup_on_path(const struct history *path, const struct manifest_head *head)
+{
+	if (head->stop_lsn <= head->start_lsn)
+		return false;
+	return history_tli_at(path, head->start_lsn) == head->start_tli &&
+	       history_tli_at(path, head->stop_lsn - 1) == head->stop_tli;
+}
+
+/* The highest archived segment of the path above segno. */
+static void look_behind(const struct catalog *catalog, const struct history *path, uint64_t segno,
+                        struct restore_hole *hole)
+{
+	for (size_t t = 0; t < catalog->timelines; t++) {
+		const struct catalog_timeline *timeline = &catalog->timeline[t];
+
+		for (size_t r = 0; r < timeline->runs; r++) {
+			uint64_t last = timeline->run[r].last;
+			lsn begin, end;
+
+			if (!history_span(path, timeline->tli, &begin, &end))
+				continue;
+			if (end != LSN_MAX) {
+				/* whole segments of it only: the one with the fork is the child's
+				 */
+				uint64_t own = lsn_segno(end, catalog->segment_bytes);
+
+				if (own == 0)
+					continue;
+				last = MIN(last, own - 1);
+			}
+			if (last <= segno || last < timeline->run[r].first ||
+			    history_tli_of_segment(path, last, catalog->segment_bytes) !=
+			            timeline->tli ||
+			    (hole->found && last <= hole->behind_segno))
+				continue;
+			hole->found = true;
+			hole->behind_tli = timeline->tli;
+			hole->behind_segno = last;
+		}
+	}
+}
+
+/* From segment first on, the last one up to which the path is archived. False: not even the first.
+ * Fills hole.tli and hole.segno with the first missing one in any case. */
+static bool path_extent(const struct catalog *catalog, const struct history *path, uint64_t first,
+                        uint64_t *ret_last, struct restore_hole *hole)
+{
+	uint64_t segno = first;
+
+	*hole = (struct restore_hole){0};
+	for (;;) {
+		uint32_t tli = history_tli_of_segment(path, segno, catalog->segment_bytes);
+		uint64_t run_last;
+		lsn begin, end;
+
+		if (!catalog_contiguous(catalog, tli, segno, &run_last)) {
+			hole->tli = tli;
+			hole->segno = segno;
+			look_behind(catalog, path, segno, hole);
+			break;
+		}
+		if (history_span(path, tli, &begin, &end) && end != LSN_MAX) {
+			uint64_t own = lsn_segno(end, catalog->segment_bytes);
+
+			run_last = MIN(run_last, MAX(own, segno + 1) - 1);
+		}
+		segno = run_last + 1;
+	}
+	*ret_last = segno - 1;
+	return segno > first;
+}
+
+/* ---- sentences ---- */
+
+static void segment_text(const struct restore_ask *ask, uint32_t tli, uint64_t segno,
+                         char out[SEGMENT_NAME_BYTES])
+{
+	segment_name(tli, segno, ask->catalog->segment_bytes, out);
+}
+
+static bool refuse_hole(const struct restore_ask *ask, const struct restore_plan *plan,
+                        const char *what, struct err *err)
+{
+	char missing[SEGMENT_NAME_BYTES], behind[SEGMENT_NAME_BYTES];
+	lsn end = lsn_of_segno(plan->hole.segno, ask->catalog->segment_bytes);
+
+	segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
+	if (plan->hole.found) {
+		segment_text(ask, plan->hole.behind_tli, plan->hole.behind_segno, behind);
+		err_set(err, ERR_REFUSED,
+		        "%s lies behind a hole: segment \"%s\" is not in the archive, the WAL "
+		        "behind "
+		        "it up to \"%s\" is",
+		        what, missing, behind);
+	} else {
+		err_set(err, ERR_REFUSED,
+		        "%s lies behind the end of the archive: segment \"%s\" is not there", what,
+		        missing);
+	}
+	err_hint(err,
+	         "The WAL of timeline %u is complete up to " LSN_FORMAT
+	         "; the nearest possible target is \"--to latest --timeline %u\".",
+	         plan->hole.tli, LSN_ARGS(end), history_tli_at(&plan->path, end - 1));
+	return false;
+}
+
+/* The end of the first usable backup is the earliest possible target. */
+static bool refuse_before(const struct restore_ask *ask, const struct history *path,
+                          const char *what, struct err *err)
+{
+	const struct manifest_head *first = NULL;
+	char time[TIME_TEXT_BYTES];
+
+	for (size_t i = 0; i < ask->heads; i++)
+		if (backup_on_path(path, &ask->head[i]) &&
+		    (!first || ask->head[i].stop_lsn < first->stop_lsn))
+			first = &ask->head[i];
+	if (!first) {
+		err_set(err, ERR_REFUSED, "no backup lies on the path to timeline %u", path->tli);
+		err_hint(err,
+		         "`seawall list` shows the backups and their timelines; choose one with "
+		         "--timeline.");
+		return false;
+	}
+	clock_text_utc(first->stop_time_us, time);
+	err_set(err, ERR_REFUSED, "%s lies before the end of every backup", what);
+	err_hint(err, "The earliest possible is the end of backup %s, lsn:" LSN_FORMAT " or %s.",
+	         first->id, LSN_ARGS(first->stop_lsn), time);
+	return false;
+}
+
+static void what_text(const struct restore_ask *ask, struct buf *out)
+{
+	char time[TIME_TEXT_BYTES];
+
+	switch (ask->target->kind) {
+	case RESTORE_TIME:
+		clock_text_utc(ask->target->time_us, time);
+		buf_addf(out, "the target time %s", time);
+		break;
+	case RESTORE_LSN:
+		buf_addf(out, "the target lsn " LSN_FORMAT, LSN_ARGS(ask->target->position));
+		break;
+	case RESTORE_XID:
+		buf_addf(out, "transaction %u", ask->target->xid);
+		break;
+	case RESTORE_NAME:
+		buf_addf(out, "restore point \"%s\"", ask->target->name);
+		break;
+	default:
+		buf_addstr(out, "the target");
+	}
+}
+
+/* ---- one path, tried whole ---- */
+
+static bool backup_before_target(const struct restore_ask *ask, const struct manifest_head *head)
+{
+	const struct restore_target *target = ask->target;
+
+	if (target->kind == RESTORE_TIME)
+		return target->before ? head->stop_time_us < target->time_us
+		                      : head->stop_time_us <= target->time_us;
+	if (target->kind == RESTORE_LSN)
+		return head->stop_lsn <= target->position;
+	if (ask->searched && ask->found)
+		return head->stop_lsn <= ask->found_start;
+	return true;
+}
+
+static void take_backup(struct restore_plan *plan, const struct manifest_head *head)
+{
+	memcpy(plan->backup, head->id, sizeof(plan->backup));
+	plan->start_lsn = head->start_lsn;
+	plan->stop_lsn = head->stop_lsn;
+	plan->start_tli = head->start_tli;
+	plan->stop_tli = head->stop_tli;
+	plan->backup_stop_us = head->stop_time_us;
+	plan->system_identifier = head->system_identifier;
+	plan->major = head->major;
+	plan->files = head->files;
+	plan->logical_bytes = head->logical_bytes;
+	plan->stored_bytes = head->stored_bytes;
+	if (!str_copy(plan->time_zone, sizeof(plan->time_zone), head->time_zone))
+		plan->time_zone[0] = 0; /* then a time needs its offset */
+}
+
+/* The newest backup of the path that ends before the target and whose own WAL is there. In ret: the
+ * head, and the count of backups that would do if the target were anywhere. */
+static const struct manifest_head *choose_backup(const struct restore_ask *ask,
+                                                 struct restore_plan *plan, unsigned *ret_usable)
+{
+	const struct manifest_head *best = NULL;
+	uint32_t bytes = ask->catalog->segment_bytes;
+
+	*ret_usable = 0;
+	for (size_t i = 0; i < ask->heads; i++) {
+		const struct manifest_head *head = &ask->head[i];
+		struct restore_hole hole;
+		uint64_t last, first = lsn_segno(head->start_lsn, bytes);
+		bool whole;
+
+		if (!backup_on_path(&plan->path, head))
+			continue;
+		whole = path_extent(ask->catalog, &plan->path, first, &last, &hole) &&
+		        last >= lsn_segno_before(head->stop_lsn, bytes);
+		*ret_usable += whole;
+		/* One whose WAL is missing is remembered only so that the hole can be named. */
+		if (!backup_before_target(ask, head) ||
+		    (best && (best->stop_lsn > head->stop_lsn || !whole)))
+			continue;
+		best = head;
+		plan->first_segno = first;
+		plan->last_segno = last;
+		plan->hole = hole;
+		if (!whole)
+			best = NULL;
+	}
+	return best;
+}
+
+/* Whether the archive reaches the begin of the path's last timeline, in its own WAL. */
+static bool reaches_timeline(const struct restore_ask *ask, const struct restore_plan *plan)
+{
+	lsn begin, end;
+
+	if (!history_span(&plan->path, plan->path.tli, &begin, &end))
+		return false;
+	return plan->last_segno >= lsn_segno(begin, ask->catalog->segment_bytes) &&
+	       catalog_has(ask->catalog, plan->path.tli, plan->last_segno);
+}
+
+static bool refuse_unreached(const struct restore_ask *ask, const struct restore_plan *plan,
+                             struct err *err)
+{
+	char missing[SEGMENT_NAME_BYTES];
+	uint32_t parent = plan->path.count ? plan->path.entry[plan->path.count - 1].tli : 1;
+	lsn fork = plan->path.count ? plan->path.entry[plan->path.count - 1].switch_lsn : 0;
+
+	segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
+	err_set(err, ERR_REFUSED,
+	        "timeline %u cannot be reached: it began at " LSN_FORMAT
+	        ", and segment \"%s\" is not in the archive",
+	        plan->path.tli, LSN_ARGS(fork), missing);
+	err_hint(err,
+	         "Archive it from the server that wrote it. If that is lost: \"--timeline %u\" "
+	         "follows timeline %u instead, \"--timeline %u --to lsn:" LSN_FORMAT
+	         " --before\" ends where timeline %u began.",
+	         parent, parent, parent, LSN_ARGS(fork), plan->path.tli);
+	return false;
+}
+
+static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
+                     unsigned *ret_usable, struct err *err)
+{
+	const struct restore_target *target = ask->target;
+	const struct manifest_head *head;
+	AUTO_BUF struct buf what;
+
+	buf_init(&what, 256);
+	what_text(ask, &what);
+	if (!path_of(ask->catalog, tli, &plan->path, err))
+		return false;
+	plan->segment_bytes = ask->catalog->segment_bytes;
+	plan->last_segno = 0;
+	plan->hole = (struct restore_hole){0};
+	head = choose_backup(ask, plan, ret_usable);
+	if (!head && plan->hole.segno)
+		return refuse_hole(ask, plan, "the end of the backup", err);
+	if (!head)
+		return refuse_before(ask, &plan->path, buf_text(&what), err);
+	take_backup(plan, head);
+	if (target->kind == RESTORE_BACKUP_END) {
+		plan->last_segno = lsn_segno_before(head->stop_lsn, plan->segment_bytes);
+		return true;
+	}
+	if (target->kind == RESTORE_LSN &&
+	    lsn_segno(target->position, plan->segment_bytes) > plan->last_segno)
+		return refuse_hole(ask, plan, buf_text(&what), err);
+	if ((target->kind == RESTORE_LATEST || target->kind == RESTORE_NAME ||
+	     target->kind == RESTORE_XID) &&
+	    !reaches_timeline(ask, plan))
+		return refuse_unreached(ask, plan, err);
+	return true;
+}
+
+/* ---- choosing the timeline ---- */
+
+static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
+                          enum restore_need *ret_need, struct err *err)
+{
+	unsigned usable;
+	AUTO_BUF struct buf what;
+
+	buf_init(&what, 256);
+	what_text(ask, &what);
+	if (!try_path(ask, tli, plan, &usable, err))
+		return false;
+	if (ask->target->kind != RESTORE_NAME && ask->target->kind != RESTORE_XID)
+		return true;
+	if (usable > 1 && !ask->searched)
+		*ret_need = RESTORE_NEEDS_SEARCH;
+	else if (ask->searched && !ask->found)
+		return err_set(err, ERR_NOTFOUND, "%s is not in the WAL of the path to timeline %u",
+		               buf_text(&what), tli);
+	return true;
+}
+
+/* The other timelines whose own path leads to the position. */
+static void hint_others(const struct restore_ask *ask, uint32_t not_tli, struct err *err)
+{
+	char list[OTHERS_MAX * 12] = "";
+	unsigned found = 0;
+
+	for (size_t i = ask->catalog->timelines; i-- > 0 && found < OTHERS_MAX;) {
+		uint32_t tli = ask->catalog->timeline[i].tli;
+		struct restore_plan other = {0};
+		struct err ignored = {0};
+		unsigned usable;
+
+		if (tli != not_tli && try_path(ask, tli, &other, &usable, &ignored)) {
+			size_t length = strlen(list);
+
+			snprintf(list + length, sizeof(list) - length, "%s%u", found++ ? ", " : "",
+			         tli);
+		}
+		restore_plan_release(&other);
+	}
+	if (found) {
+		err->hint[0] = 0;
+		err_hint(err, "Timeline %s leads there: say so with --timeline.", list);
+	}
+}
+
+static bool choose_lsn(const struct restore_ask *ask, struct restore_plan *plan, struct err *err)
+{
+	uint32_t newest = ask->timeline ? ask->timeline : catalog_highest_tli(ask->catalog);
+	uint32_t tli = newest;
+	unsigned usable;
+
+	while (!try_path(ask, tli, plan, &usable, err)) {
+		size_t count = plan->path.count;
+		const struct history_entry *fork = count ? &plan->path.entry[count - 1] : NULL;
+
+		if (ask->timeline || err->code == ERR_NOTFOUND || !fork ||
+		    ask->target->position >= fork->switch_lsn) {
+			hint_others(ask, newest, err);
+			return false;
+		}
+		tli = fork->tli;
+		err_clear(err);
+	}
+	return true;
+}
+
+static const struct timeline_facts *facts_of(const struct restore_ask *ask, uint32_t tli)
+{
+	for (size_t i = 0; i < ask->facts; i++)
+		if (ask->fact[i].tli == tli)
+			return &ask->fact[i];
+	return NULL;
+}
+
+static bool reaches_time(const struct restore_ask *ask, const struct timeline_facts *fact)
+{
+	return fact->last_commit_us >= ask->target->time_us;
+}
+
+static bool refuse_after(const struct restore_ask *ask, uint32_t tli,
+                         const struct restore_plan *plan, struct err *err)
+{
+	const struct timeline_facts *fact = facts_of(ask, tli);
+	char target[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES];
+
+	clock_text_utc(ask->target->time_us, target);
+	if (plan->hole.found) {
+		char missing[SEGMENT_NAME_BYTES];
+
+		segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
+		err_set(err, ERR_REFUSED,
+		        "the target time %s lies behind a hole: segment \"%s\" is not in the "
+		        "archive",
+		        target, missing);
+	} else {
+		err_set(err, ERR_REFUSED,
+		        "the target time %s lies after the last archived commit of timeline %u",
+		        target, tli);
+	}
+	if (fact->last_commit_us == INT64_MIN) {
+		err_hint(err,
+		         "No transaction ended since the backup; \"--to latest --timeline %u\" "
+		         "restores all there is.",
+		         tli);
+		return false;
+	}
+	clock_text_utc(fact->last_commit_us, last);
+	err_hint(err,
+	         "The last one was at %s; \"--to latest --timeline %u\" restores all there is.",
+	         last, tli);
+	return false;
+}
+
+/* A child of base that began where base ended: on its path the time after base's last commit is
+ * known. Highest last. */
+static bool choose_heir(const struct restore_ask *ask, uint32_t base, struct restore_plan *plan,
+                        enum restore_need *ret_need, uint32_t *ret_tli)
+{
+	const struct timeline_facts *end = facts_of(ask, base);
+
+	for (size_t i = 0; i < ask->catalog->timelines; i++) {
+		uint32_t tli = ask->catalog->timeline[i].tli;
+		const struct timeline_facts *fact = facts_of(ask, tli);
+		struct err ignored = {0};
+		unsigned usable;
+		lsn fork;
+
+		if (tli <= base || !try_path(ask, tli, plan, &usable, &ignored) ||
+		    !history_switch(&plan->path, base, &fork) || fork < end->last_commit_lsn)
+			continue;
+		*ret_tli = tli;
+		if (!fact || !fact->end_known) {
+			*ret_need = RESTORE_NEEDS_END;
+			return true;
+		}
+		if (reaches_time(ask, fact))
+			return true;
+	}
+	return false;
+}
+
+static bool choose_time(const struct restore_ask *ask, struct restore_plan *plan,
+                        enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
+{
+	uint32_t base = ask->timeline;
+	const struct timeline_facts *fact;
+	unsigned usable;
+
+	for (size_t i = ask->catalog->timelines; !base && i-- > 0;) {
+		uint32_t tli = ask->catalog->timeline[i].tli;
+
+		fact = facts_of(ask, tli);
+		*ret_tli = tli;
+		if (tli > 1 && (!fact || !fact->begun_known)) {
+			*ret_need = RESTORE_NEEDS_BEGIN;
+			return true;
+		}
+		if (tli == 1 || fact->begun_us <= ask->target->time_us)
+			base = tli;
+	}
+	if (!base)
+		return err_set(err, ERR_REFUSED, "no timeline of the archive had begun by then");
+	if (!try_path(ask, base, plan, &usable, err))
+		return false;
+	*ret_tli = base;
+	fact = facts_of(ask, base);
+	if (!fact || !fact->end_known) {
+		*ret_need = RESTORE_NEEDS_END;
+		return true;
+	}
+	if (reaches_time(ask, fact))
+		return true;
+	if (!ask->timeline && choose_heir(ask, base, plan, ret_need, ret_tli))
+		return true;
+	*ret_tli = base;
+	return try_path(ask, base, plan, &usable, err) && refuse_after(ask, base, plan, err);
+}
+
+static bool timeline_known(const struct restore_ask *ask, struct err *err)
+{
+	AUTO_BUF struct buf list;
+
+	if (!ask->timeline || catalog_timeline(ask->catalog, ask->timeline))
+		return true;
+	buf_init(&list, 200);
+	for (size_t i = 0; i < ask->catalog->timelines; i++)
+		buf_addf(&list, "%s%u", i ? ", " : "", ask->catalog->timeline[i].tli);
+	err_set(err, ERR_NOTFOUND, "timeline %u is not in the archive", ask->timeline);
+	err_hint(err, "There are: %s.", buf_text(&list));
+	return false;
+}
+
+bool restore_choose(const struct restore_ask *ask, struct restore_plan *plan,
+                    enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
+{
+	*ret_need = RESTORE_NEEDS_NOTHING;
+	*ret_tli = 0;
+	plan->target = *ask->target;
+	if (ask->heads == 0) {
+		err_set(err, ERR_NOTFOUND, "there is no backup");
+		err_hint(err, "`seawall backup` makes one; `seawall list` shows what is there.");
+		return false;
+	}
+	if (!timeline_known(ask, err))
+		return false;
+	if (ask->target->kind == RESTORE_TIME)
+		return choose_time(ask, plan, ret_need, ret_tli, err);
+	if (ask->target->kind == RESTORE_LSN)
+		return choose_lsn(ask, plan, err);
+	*ret_tli = ask->timeline ? ask->timeline : catalog_highest_tli(ask->catalog);
+	if (*ret_tli == 0)
+		return err_set(err, ERR_REFUSED, "there is no WAL in the archive");
+	return choose_latest(ask, *ret_tli, plan, ret_need, err);
+}
+
+/* ---- delivering ---- */
+
+enum restore_verdict restore_plan_judge(const struct restore_plan *plan, uint32_t tli,
+                                        uint64_t segno)
+{
+	uint32_t own = history_tli_of_segment(&plan->path, segno, plan->segment_bytes);
+	lsn left;
+
+	if (tli == own)
+		return tli == plan->path.tli && segno > plan->last_segno ? RESTORE_BEYOND
+		                                                         : RESTORE_MAY;
+	if (history_switch(&plan->path, tli, &left) &&
+	    lsn_of_segno(segno + 1, plan->segment_bytes) > left)
+		return RESTORE_LEFT;
+	return RESTORE_OTHER;
+}
+
+bool restore_plan_has_history(const struct restore_plan *plan, uint32_t tli)
+{
+	lsn ignored;
+
+	return tli == plan->path.tli || history_switch(&plan->path, tli, &ignored);
+}
