@@ -20,6 +20,9 @@ from .wait import wait_for
 # A statement that commits by itself may take its timestamp before, and its place in WAL after, a neighbour.
 TIME_DOUBT = datetime.timedelta(milliseconds=2)
 
+# Where a record starts when a page or a segment ends at the position before: behind its header.
+PAGE_HEADER_BYTES_MAX = 40
+
 TABLES = """
 CREATE EXTENSION IF NOT EXISTS amcheck;
 CREATE TABLE ledger (n bigint PRIMARY KEY, writer int NOT NULL, filler text NOT NULL);
@@ -49,7 +52,7 @@ class Entry:
 class Mark:
     """A quiet moment: no commit under way. Its name is a restore point."""
     name: str
-    lsn: str
+    lsn: str  # just before the restore point: PostgreSQL replays the record that starts at the LSN too
     time: datetime.datetime
     xid: int  # of the last commit before it
     rows: frozenset
@@ -216,10 +219,10 @@ class Ledger:
         """A quiet moment with a restore point at its end."""
         with self.commit_lock, contextlib.closing(self.cluster.connect()) as connection, connection.cursor() as cursor:
             last = max(self.entries.values(), key=lambda entry: entry.lsn_after)
-            cursor.execute("SELECT clock_timestamp()")
-            time = cursor.fetchone()[0]
+            cursor.execute("SELECT pg_current_wal_insert_lsn(), clock_timestamp()")
+            lsn, time = cursor.fetchone()
             cursor.execute("SELECT pg_create_restore_point(%s)", (name,))
-            mark = Mark(name, cursor.fetchone()[0], time, last.xid, frozenset(self.entries))
+            mark = Mark(name, lsn, time, last.xid, frozenset(self.entries))
         self.marks.append(mark)
         return mark
 
@@ -250,7 +253,8 @@ class Ledger:
         if target.kind == "lsn":
             end = lsn_bytes(target.value)
             must = {entry.n for entry in entries if entry.lsn_after <= end}
-            may = {entry.n for entry in entries if entry.lsn_before < end}
+            reach = end + PAGE_HEADER_BYTES_MAX if target.including else end - 1
+            may = {entry.n for entry in entries if entry.lsn_before <= reach}
         elif target.kind == "name":
             must = may = set(next(mark for mark in self.marks if mark.name == target.value).rows)
         else:
