@@ -5,7 +5,7 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
@@ -22,6 +22,7 @@ _seawall() {
 		;;
 	esac
 	case $command in
+	'init') options='--pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'help') options='--config --json --verbose --quiet --help' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

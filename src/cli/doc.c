@@ -45,7 +45,7 @@ static bool man_page(const char *name, struct buf *out)
 
 static bool man_one(const char *name, struct err *err)
 {
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 
 	buf_init(&out, DOC_BYTES_MAX);
 	if (!man_page(name, &out))
@@ -57,7 +57,7 @@ static bool man_write(const char *name, const char *folder, struct err *err)
 {
 	AUTO_FREE char *file = xasprintf("%s.1", name);
 	AUTO_FREE char *path = path_join(folder, file);
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 
 	buf_init(&out, DOC_BYTES_MAX);
 	return man_page(name, &out) && durable_write(path, 0644, out.data, out.length, err);
@@ -80,7 +80,7 @@ static bool man_all(const char *folder, struct err *err)
 static bool sample(struct err *err)
 {
 	const struct config_sample values = {.url = "file:///var/lib/seawall/repository"};
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 
 	buf_init(&out, DOC_BYTES_MAX);
 	config_sample(&values, &out);
@@ -123,7 +123,7 @@ static void completion_words(const char *first, struct buf *out)
 
 static bool completion(struct err *err)
 {
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 
 	buf_init(&out, DOC_BYTES_MAX);
 	buf_addstr(&out,
@@ -166,7 +166,7 @@ static bool completion(struct err *err)
 
 static bool commands_md(struct err *err)
 {
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 
 	buf_init(&out, DOC_BYTES_MAX);
 	buf_addstr(&out, "# Commands\n\nPrinted by `seawall doc commands-md`; the same text as "

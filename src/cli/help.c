@@ -95,7 +95,7 @@ static bool help_run(struct cli *cli, struct err *err)
 	char *words[2] = {(char *)argument_at(arguments, 0), (char *)argument_at(arguments, 1)};
 	const struct command *command;
 	unsigned used;
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 
 	buf_init(&out, HELP_BYTES_MAX);
 	if (arguments->count == 0) {

@@ -5,6 +5,7 @@
 #include "command.h"
 
 #define COMMANDS(X)                                                                                \
+	X(init)                                                                                    \
 	X(help)                                                                                    \
 	X(doc)
 

@@ -61,7 +61,8 @@ static bool prepare(struct cli *cli, struct err *err)
 		return false;
 	if (command->before && !command->before(cli, err))
 		return false;
-	cli->config = config_load(option_value(cli->arguments, "config"), err);
+	if (!cli->config)
+		cli->config = config_load(option_value(cli->arguments, "config"), err);
 	if (!cli->config)
 		return false;
 	if (!owner_check(cli, err))
@@ -81,7 +82,7 @@ static int run(struct cli *cli)
 {
 	const struct arguments *arguments = cli->arguments;
 	const struct command *command = arguments->command;
-	AUTO_BUF struct buf help;
+	AUTO_BUF struct buf help = {0};
 	struct err err = {0};
 	bool done;
 
@@ -104,7 +105,7 @@ static int run(struct cli *cli)
 /* `seawall --help`, `--version`, and nothing at all. */
 static int run_alone(int argc, char **argv)
 {
-	AUTO_BUF struct buf out;
+	AUTO_BUF struct buf out = {0};
 	struct err err = {0};
 	bool done;
 

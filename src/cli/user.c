@@ -214,7 +214,7 @@ static bool refuse_user(const struct cli *cli, const char *path, uid_t uid, stru
 	const struct passwd *user = getpwuid(geteuid());
 	AUTO_FREE char *me = user ? xstrdup(user->pw_name) : xasprintf("%u", (unsigned)geteuid());
 	AUTO_FREE char *owner = NULL;
-	AUTO_BUF struct buf line;
+	AUTO_BUF struct buf line = {0};
 
 	user = getpwuid(uid);
 	owner = user ? xstrdup(user->pw_name) : xasprintf("#%u", (unsigned)uid);

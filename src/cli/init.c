@@ -1,0 +1,342 @@
+/*
+ * init.c — `seawall init`: writes a configuration to start with, makes the repository, says what to
+ * put into postgresql.conf. Nothing else ever makes a repository: an unmounted disk must not become
+ * a new one.
+ *
+ * An existing configuration is kept, an existing repository is opened: running it again is success.
+ * PostgreSQL need not run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/durable.h"
+#include "base/file.h"
+#include "base/place.h"
+#include "codec/json.h"
+#include "setup.h"
+#include "story.h"
+#include "user.h"
+#include "base/poison.h"
+
+enum { CONFIG_MODE = 0640, CONFIG_FOLDER_MODE = 0755, CONFIG_BYTES_MAX = 64 * 1024 };
+
+/* Between the steps of one `init`, which is all that such a process does. */
+static bool config_written;
+
+static const char *init_pgdata(const struct cli *cli)
+{
+	return option_value(cli->arguments, "pgdata");
+}
+
+/* The file to write when there is none: the one that was named, else the usual one. */
+static char *wanted_path(const struct cli *cli)
+{
+	char *path = place_config_path(option_value(cli->arguments, "config"));
+
+	return path ? path : xstrdup(PLACE_CONFIG);
+}
+
+/* The data directory to put into it: given, or the only one of this user in Debian's place. */
+static char *wanted_pgdata(const struct cli *cli, uid_t uid)
+{
+	const char *given = init_pgdata(cli);
+	AUTO_FREE char *only = NULL;
+	struct stat status;
+
+	if (given)
+		return xstrdup(given);
+	only = find_only_pgdata();
+	if (only && stat(only, &status) == 0 && status.st_uid == uid)
+		return STEAL(only);
+	return NULL;
+}
+
+static void write_sample(const struct cli *cli, const char *base, uid_t uid, struct buf *out)
+{
+	AUTO_FREE char *state = place_state(base);
+	AUTO_FREE char *repository = place_repository(base);
+	AUTO_FREE char *url = xasprintf("file://%s", repository);
+	AUTO_FREE char *pgdata = wanted_pgdata(cli, uid);
+	const struct config_sample sample = {.state = state, .url = url, .pgdata = pgdata};
+
+	config_sample(&sample, out);
+}
+
+/* Root: the usual place of the configuration, readable by the owner. Only where nobody else may
+ * change folders: elsewhere the owner writes it. */
+static bool write_as_root(const struct cli *cli, const char *path, const struct owner *owner,
+                          struct err *err)
+{
+	AUTO_FREE char *folder = path_folder(path);
+	AUTO_BUF struct buf text = {0};
+	struct draft draft;
+
+	if (strcmp(folder, "/etc/seawall") != 0)
+		return true;
+	buf_init(&text, CONFIG_BYTES_MAX);
+	write_sample(cli, PLACE_BASE, owner->uid, &text);
+	if (!durable_mkdir(folder, CONFIG_FOLDER_MODE, err) ||
+	    !draft_open(&draft, path, CONFIG_MODE, err))
+		return false;
+	if (fchown(draft.fd, 0, owner->gid) != 0 || fchmod(draft.fd, CONFIG_MODE) != 0) {
+		err_sys(err, "could not give file \"%s\" to the group of user \"%s\"", path,
+		        owner->name);
+		draft_drop(&draft);
+		return false;
+	}
+	if (!draft_write(&draft, text.data, text.length, err)) {
+		draft_drop(&draft);
+		return false;
+	}
+	config_written = true;
+	return draft_publish_new(&draft, err);
+}
+
+static bool give_folders(const struct config *config, const struct owner *owner, struct err *err)
+{
+	AUTO_FREE char *socket_folder = path_folder(config->server.socket);
+
+	if (!owner_give_folder(owner, config->server.state, err) ||
+	    !owner_give_folder(owner, socket_folder, err))
+		return false;
+	for (size_t i = 0; i < config->repositories; i++)
+		if (config_url_folder(config->repository[i].url) &&
+		    !owner_give_folder(owner, config_url_folder(config->repository[i].url), err))
+			return false;
+	return true;
+}
+
+static bool init_as_root(struct cli *cli, const struct owner *owner, struct err *err)
+{
+	AUTO_FREE char *path = wanted_path(cli);
+	struct config *config;
+	bool done;
+
+	if (cli->dry_run)
+		return true;
+	if (access(path, F_OK) != 0) {
+		if (!write_as_root(cli, path, owner, err))
+			return err_wrap(err, "could not write configuration file \"%s\"", path);
+		if (!config_written) /* the owner writes it; the default places must be there */
+			return owner_give_folder(owner, PLACE_BASE, err);
+	}
+	config = config_load(option_value(cli->arguments, "config"), err);
+	if (!config)
+		return false;
+	done = give_folders(config, owner, err);
+	config_free(config);
+	return done;
+}
+
+/* The configuration that would be, without a file: read from memory. */
+static bool load_from_memory(struct cli *cli, const char *path, const struct buf *text,
+                             struct err *err)
+{
+	AUTO_FD int fd = memfd_create("seawall.conf", MFD_CLOEXEC);
+	AUTO_FREE char *place = xasprintf("/proc/self/fd/%d", fd);
+
+	if (fd < 0 || !file_write_full(fd, text->data, text->length))
+		return err_sys(err, "could not make a file in memory");
+	cli->config = config_load(place, err);
+	if (!cli->config)
+		return false;
+	free(cli->config->path);
+	cli->config->path = xstrdup(path);
+	return true;
+}
+
+/* As the owner: the file, when it is missing and may be written. */
+static bool init_before(struct cli *cli, struct err *err)
+{
+	AUTO_FREE char *path = wanted_path(cli);
+	AUTO_FREE char *folder = path_folder(path);
+	AUTO_FREE char *base = NULL;
+	AUTO_BUF struct buf text = {0};
+	bool named = strcmp(path, PLACE_CONFIG) != 0;
+
+	if (access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+		return true; /* config_load says what is wrong with it */
+	/* Without a right to write in /etc, and no other file named, the embedded default holds:
+	 * the hook would not find a file elsewhere. */
+	if (!named && access(folder, W_OK) != 0)
+		return true;
+	base = place_base_folder(err);
+	if (!base)
+		return false;
+	buf_init(&text, CONFIG_BYTES_MAX);
+	write_sample(cli, base, geteuid(), &text);
+	config_written = true;
+	if (cli->dry_run)
+		return load_from_memory(cli, path, &text, err);
+	if (durable_mkdir(folder, CONFIG_FOLDER_MODE, err) &&
+	    durable_write(path, CONFIG_MODE, text.data, text.length, err))
+		return true;
+	return err_wrap(err, "could not write configuration file \"%s\"", path);
+}
+
+struct initiation {
+	struct repo_init *init;
+};
+
+static void start_init(struct op *parent, void *context)
+{
+	struct initiation *initiation = context;
+
+	repo_init_start(parent, initiation->init);
+}
+
+/* *ret_made: it was not there before. */
+static bool make_repository(struct runtime *runtime, size_t cluster, bool *ret_made,
+                            struct err *err)
+{
+	struct initiation initiation;
+	struct err before = {0};
+	bool done;
+
+	*ret_made = !runtime_open(runtime, cluster, &before);
+	if (!runtime_open_place(runtime, cluster, true, err))
+		return false;
+	initiation.init = repo_init_new(runtime->site[cluster].repo);
+	done = story_run(runtime, start_init, repo_init_op(initiation.init), &initiation, err);
+	repo_init_free(initiation.init);
+	return done;
+}
+
+struct report {
+	const char *config; /* "written", "kept", "none" */
+	char *command;      /* of archive_command; owned */
+	bool made[CONFIG_SECTIONS_MAX];
+};
+
+static bool report_json(const struct cli *cli, const struct runtime *runtime,
+                        const struct report *report, struct err *err)
+{
+	struct jval *root = jobject_new(), *list;
+	AUTO_BUF struct buf out = {0};
+	bool done;
+
+	jset_int(root, "version", 1);
+	jset_str(root, "configuration", cli->config->path);
+	jset_str(root, "configuration_file", report->config);
+	jset_str(root, "archive_command", report->command);
+	list = jset_array(root, "repositories");
+	for (size_t i = 0; i < cli->config->repositories; i++) {
+		struct jval *item = jadd_object(list);
+
+		jset_str(item, "name", cli->config->repository[i].name);
+		jset_str(item, "url", cli->config->repository[i].url);
+		jset_bool(item, "made", report->made[i]);
+		if (runtime->repo[i] && runtime->repo[i]->opened)
+			jset_str(item, "id", runtime->repo[i]->id);
+	}
+	buf_init(&out, CONFIG_BYTES_MAX);
+	json_print(root, true, &out);
+	jval_free(root);
+	done = print(buf_text(&out), err);
+	return done;
+}
+
+static bool report_text(const struct cli *cli, const struct report *report, struct err *err)
+{
+	const struct config *config = cli->config;
+	const char *would = cli->dry_run ? "would be " : "";
+	AUTO_BUF struct buf out = {0};
+
+	buf_init(&out, CONFIG_BYTES_MAX);
+	if (!config->path)
+		buf_addf(&out,
+		         "No configuration file: this user may not write %s; the default "
+		         "settings are used.\n",
+		         PLACE_CONFIG);
+	else if (config_written)
+		buf_addf(&out, "Configuration file %s: %swritten.\n", config->path, would);
+	else
+		buf_addf(&out, "Configuration file %s: kept.\n", config->path);
+	for (size_t i = 0; i < config->repositories; i++)
+		buf_addf(&out, "Repository \"%s\" at %s: %s%s.\n", config->repository[i].name,
+		         config->repository[i].url, report->made[i] ? would : "",
+		         report->made[i] ? "made" : "there already");
+	buf_addf(&out,
+	         "\nPut these lines into postgresql.conf, and restart PostgreSQL once:\n\n"
+	         "    archive_mode = on\n    archive_command = '%s'\n\n"
+	         "Then start the server, \"seawall serve\", and try it all: \"seawall check\".\n",
+	         report->command);
+	return print(buf_text(&out), err);
+}
+
+static bool init_all(struct cli *cli, struct runtime *runtime, struct report *report,
+                     struct err *err)
+{
+	const struct config *config = cli->config;
+
+	for (size_t i = 0; i < config->clusters; i++) {
+		size_t number = (size_t)(config->cluster[i].repository - config->repository);
+		struct err why = {0};
+		bool made = false;
+
+		if (runtime->repo[number] && runtime->repo[number]->opened)
+			continue; /* another cluster's too */
+		if (cli->dry_run)
+			made = !runtime_open(runtime, i, &why);
+		else if (!make_repository(runtime, i, &made, err))
+			return err_wrap(err, "could not make repository \"%s\"",
+			                config->repository[number].name);
+		report->made[number] = made;
+	}
+	return true;
+}
+
+static bool init_run(struct cli *cli, struct err *err)
+{
+	struct runtime runtime = {0};
+	struct report report = {.config = !cli->config->path ? "none"
+	                                  : config_written   ? "written"
+	                                                     : "kept"};
+	bool done =
+	        runtime_init(&runtime, cli->config, err) && init_all(cli, &runtime, &report, err);
+
+	if (done) {
+		report.command = setup_archive_command(cli->config, err);
+		done = report.command && (cli->json    ? report_json(cli, &runtime, &report, err)
+		                          : cli->quiet ? true
+		                                       : report_text(cli, &report, err));
+		free(report.command);
+	}
+	if (done && !setup_hook_is_there())
+		log_warning("program \"seawall-wal\" is not beside this program: archive_command "
+		            "would fail");
+	runtime_release(&runtime);
+	return done;
+}
+
+static const struct cli_option init_options[] = {
+        {"pgdata", "FOLDER", "the cluster's data directory, for a new configuration file"},
+        {0},
+};
+
+const struct command command_init = {
+        .name = "init",
+        .usage = "",
+        .help = "write a starting configuration, make the repository, say what to put in "
+                "postgresql.conf",
+        .about =
+                "Writes a configuration file when there is none, makes the repository that it "
+                "names and "
+                "tries it (write,\nread, list, delete), and prints the lines for postgresql.conf. "
+                "A file "
+                "and a repository that are there\nare kept, so that running it again does no harm. "
+                "PostgreSQL need not run.\n\n"
+                "Only this command makes a repository: a disk that is not mounted never becomes a "
+                "new one.",
+        .example = "sudo seawall init --pgdata /var/lib/postgresql/15/main",
+        .options = init_options,
+        .changes = true,
+        .makes_config = true,
+        .user = USER_OWNER,
+        .as_root = init_as_root,
+        .before = init_before,
+        .pgdata = init_pgdata,
+        .run = init_run,
+};
