@@ -45,6 +45,29 @@ ZEROS = 0xFFFFFFFF
 RECORD_KINDS = {1: "file", 2: "folder", 3: "link", 4: "outside"}
 
 
+CRC32C_POLYNOMIAL = 0x82F63B78
+
+
+def crc32c_table():
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (CRC32C_POLYNOMIAL if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+CRC32C_TABLE = crc32c_table()
+
+
+def crc32c(content, crc=0):
+    """Slow (no module of the standard library has it), but it needs nothing."""
+    crc ^= 0xFFFFFFFF
+    for byte in content:
+        crc = CRC32C_TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
 class Damaged(Exception):
     """What was read is not what Seawall wrote, or cannot be read by this program."""
 
@@ -206,7 +229,15 @@ class Repository:
         return json.loads(text), list(read_records(io.BytesIO(body)))
 
     def read_file(self, name, head, record):
-        """The content of one file of the backup whose manifest is the object `name`."""
+        """The content of one file of the backup whose manifest is the object `name`; its checksum is compared last."""
+        crc = 0
+        for content in self.read_extents(name, head, record):
+            crc = crc32c(content, crc)
+            yield content
+        need(crc == record["crc32c"], f"{record['path']}: the checksum of the file is wrong")
+
+    def read_extents(self, name, head, record):
+        """The same without the file's checksum (each frame's is compared anyway)."""
         prefix = name.rsplit("/", 2)[0]
         for length, source, pack, offset in record["extents"]:
             if pack == ZEROS:

@@ -152,3 +152,24 @@ def test_records_of_a_manifest_are_read():
     assert found[2]["target"] == b"/elsewhere"
     with pytest.raises(unseal.Damaged, match="ends inside a record"):
         list(unseal.read_records(unseal.io.BytesIO(body[:-1])))
+
+
+def test_the_checksum_of_files_is_crc32c():
+    assert unseal.crc32c(b"123456789") == 0xE3069283
+    assert unseal.crc32c(b"6789", unseal.crc32c(b"12345")) == 0xE3069283
+
+
+def test_a_file_of_a_backup_is_read_from_its_packs(tmp_path, monkeypatch):
+    content = content_of(200000)
+    generation = "main/7000000000000000000-15-1"
+    seal(tmp_path, content, "zstd:3", 8192, f"{generation}/pack/A/000003")
+    monkeypatch.setattr(unseal, "PACK", 1)  # the tool seals everything as a WAL segment
+    wanted = content[5:100000] + bytes(8192) + content[:3]
+    entry = {"path": b"base/1", "crc32c": unseal.crc32c(wanted),
+             "extents": [(99995, 1, 3, 5), (8192, 0, unseal.ZEROS, 0), (3, 1, 3, 0)]}
+    head = {"sources": ["B", "A"]}
+    repository = unseal.Repository(tmp_path)
+    assert b"".join(repository.read_file(f"{generation}/backup/B", head, entry)) == wanted
+    entry["crc32c"] ^= 1
+    with pytest.raises(unseal.Damaged, match="the checksum of the file is wrong"):
+        list(repository.read_file(f"{generation}/backup/B", head, entry))

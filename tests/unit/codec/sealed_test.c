@@ -328,6 +328,57 @@ static void a_head_has_the_digest_of_its_parts_and_itself(void **state)
 	free(content);
 }
 
+/* Full before anybody knew that more would come: it becomes a part, and the digest goes on. */
+static void what_was_collected_may_become_a_part(void **state)
+{
+	struct sealed_spec spec = spec_of("lz4");
+	struct blocks_hold *hold = hold_new();
+	struct sealer *sealer = sealer_new(&spec, hold, NULL);
+	uint8_t *content = content_new(50000, TEXT), *object;
+	struct sealed_want part = {.name = "p", .kind = SEALED_PART}, head = {.name = name};
+	struct digest own, whole = {{1, 2, 3}};
+	struct digester *digester;
+	struct sealed sealed;
+	struct err err = {0};
+	size_t length;
+
+	(void)state;
+	assert_true(sealer_add(sealer, content, 50000, &err));
+	sealer_become(sealer, &(struct sealed_spec){.kind = SEALED_PART, .name = "p"}, NULL);
+	assert_true(sealer_end(sealer, &err));
+	digester = sealer_digester(sealer);
+	digester_end(digester, &own);
+	digester_free(digester);
+	object = object_bytes(sealer, &length);
+	assert_true(sealed_open(object, length, &part, &sealed, &err));
+	assert_true(digest_equal(&sealed.digest, &own));
+	sealed_release(&sealed);
+	free(object);
+	sealer_free(sealer);
+
+	spec.attempt = 7;
+	spec.parts = 1;
+	spec.parts_bytes = SEALED_PART_BYTES;
+	sealer = sealer_new(&(struct sealed_spec){.kind = SEALED_PART,
+	                                          .compression = spec.compression,
+	                                          .frame_bytes = spec.frame_bytes,
+	                                          .name = "p"},
+	                    hold, NULL);
+	assert_true(sealer_add(sealer, content, 10, &err));
+	sealer_become(sealer, &spec, &whole);
+	assert_true(sealer_end(sealer, &err));
+	object = object_bytes(sealer, &length);
+	assert_true(sealed_open(object, length, &head, &sealed, &err));
+	assert_true(digest_equal(&sealed.digest, &whole));
+	assert_int_equal(sealed.kind, SEALED_WAL);
+	assert_int_equal(sealed.parts, 1);
+	sealed_release(&sealed);
+	free(object);
+	sealer_free(sealer);
+	hold_free(hold);
+	free(content);
+}
+
 static void parts_have_names_that_sort(void **state)
 {
 	char out[SEALED_NAME_MAX];
@@ -603,6 +654,7 @@ int main(void)
 	        cmocka_unit_test(the_pieces_stay_the_same_for_a_retry),
 	        cmocka_unit_test(a_range_gives_just_its_bytes),
 	        cmocka_unit_test(a_head_has_the_digest_of_its_parts_and_itself),
+	        cmocka_unit_test(what_was_collected_may_become_a_part),
 	        cmocka_unit_test(parts_have_names_that_sort),
 	        cmocka_unit_test(every_flipped_bit_is_found_and_named),
 	        cmocka_unit_test(every_cut_is_found),
