@@ -144,7 +144,7 @@ install: all
 	install -D -m 755 -t $(DESTDIR)$(prefix)/bin $(PROGRAMS)
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 $(wildcard doc/man/*.1)
 	install -D -m 644 packaging/seawall.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/seawall
-	install -D -m 644 -t $(DESTDIR)$(prefix)/share/doc/seawall README.md LICENSE packaging/seawall.conf $(wildcard doc/*.md)
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/doc/seawall LICENSE packaging/seawall.conf $(wildcard README.md doc/*.md)
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/seawall/sql $(wildcard sql/*.sql)
 	@mkdir -p $(DESTDIR)$(prefix)/lib/systemd/system
 	sed 's|@bindir@|$(prefix)/bin|' packaging/seawall.service > $(DESTDIR)$(prefix)/lib/systemd/system/seawall.service

@@ -67,7 +67,7 @@ build_all() {
 # As root: a copy that the user postgres may read, and the tests run there as this user.
 run_as_postgres() {
 	echo "switching to the user postgres, in $SCRATCH"
-	tar -c --exclude=.git --exclude='*.o' --exclude=./build/pg-npm . | tar -x -C "$SCRATCH"
+	tar -c --exclude=.git --exclude='./build/[!r]*.o' --exclude=./build/pg-npm . | tar -x -C "$SCRATCH"
 	chown -R postgres: "$SCRATCH"
 	if wants pg versions; then sh tests/services/pg-versions.sh share "$PG_NPM" "$SCRATCH/pg-npm"; fi
 	cd "$SCRATCH"
