@@ -50,6 +50,7 @@ class Made:
         """A configuration for a cluster; nothing is run."""
         home = self.folder / folder
         home.mkdir()
+        process.own(home)
         return self.add(Seawall(home, cluster, **options))
 
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 
 from . import process
+from .cluster import Cluster
 from .wait import wait_for
 
 
@@ -57,6 +58,7 @@ class Seawall:
             text += f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()) + "\n"
         self.config.write_text(text)
         self.config.chmod(0o600)
+        process.own(self.config)
 
     def environment(self, **more):
         return {**os.environ, "SEAWALL_CONFIG": str(self.config), "LC_ALL": "C.UTF-8", **more}
@@ -93,6 +95,19 @@ class Seawall:
 
     def wait_archived(self, segment=None, deadline_s=60):
         return self.cluster.wait_archived(segment, deadline_s)
+
+    # -- restoring --
+
+    def restore(self, target, name, *arguments, status=0, deadline_s=180):
+        """The cluster restored into a folder beside its origin's, as a clone, and what the command said.
+
+        With "--start" among the arguments it runs; without, start() does that. Give it to made.add().
+        """
+        restored = Cluster(self.cluster.folder, self.cluster.major, name)
+        result = self.run("restore", self.name, *target.arguments, "--pgdata", restored.data,
+                          "--option", f"unix_socket_directories={restored.sockets}", *arguments,
+                          status=status, deadline_s=deadline_s)
+        return restored, result
 
     # -- the server --
 
