@@ -1,0 +1,452 @@
+/* object_test.c — sealed objects of every size, in and out of a repository. */
+#include "unit/repo/place.h"
+
+#include <stdio.h>
+
+#include "repo/object.h"
+
+#define NAME "main/7-15-1/thing/one"
+enum { MIB = 1 << 20 };
+
+/* Byte i of the test content: half of it compresses. */
+static uint8_t content_at(uint64_t seed, uint64_t i)
+{
+	uint64_t x = (i + seed) * UINT64_C(0x9E3779B97F4A7C15);
+
+	return i / 4096 % 2 ? (uint8_t)(i / 512 + seed) : (uint8_t)(x >> 56);
+}
+
+struct source {
+	uint64_t seed, length, at;
+	size_t piece_max; /* at most so much at once; 0: what there is room for */
+	unsigned accepts;
+	bool refuse;
+	uint64_t fail_at;
+};
+
+static bool source_produce(struct object_write *write, uint8_t *room, size_t room_bytes,
+                           size_t *ret_length, struct err *err)
+{
+	struct source *source = write->context;
+	size_t length = source->piece_max ? MIN(room_bytes, source->piece_max) : room_bytes;
+
+	if (source->fail_at && source->at >= source->fail_at)
+		return err_set(err, ERR_IO, "the source failed");
+	length = (size_t)MIN((uint64_t)length, source->length - source->at);
+	for (size_t i = 0; i < length; i++)
+		room[i] = content_at(source->seed, source->at + i);
+	source->at += length;
+	*ret_length = length;
+	return true;
+}
+
+static bool source_accept(struct object_write *write, struct err *err)
+{
+	struct source *source = write->context;
+
+	source->accepts++;
+	return !source->refuse || err_set(err, ERR_REFUSED, "it is not good");
+}
+
+static void write_source(struct fixture *f, const char *name, struct source *source,
+                         struct object_write *write)
+{
+	*write = (struct object_write){
+	        .repo = f->repo,
+	        .name = name,
+	        .kind = SEALED_WAL,
+	        .compression = {SEALED_LZ4, 0},
+	        .class = GATE_WAL,
+	        .produce = source_produce,
+	        .accept = source_accept,
+	        .context = source,
+	};
+	RUN(f->loop, object_write_start, write);
+}
+
+struct sink {
+	uint64_t seed, next, bytes;
+	bool wrong;
+	uint64_t fail_at;
+};
+
+static bool sink_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                         size_t length, struct err *err)
+{
+	struct sink *sink = stream->context;
+
+	if (sink->bytes && offset != sink->next)
+		sink->wrong = true;
+	for (size_t i = 0; i < length; i++)
+		if (bytes[i] != content_at(sink->seed, offset + i))
+			sink->wrong = true;
+	sink->next = offset + length;
+	sink->bytes += length;
+	if (sink->fail_at && sink->bytes >= sink->fail_at)
+		return err_set(err, ERR_FULL, "the sink is full");
+	return true;
+}
+
+static void stream_range(struct fixture *f, struct object_stream *stream, struct sink *sink)
+{
+	stream->repo = f->repo;
+	stream->name = NAME;
+	stream->class = GATE_RESTORE;
+	stream->consume = sink_consume;
+	stream->context = sink;
+	RUN(f->loop, object_stream_start, stream);
+}
+
+static void roundtrip(struct fixture *f, uint64_t length, size_t piece_max, unsigned parts)
+{
+	static const char *const names[] = {NAME};
+	struct source source = {.seed = 5, .length = length, .piece_max = piece_max};
+	struct object_write write;
+	struct object_stream stream = {.kind = SEALED_WAL};
+	struct object_stat stat = {.repo = f->repo, .name = NAME, .kind = SEALED_WAL};
+	struct sink sink = {.seed = 5};
+
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_NONE);
+	assert_false(write.repeated);
+	assert_int_equal(write.logical_bytes, length);
+	assert_int_equal(source.accepts, 1);
+	stream_range(f, &stream, &sink);
+	assert_int_equal(stream.op.err.code, ERR_NONE);
+	assert_int_equal(sink.bytes, length);
+	assert_false(sink.wrong);
+	assert_int_equal(stream.sealed.parts, parts);
+	assert_true(digest_equal(&stream.sealed.digest, &write.digest));
+	assert_true(RUN(f->loop, object_stat_start, &stat));
+	assert_true(digest_equal(&stat.sealed.digest, &write.digest));
+	assert_int_equal(stat.sealed.parts_bytes + stat.sealed.logical_bytes, length);
+	source.at = 0;
+	write_source(f, NAME, &source, &write); /* the same again is success */
+	assert_int_equal(write.op.err.code, ERR_NONE);
+	assert_true(write.repeated);
+	source.at = 0;
+	source.seed = 6;
+	write_source(f, NAME, &source, &write);
+	if (length > 0) {
+		assert_int_equal(write.op.err.code, ERR_EXISTS);
+		assert_true(digest_equal(&write.existing, &stat.sealed.digest));
+		assert_false(digest_equal(&write.existing, &write.digest));
+	}
+	assert_int_equal(remove_names(f->store, names, 1), ERR_NONE);
+}
+
+static void content_of_every_size_comes_back(void **state)
+{
+	struct fixture *f = *state;
+
+	roundtrip(f, 0, 0, 0);
+	roundtrip(f, 1, 0, 0);
+	roundtrip(f, 128 * 1024, 1000, 0);
+	roundtrip(f, 3 * MIB + 17, 5000, 0);
+	roundtrip(f, 16 * MIB, 0, 0);
+	roundtrip(f, 16 * MIB + 1, 0, 1);
+	roundtrip(f, 32 * MIB, 100000, 1);
+	roundtrip(f, 40 * MIB + 12345, 0, 2);
+}
+
+static unsigned count_objects(struct fixture *f)
+{
+	struct store_list list = {.store = f->store, .prefix = "main/"};
+	unsigned count;
+
+	assert_true(RUN(f->loop, store_list_start, &list));
+	count = list.count;
+	store_list_release(&list);
+	return count;
+}
+
+static void a_big_thing_that_is_there_already_leaves_no_parts(void **state)
+{
+	struct fixture *f = *state;
+	struct source source = {.seed = 1, .length = 33 * MIB};
+	struct object_write write;
+	unsigned before;
+
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_NONE);
+	before = count_objects(f);
+	assert_int_equal(before, 3);
+	source.at = 0;
+	write_source(f, NAME, &source, &write);
+	assert_true(write.repeated);
+	source = (struct source){.seed = 2, .length = 33 * MIB};
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_EXISTS);
+	assert_int_equal(count_objects(f), before);
+}
+
+static void what_is_not_accepted_is_not_visible(void **state)
+{
+	struct fixture *f = *state;
+	struct source source = {.length = 20 * MIB, .refuse = true};
+	struct object_stat stat = {.repo = f->repo, .name = NAME};
+	struct object_write write;
+
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_REFUSED);
+	RUN(f->loop, object_stat_start, &stat);
+	assert_int_equal(stat.op.err.code, ERR_NOTFOUND);
+	source = (struct source){.length = 2 * MIB, .fail_at = MIB};
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_IO);
+	RUN(f->loop, object_stat_start, &stat);
+	assert_int_equal(stat.op.err.code, ERR_NOTFOUND);
+}
+
+static void ranges_touch_only_what_they_need(void **state)
+{
+	static const struct {
+		uint64_t from, length, wanted;
+		unsigned gets;
+	} cases[] = {
+	        {0, 0, 40 * MIB, 4},
+	        {10, 20, 20, 2},
+	        {16 * MIB - 5, 10, 10, 3},
+	        {16 * MIB, 100, 100, 2},
+	        {31 * MIB, 3 * MIB, 3 * MIB, 3},
+	        {39 * MIB, 5 * MIB, MIB, 1},
+	        {32 * MIB, 8 * MIB, 8 * MIB, 1},
+	        {50 * MIB, 5, 0, 1},
+	};
+	struct fixture *f = *state;
+	struct source source = {.seed = 9, .length = 40 * MIB};
+	struct object_write write;
+
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_NONE);
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		struct object_stream stream = {.from = cases[i].from, .length = cases[i].length};
+		struct sink sink = {.seed = 9};
+		unsigned before = store_mem_calls("repo", STORE_GET);
+
+		stream_range(f, &stream, &sink);
+		assert_int_equal(stream.op.err.code, ERR_NONE);
+		assert_int_equal(sink.bytes, cases[i].wanted);
+		assert_false(sink.wrong);
+		assert_int_equal(store_mem_calls("repo", STORE_GET) - before, cases[i].gets);
+	}
+}
+
+static void each_damaged_byte_is_found_and_the_object_named(void **state)
+{
+	static const uint64_t offsets[] = {0, 9, 40, 119, 125, 300, 5000, 400000};
+	struct fixture *f = *state;
+	struct source source = {.seed = 3, .length = 2 * MIB};
+	struct object_write write;
+
+	write_source(f, NAME, &source, &write);
+	for (size_t i = 0; i < ARRAY_LENGTH(offsets); i++) {
+		struct object_stream stream = {.kind = SEALED_WAL};
+		struct sink sink = {.seed = 3};
+
+		assert_true(store_mem_damage("repo", NAME, offsets[i]));
+		stream_range(f, &stream, &sink);
+		assert_true(op_failed(&stream.op));
+		assert_int_equal(stream.op.err.code, ERR_DAMAGED);
+		assert_non_null(strstr(stream.op.err.text, NAME));
+		assert_true(store_mem_damage("repo", NAME, offsets[i]));
+	}
+}
+
+static void a_missing_part_is_damage_and_never_not_found(void **state)
+{
+	struct fixture *f = *state;
+	struct source source = {.seed = 3, .length = 20 * MIB};
+	struct object_stream stream = {0};
+	struct sink sink = {.seed = 3};
+	struct object_write write;
+	struct store_list list = {.store = f->store, .prefix = NAME "."};
+	const char *part;
+
+	write_source(f, NAME, &source, &write);
+	assert_true(RUN(f->loop, store_list_start, &list));
+	assert_int_equal(list.count, 1);
+	part = list.entry[0].name;
+	assert_int_equal(remove_names(f->store, &part, 1), ERR_NONE);
+	stream_range(f, &stream, &sink);
+	assert_int_equal(stream.op.err.code, ERR_DAMAGED);
+	assert_non_null(strstr(stream.op.err.text, part));
+	store_list_release(&list);
+}
+
+static void what_the_consumer_says_is_not_called_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct source source = {.length = 2 * MIB};
+	struct object_stream stream = {0};
+	struct sink sink = {.fail_at = MIB};
+	struct object_write write;
+
+	write_source(f, NAME, &source, &write);
+	stream_range(f, &stream, &sink);
+	assert_int_equal(stream.op.err.code, ERR_FULL);
+	assert_string_equal(stream.op.err.text, "the sink is full");
+}
+
+static void a_renamed_object_does_not_open(void **state)
+{
+	struct fixture *f = *state;
+	struct source source = {.length = 1000};
+	struct object_write write;
+	struct object_read read = {.repo = f->repo, .name = "main/other", .bytes_max = 10000};
+	AUTO_BUF struct buf raw;
+
+	write_source(f, NAME, &source, &write);
+	buf_init(&raw, BLOCK_BYTES);
+	assert_int_equal(get_range(f->store, NAME, 0, BLOCK_BYTES, &raw), ERR_NONE);
+	assert_int_equal(put_bytes(f->store, "main/other", raw.data, raw.length), ERR_NONE);
+	assert_false(RUN(f->loop, object_read_start, &read));
+	assert_int_equal(read.op.err.code, ERR_DAMAGED);
+	buf_release(&read.content);
+}
+
+static void small_things_are_read_into_a_buffer_with_a_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct source source = {.length = 3 * MIB};
+	struct object_write write = {.repo = f->repo,
+	                             .name = "main/text",
+	                             .kind = SEALED_NOTE,
+	                             .class = GATE_WAL,
+	                             .bytes = "hello",
+	                             .length = 5};
+	struct object_read read = {.repo = f->repo, .name = "main/text", .bytes_max = 5};
+
+	assert_true(RUN(f->loop, object_write_start, &write));
+	assert_true(RUN(f->loop, object_read_start, &read));
+	assert_string_equal(buf_text(&read.content), "hello");
+	buf_release(&read.content);
+	read.bytes_max = 4;
+	assert_false(RUN(f->loop, object_read_start, &read));
+	assert_int_equal(read.op.err.code, ERR_DAMAGED);
+	buf_release(&read.content);
+	write_source(f, NAME, &source, &write);
+	read = (struct object_read){.repo = f->repo, .name = NAME, .bytes_max = 3 * MIB};
+	assert_true(RUN(f->loop, object_read_start, &read)); /* does not fit two blocks */
+	assert_int_equal(read.content.length, 3 * MIB);
+	buf_release(&read.content);
+	read = (struct object_read){.repo = f->repo, .name = "main/none", .bytes_max = 9};
+	assert_false(RUN(f->loop, object_read_start, &read));
+	assert_int_equal(read.op.err.code, ERR_NOTFOUND);
+	buf_release(&read.content);
+}
+
+/* ---- builder ---- */
+
+static void build(struct fixture *f, uint64_t body, const char *head)
+{
+	struct compression zstd = {SEALED_ZSTD, 3};
+	struct object_builder *builder =
+	        object_builder_new(f->repo, NAME, SEALED_MANIFEST, &zstd, GATE_BACKUP);
+	struct object_builder_end end = {.builder = builder, .bytes = head, .length = strlen(head)};
+	uint8_t *bytes = xmalloc(OBJECT_STREAM_ADD_MAX);
+
+	for (uint64_t at = 0, part; at < body; at += part) {
+		struct object_builder_add add = {.builder = builder, .bytes = bytes};
+
+		part = MIN(body - at, at % 3 ? 1000003 : OBJECT_STREAM_ADD_MAX);
+		add.length = (size_t)part;
+		for (uint64_t i = 0; i < part; i++)
+			bytes[i] = content_at(4, at + i);
+		assert_true(RUN(f->loop, object_builder_add_start, &add));
+	}
+	assert_true(RUN(f->loop, object_builder_end_start, &end));
+	assert_true(end.stored_bytes > 0);
+	object_builder_free(builder);
+	free(bytes);
+}
+
+static void a_thing_is_built_piece_by_piece(void **state)
+{
+	static const uint64_t bodies[] = {0, 1, 100000, 16 * MIB, 16 * MIB + 1, 35 * MIB + 7};
+	static const char *const names[] = {NAME};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
+		struct object_read read = {.repo = f->repo,
+		                           .name = NAME,
+		                           .kind = SEALED_MANIFEST,
+		                           .bytes_max = 100,
+		                           .own_frames = true};
+		struct object_stream body = {.parts_only = true}, all = {0};
+		struct sink sink = {.seed = 4};
+		struct sink any = {0};
+
+		build(f, bodies[i], "the head");
+		assert_true(RUN(f->loop, object_read_start, &read));
+		assert_string_equal(buf_text(&read.content), "the head");
+		buf_release(&read.content);
+		stream_range(f, &body, &sink);
+		assert_int_equal(body.op.err.code, ERR_NONE);
+		assert_int_equal(sink.bytes, bodies[i]);
+		assert_false(sink.wrong);
+		stream_range(f, &all, &any); /* with the digest over everything */
+		assert_int_equal(all.op.err.code, ERR_NONE);
+		assert_int_equal(any.bytes, bodies[i] + 8);
+		assert_int_equal(remove_names(f->store, names, 1), ERR_NONE);
+	}
+}
+
+static void a_lost_answer_does_not_matter(void **state)
+{
+	struct fixture *f = *state;
+	struct mem_fault fault = {.verb = STORE_PUT, .effect = MEM_LOSE_ANSWER, .nth = 1};
+	struct source source = {.length = 3 * MIB};
+	struct object_write write;
+
+	store_mem_plan("repo", &fault);
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_NONE);
+	assert_false(write.repeated);
+	assert_int_equal(store_mem_calls("repo", STORE_PUT), 2);
+}
+
+/* Whatever call fails, nothing is held afterwards, and again is success. */
+static void any_call_may_fail(void **state)
+{
+	static const enum store_verb verbs[] = {STORE_PUT, STORE_GET};
+	struct fixture *f = *state;
+
+	for (unsigned v = 0; v < ARRAY_LENGTH(verbs); v++)
+		for (unsigned n = 1; n <= 4; n++) {
+			struct mem_fault fault = {
+			        .verb = verbs[v], .effect = MEM_FAIL, .nth = n, .code = ERR_STORE};
+			struct source source = {.seed = v * 10 + n, .length = 17 * MIB};
+			struct object_write write;
+			char name[64];
+
+			snprintf(name, sizeof(name), "main/7-15-1/thing/%u-%u", v, n);
+			store_mem_plan("repo", &fault);
+			write_source(f, name, &source, &write);
+			assert_int_equal(blocks_taken(f->blocks), 0);
+			store_mem_plan_clear("repo");
+			source.at = 0;
+			write_source(f, name, &source, &write);
+			assert_int_equal(write.op.err.code, ERR_NONE);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(content_of_every_size_comes_back),
+	        TEST(a_big_thing_that_is_there_already_leaves_no_parts),
+	        TEST(what_is_not_accepted_is_not_visible),
+	        TEST(ranges_touch_only_what_they_need),
+	        TEST(each_damaged_byte_is_found_and_the_object_named),
+	        TEST(a_missing_part_is_damage_and_never_not_found),
+	        TEST(what_the_consumer_says_is_not_called_damage),
+	        TEST(a_renamed_object_does_not_open),
+	        TEST(small_things_are_read_into_a_buffer_with_a_limit),
+	        TEST(a_thing_is_built_piece_by_piece),
+	        TEST(a_lost_answer_does_not_matter),
+	        TEST(any_call_may_fail),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
