@@ -20,7 +20,7 @@ struct catalog_timeline {
 	size_t runs, size;
 	bool history_archived; /* <tli>.history is there and was read */
 	struct history history;
-	bool has_files; /* something else of it is there: .backup, .partial */
+	uint64_t files_to; /* the segment number behind the highest .backup or .partial; 0: none */
 };
 struct catalog_file { /* .backup or .partial */
 	struct walname name;
@@ -73,6 +73,7 @@ struct catalog_tail {
 	/* out */
 	bool found;
 	uint64_t segno;
+	uint64_t files_to; /* as in struct catalog_timeline, of the folders that were looked at */
 	/* private */
 	char prefix[NAME_BYTES];
 	struct store_walk walk;
@@ -101,6 +102,11 @@ void catalog_head_start(struct op *parent, struct catalog_head *head);
 const struct catalog_timeline *catalog_timeline(const struct catalog *catalog, uint32_t tli);
 /* For builders (the loader, tests): in any order, twice is once. */
 void catalog_add_segment(struct catalog *catalog, uint32_t tli, uint64_t segno);
+/* A .backup or .partial; digest: text, "" for .backup. */
+void catalog_add_file(struct catalog *catalog, const struct walname *name, const char *digest,
+                      uint64_t bytes);
+/* Only that there is something of the timeline. */
+void catalog_add_timeline(struct catalog *catalog, uint32_t tli);
 /* Takes over the content of history. */
 void catalog_add_history(struct catalog *catalog, struct history *history);
 
@@ -114,9 +120,8 @@ bool catalog_contiguous(const struct catalog *catalog, uint32_t tli, uint64_t se
                         uint64_t *ret_last);
 uint32_t catalog_highest_tli(const struct catalog *catalog); /* known in any way; 0: none */
 
-/* Along a timeline path: from the segment of `from` on, the last byte position up to which every
- * segment is archived under the timeline that the path says (a multiple of the segment size, or
- * `until`). *ret_tli, *ret_segno: the first one missing. */
+/* Whether all segments that hold bytes [from, until) of a timeline path are archived, each under
+ * the timeline that the path says. False: *ret_tli, *ret_segno are the first one that is not. */
 bool catalog_path_complete(const struct catalog *catalog, const struct history *path, lsn from,
                            lsn until, uint32_t *ret_tli, uint64_t *ret_segno);
 
