@@ -1,0 +1,288 @@
+/*
+ * backup_fill.c — copies the files of a plan into the room of a sealer, page by page.
+ *
+ * A file is read straight to where it is compressed; its pages are checked and summed up while they
+ * are in the processor's cache. A page with a wrong checksum may be one that the server is writing
+ * at this moment, half old and half new: it is read again a few times, with pauses that get longer,
+ * before it is believed to be damaged. Its LSN decides too: what was written since the backup began
+ * comes back by replay, however it looks now.
+ *
+ * A file that is gone is missing, and no error. One that got shorter ends where it ends now. One
+ * that grew is copied as long as it was planned, since the replay brings the rest; only a small
+ * file that is no relation may have been replaced by another, and is copied whole.
+ */
+#include "backup_fill.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "pg/crc32c.h"
+#include "pg/page.h"
+
+#include "base/poison.h"
+
+enum {
+	REREADS = 7,       /* pauses of 1, 2, 4 … ms: 127 ms in all */
+	REREADS_TIRED = 2, /* in an object that has shown many damaged pages */
+	TIRED_AFTER = 16,  /* damaged pages */
+	PIECE_PAGES_MAX = SEALED_FRAME_BYTES_MAX / PAGE_BYTES,
+};
+
+void fill_release(struct fill *fill)
+{
+	free(fill->finding);
+	fill->finding = NULL;
+	fill->findings = fill->findings_size = 0;
+}
+
+/* ---- pages ---- */
+
+static void finding_add(struct fill *fill, const struct plan_item *item, uint32_t block,
+                        bool warning)
+{
+	fill->findings_total++;
+	if (fill->findings == MANIFEST_FINDINGS_MAX)
+		return;
+	if (fill->findings == fill->findings_size) {
+		fill->findings_size = MAX(2 * fill->findings_size, (size_t)16);
+		fill->finding =
+		        xrealloc(fill->finding, fill->findings_size * sizeof(*fill->finding));
+	}
+	fill->finding[fill->findings++] = (struct page_finding){
+	        .item = (size_t)(item - fill->plan->item), .block = block, .warning = warning};
+}
+
+static void pause_ms(unsigned ms)
+{
+	struct timespec rest = {.tv_nsec = (long)ms * 1000000};
+
+	nanosleep(&rest, NULL);
+}
+
+static bool verdict_is_suspect(enum page_verdict verdict)
+{
+	return verdict == PAGE_BAD || verdict == PAGE_ODD;
+}
+
+/* Pages [0, pages) of room, the first of which is `block` of the relation. The numbers of those
+ * that look wrong go to suspect[]; returns how many. */
+static unsigned pages_suspect(const struct fill *fill, const uint8_t *room, unsigned pages,
+                              uint32_t block, unsigned suspect[PIECE_PAGES_MAX])
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < pages; i++)
+		if (verdict_is_suspect(
+		            page_judge(room + (size_t)i * PAGE_BYTES, block + i, fill->start_lsn)))
+			suspect[count++] = i;
+	return count;
+}
+
+/* One page again, from the file. False: it is not there any more (which replay will repeat). */
+static bool page_reread(int fd, uint8_t *page, uint64_t offset)
+{
+	return file_pread_full(fd, page, PAGE_BYTES, offset) == PAGE_BYTES;
+}
+
+/* The suspects are read again until they are good or patience ends. */
+static void pages_recheck(struct fill *fill, const struct plan_item *item, int fd, uint8_t *room,
+                          uint64_t offset, unsigned *suspect, unsigned count)
+{
+	uint32_t block =
+	        item->relation.segment * RELATION_FILE_BLOCKS + (uint32_t)(offset / PAGE_BYTES);
+	unsigned tries = fill->findings_total < TIRED_AFTER ? REREADS : REREADS_TIRED;
+
+	for (unsigned try = 0; try < tries && count > 0; try++) {
+		unsigned left = 0;
+
+		pause_ms(1U << try);
+		for (unsigned i = 0; i < count; i++) {
+			uint8_t *page = room + (size_t)suspect[i] * PAGE_BYTES;
+
+			if (page_reread(fd, page, offset + (uint64_t)suspect[i] * PAGE_BYTES) &&
+			    verdict_is_suspect(
+			            page_judge(page, block + suspect[i], fill->start_lsn)))
+				suspect[left++] = suspect[i];
+		}
+		count = left;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		const uint8_t *page = room + (size_t)suspect[i] * PAGE_BYTES;
+		bool odd = page_judge(page, block + suspect[i], fill->start_lsn) == PAGE_ODD;
+
+		finding_add(fill, item, block + suspect[i],
+		            odd || item->relation.fork == FORK_FSM ||
+		                    item->relation.fork == FORK_VM);
+	}
+}
+
+static void pages_check(struct fill *fill, const struct plan_item *item, int fd, uint8_t *room,
+                        size_t length)
+{
+	uint64_t offset = item->offset + item->got;
+	uint32_t block =
+	        item->relation.segment * RELATION_FILE_BLOCKS + (uint32_t)(offset / PAGE_BYTES);
+	unsigned suspect[PIECE_PAGES_MAX];
+	unsigned count;
+
+	assert(length / PAGE_BYTES <= PIECE_PAGES_MAX);
+	count = pages_suspect(fill, room, (unsigned)(length / PAGE_BYTES), block, suspect);
+	if (count > 0)
+		pages_recheck(fill, item, fd, room, offset, suspect, count);
+}
+
+/* ---- one file ---- */
+
+/* A page that does not fit the room at hand goes by a buffer of its own. */
+static bool copy_page(struct fill *fill, struct plan_item *item, int fd, size_t want,
+                      ssize_t *ret_got, struct err *err)
+{
+	uint8_t page[PAGE_BYTES];
+	ssize_t got = file_pread_full(fd, page, want, item->offset + item->got);
+
+	*ret_got = got;
+	if (got <= 0)
+		return true;
+	if (got == PAGE_BYTES)
+		pages_check(fill, item, fd, page, PAGE_BYTES);
+	item->crc32c = crc32c(item->crc32c, page, (size_t)got);
+	return sealer_add(fill->sealer, page, (size_t)got, err);
+}
+
+static bool copy_room(struct fill *fill, struct plan_item *item, int fd, size_t want, uint8_t *room,
+                      ssize_t *ret_got, struct err *err)
+{
+	ssize_t got = file_pread_full(fd, room, want, item->offset + item->got);
+
+	*ret_got = got;
+	if (got <= 0)
+		return true;
+	if (item->pages)
+		pages_check(fill, item, fd, room, (size_t)got);
+	item->crc32c = crc32c(item->crc32c, room, (size_t)got);
+	return sealer_filled(fill->sealer, (size_t)got, err);
+}
+
+static bool copy_bytes(struct fill *fill, struct plan_item *item, int fd, uint64_t length,
+                       struct err *err)
+{
+	while (item->got < length) {
+		uint64_t left = length - item->got;
+		size_t room_bytes, want;
+		uint8_t *room = sealer_room(fill->sealer, &room_bytes);
+		ssize_t got;
+		bool good;
+
+		if (fill->work && work_cancelled(fill->work))
+			return err_set(err, ERR_CANCELLED, "cancelled");
+		want = (size_t)MIN((uint64_t)room_bytes, left);
+		if (item->pages && left > want)
+			want -= want % PAGE_BYTES;
+		if (want > 0) {
+			good = copy_room(fill, item, fd, want, room, &got, err);
+		} else {
+			want = (size_t)MIN((uint64_t)PAGE_BYTES, left);
+			good = copy_page(fill, item, fd, want, &got, err);
+		}
+		if (!good)
+			return false;
+		if (got < 0)
+			return err_sys(err, "could not read file \"%s\"", item->path);
+		item->got += (uint32_t)got;
+		if ((size_t)got < want)
+			break; /* it ends here now */
+	}
+	return true;
+}
+
+/* -1 and no error: it is not there. */
+static int item_open(const struct fill *fill, const struct plan_item *item, struct err *err)
+{
+	AUTO_FREE
+	char *full = NULL;
+	int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (item->through_link ? 0 : O_NOFOLLOW), fd;
+
+	if (item->kind != MANIFEST_OUTSIDE)
+		full = path_join(fill->pgdata, item->path);
+	fd = open(full ? full : item->path, flags | O_NOATIME);
+	if (fd < 0 && errno == EPERM)
+		fd = open(full ? full : item->path, flags);
+	if (fd < 0 && item->kind == MANIFEST_OUTSIDE)
+		log_warning("could not read configuration file \"%s\": %s; it is not in the backup",
+		            item->path, strerror(errno));
+	else if (fd < 0 && errno != ENOENT)
+		err_sys(err, "could not open file \"%s\"", full);
+	return fd;
+}
+
+/* How much is copied: as planned, or for what may have been replaced, what is there now. */
+static bool item_length(const struct fill *fill, struct plan_item *item, int fd, uint64_t *ret,
+                        struct err *err)
+{
+	struct stat status;
+	struct relation_file relation;
+	uint64_t limit = PLAN_BYTES_MAX - item->pack_offset - fill->ahead;
+
+	*ret = item->length;
+	if (!item->first)
+		return true;
+	if (fstat(fd, &status) != 0)
+		return err_sys(err, "could not look at file \"%s\"", item->path);
+	if (!S_ISREG(status.st_mode))
+		return err_set(err, ERR_REFUSED,
+		               "file \"%s\" became something else while it was "
+		               "read",
+		               item->path);
+	item->mode = status.st_mode & 07777;
+	item->modified_us =
+	        (int64_t)status.st_mtim.tv_sec * US_PER_S + status.st_mtim.tv_nsec / 1000;
+	if (item->last && !datadir_has_pages(item->path, &relation))
+		*ret = MIN((uint64_t)status.st_size, limit);
+	return true;
+}
+
+static bool fill_item(struct fill *fill, struct plan_item *item, struct err *err)
+{
+	AUTO_FD
+	int fd = -1;
+	uint64_t length;
+
+	item->pack_offset = (uint32_t)sealer_logical_bytes(fill->sealer);
+	item->got = 0;
+	item->crc32c = CRC32C_EMPTY;
+	if (item->kind == MANIFEST_FOLDER || item->kind == MANIFEST_LINK)
+		return true;
+	if (item->content) {
+		item->got = item->length;
+		item->crc32c = crc32c(CRC32C_EMPTY, item->content, item->length);
+		return sealer_add(fill->sealer, item->content, item->length, err);
+	}
+	fd = item_open(fill, item, err);
+	if (fd < 0) {
+		item->missing = true;
+		return !err_is(err);
+	}
+	return item_length(fill, item, fd, &length, err) && copy_bytes(fill, item, fd, length, err);
+}
+
+bool fill_run(struct fill *fill, struct err *err)
+{
+	fill->ahead = fill->plan->bytes;
+	for (size_t i = 0; i < fill->plan->count; i++) {
+		struct plan_item *item = &fill->plan->item[i];
+
+		fill->ahead -= item->length;
+		if (!fill_item(fill, item, err))
+			return false;
+		fill->bytes += item->got;
+	}
+	return true;
+}

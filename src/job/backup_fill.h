@@ -1,0 +1,38 @@
+/*
+ * backup_fill.h — one plan copied into one sealed object: reads, checks pages, keeps checksums.
+ * Private to this layer.
+ */
+#ifndef JOB_BACKUP_FILL_H
+#define JOB_BACKUP_FILL_H
+
+#include "backup_walk.h"
+#include "codec/sealed.h"
+#include "loop/work.h"
+#include "pg/lsn.h"
+
+struct page_finding {
+	size_t item;    /* of the plan */
+	uint32_t block; /* in the relation */
+	bool warning;
+};
+
+struct fill {
+	/* in */
+	const char *pgdata;
+	lsn start_lsn; /* pages from here on are replayed anyway */
+	struct plan *plan;
+	struct sealer *sealer;
+	struct work *work; /* asked whether it was cancelled; may be NULL */
+	/* out */
+	struct page_finding *finding; /* owned: at most MANIFEST_FINDINGS_MAX are kept */
+	size_t findings, findings_size;
+	uint64_t findings_total;
+	uint64_t bytes; /* copied */
+	/* private */
+	uint64_t ahead; /* planned bytes of the items behind the one at hand */
+};
+/* Blocks: for workers. Fills in what became of each item. */
+MUST_USE bool fill_run(struct fill *fill, struct err *err);
+void fill_release(struct fill *fill);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * backup_wal.c — "completed" means that the WAL is there: one look at each segment's header, in
+ * order.
+ *
+ *   START -> LOOKING -> LOOKING ... -> done
+ *               ^  |
+ *               |  v   not there yet: 10 ms at first, 200 ms at most
+ *             RESTING
+ *
+ * The header says what the object is (its name is checked against it) and how long its content is;
+ * it was proven record by record when it was stored.
+ */
+#include "backup_wal.h"
+
+#include <inttypes.h>
+
+#include "base/str.h"
+
+#include "base/poison.h"
+
+enum { NAP_FIRST_MS = 10, NAP_MS_MAX = 200 };
+
+enum wait_state { WAIT_START, WAIT_LOOKING, WAIT_RESTING };
+
+static void wait_look(struct op *op, struct wal_wait *wait)
+{
+	struct walname wal = {.kind = WALNAME_HISTORY, .tli = wait->tli};
+	char segment[SEGMENT_NAME_BYTES];
+
+	if (!wait->history) {
+		segment_name(wait->tli, wait->segno, wait->segment_bytes, segment);
+		if (!walname_parse(segment, &wal))
+			return op_fail_as(op, ERR_INTERNAL, "\"%s\" is no name of a segment",
+			                  segment);
+	}
+	walname_format(&wal, wait->waiting_for);
+	if (wait->history)
+		name_history(wait->name, wait->generation, wait->tli);
+	else
+		name_wal(wait->name, wait->generation, &wal, NULL);
+	wait->stat = (struct object_stat){
+	        .repo = wait->repo,
+	        .name = wait->name,
+	        .kind = wait->history ? SEALED_HISTORY : SEALED_WAL,
+	};
+	object_stat_start(op, &wait->stat);
+	op_wait(op, WAIT_LOOKING);
+}
+
+static void wait_timeout(struct op *op, const struct wal_wait *wait)
+{
+	err_set(&op->err, ERR_TIMEOUT,
+	        "%s \"%s\" did not reach the repository within %" PRId64 " s",
+	        wait->history ? "timeline history file" : "WAL segment", wait->waiting_for,
+	        wait->wait_ms / 1000);
+	err_hint(&op->err, "See what PostgreSQL's log says of archive_command, and the view "
+	                   "pg_stat_archiver; then make the backup again.");
+	op_fail_own(op);
+}
+
+static void wait_rest(struct op *op, struct wal_wait *wait)
+{
+	if (loop_now_ms(op->loop) - wait->since_ms >= wait->wait_ms)
+		return wait_timeout(op, wait);
+	nap_start(op, &wait->nap, wait->nap_ms);
+	wait->nap_ms = MIN(2 * wait->nap_ms, NAP_MS_MAX);
+	op_wait(op, WAIT_RESTING);
+}
+
+/* Ends when the last is there. */
+static void wait_next(struct op *op, struct wal_wait *wait)
+{
+	wait->since_ms = loop_now_ms(op->loop);
+	wait->nap_ms = NAP_FIRST_MS;
+	if (wait->history || (wait->segno == wait->last && wait->tli == 1)) {
+		wait->waiting_for[0] = '\0';
+		return op_done(op);
+	}
+	wait->history = wait->segno == wait->last;
+	wait->segno += !wait->history;
+	wait_look(op, wait);
+}
+
+static void wait_looked(struct op *op, struct wal_wait *wait)
+{
+	const struct sealed *sealed = &wait->stat.sealed;
+
+	if (op_failed(&wait->stat.op)) {
+		if (wait->stat.op.err.code == ERR_NOTFOUND)
+			return wait_rest(op, wait);
+		return op_fail(op, &wait->stat.op.err, "could not look for the backup's WAL");
+	}
+	if (!wait->history && sealed->logical_bytes + sealed->parts_bytes != wait->segment_bytes)
+		return op_fail_as(op, ERR_DAMAGED,
+		                  "WAL segment \"%s\" in the repository has %" PRIu64
+		                  " bytes instead of %" PRIu32,
+		                  wait->waiting_for, sealed->logical_bytes + sealed->parts_bytes,
+		                  wait->segment_bytes);
+	wait_next(op, wait);
+}
+
+static void wait_step(struct op *op)
+{
+	struct wal_wait *wait = container_of(op, struct wal_wait, op);
+
+	if (op->cancelled)
+		return op_fail_as(op, ERR_CANCELLED, "cancelled");
+	switch ((enum wait_state)op->state) {
+	case WAIT_START:
+		wait->segno = lsn_segno(wait->start_lsn, wait->segment_bytes);
+		wait->last = lsn_segno_before(wait->stop_lsn, wait->segment_bytes);
+		wait->since_ms = loop_now_ms(op->loop);
+		wait->nap_ms = NAP_FIRST_MS;
+		return wait_look(op, wait);
+
+	case WAIT_LOOKING:
+		return wait_looked(op, wait);
+
+	case WAIT_RESTING:
+		return wait_look(op, wait);
+	}
+}
+
+static const struct op_type wait_type = {.name = "wal wait", .step = wait_step};
+
+void wal_wait_start(struct op *parent, struct wal_wait *wait)
+{
+	op_start(parent, &wait->op, &wait_type);
+}

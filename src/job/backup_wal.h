@@ -1,0 +1,32 @@
+/* backup_wal.h — waiting until a backup's WAL is in the repository. Private to this layer. */
+#ifndef JOB_BACKUP_WAL_H
+#define JOB_BACKUP_WAL_H
+
+#include "loop/nap.h"
+#include "pg/lsn.h"
+#include "pg/segment.h"
+#include "repo/object.h"
+
+/* Ends when every segment from that of start_lsn to that of the byte before stop_lsn is there, of
+ * the right kind and size, and the timeline's history; ERR_TIMEOUT names the first that is not,
+ * when none has come for wait_ms. */
+struct wal_wait {
+	struct op op;
+	/* in; must stay */
+	struct repo *repo;
+	const char *generation;
+	uint32_t segment_bytes, tli;
+	lsn start_lsn, stop_lsn;
+	int64_t wait_ms;
+	char *waiting_for; /* room of WALNAME_BYTES: the file at hand, or "" */
+	/* private */
+	uint64_t segno, last;
+	bool history; /* it is the history file's turn */
+	int64_t since_ms, nap_ms;
+	char name[NAME_BYTES];
+	struct object_stat stat;
+	struct nap nap;
+};
+void wal_wait_start(struct op *parent, struct wal_wait *wait);
+
+#endif
