@@ -1,0 +1,53 @@
+/*
+ * backups.h — what a cluster's archive holds, as the server and the commands show it: an open
+ * repository, the newest generation, the ids of its backups and their heads.
+ */
+#ifndef SERVER_BACKUPS_H
+#define SERVER_BACKUPS_H
+
+#include "codec/json.h"
+#include "repo/catalog.h"
+#include "repo/manifest.h"
+#include "repo/object.h"
+#include "server/runtime.h"
+
+enum { BACKUPS_SHOWN_MAX = 1000 };
+
+/* The repository of a cluster, opened unless it is open; it may not be reachable now and be later.
+ */
+struct site_open {
+	struct op op;
+	struct runtime *runtime;
+	size_t cluster;
+	struct repo_open open;
+};
+void site_open_start(struct op *parent, struct site_open *open, struct runtime *runtime,
+                     size_t cluster);
+
+struct backups {
+	struct op op;
+	/* in; the rest zero-filled */
+	struct runtime *runtime;
+	size_t cluster;
+	unsigned heads_max; /* the newest ones whose heads are read; 0: BACKUPS_SHOWN_MAX */
+	unsigned what;      /* CATALOG_* beside CATALOG_BACKUPS */
+	/* out */
+	struct generation_open generation;
+	struct catalog catalog;
+	struct manifest_head *head; /* oldest first */
+	size_t heads;
+	/* private */
+	struct site_open open;
+	struct catalog_load load;
+	struct object_read read;
+	size_t next;
+	char name[NAME_BYTES];
+};
+/* A cluster that never archived anything has no backups: success. */
+void backups_start(struct op *parent, struct backups *backups);
+void backups_release(struct backups *backups);
+
+/* One backup as JSON: all of its head that fits a list. */
+void backup_json(const struct manifest_head *head, struct jval *object);
+
+#endif

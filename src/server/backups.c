@@ -1,0 +1,221 @@
+/*
+ * backups.c — opening a repository when it is wanted, and the list of a cluster's backups.
+ *
+ *   START -> OPENING -> GENERATION -> LISTING -> READING (one head after the other) -> done
+ */
+#include "server/backups.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+
+#include "base/poison.h"
+
+/* ---- an open repository ---- */
+
+static void site_open_step(struct op *op)
+{
+	struct site_open *open = container_of(op, struct site_open, op);
+	struct site *site = &open->runtime->site[open->cluster];
+
+	if (op->state == 0) {
+		if (!runtime_open_place(open->runtime, open->cluster, false, &op->err))
+			return op_fail_own(op);
+		if (site->repo->opened)
+			return op_done(op);
+		open->open.repo = site->repo;
+		repo_open_start(op, &open->open);
+		return op_wait(op, 1);
+	}
+	if (op_failed(&open->open.op)) {
+		op->err = open->open.op.err;
+		return op_fail_own(op);
+	}
+	op_done(op);
+}
+
+static const struct op_type site_open_type = {.name = "site-open", .step = site_open_step};
+
+void site_open_start(struct op *parent, struct site_open *open, struct runtime *runtime,
+                     size_t cluster)
+{
+	*open = (struct site_open){.runtime = runtime, .cluster = cluster};
+	op_start(parent, &open->op, &site_open_type);
+}
+
+/* ---- the list ---- */
+
+#define BACKUPS_STATES(X) X(START) X(OPENING) X(GENERATION) X(LISTING) X(READING)
+enum backups_state {
+#define X(name) BACKUPS_##name,
+	BACKUPS_STATES(X)
+#undef X
+};
+
+static void backups_read_next(struct backups *backups)
+{
+	struct repo *repo = backups->runtime->site[backups->cluster].repo;
+
+	if (backups->next >= backups->catalog.backups)
+		return op_done(&backups->op);
+	name_backup(backups->name, backups->generation.generation,
+	            backups->catalog.backup[backups->next]);
+	backups->read = (struct object_read){.repo = repo,
+	                                     .name = backups->name,
+	                                     .kind = SEALED_MANIFEST,
+	                                     .bytes_max = MANIFEST_HEAD_BYTES_MAX,
+	                                     .own_frames = true};
+	object_read_start(&backups->op, &backups->read);
+	op_wait(&backups->op, BACKUPS_READING);
+}
+
+/* True when the head was taken, or the backup is gone since it was listed. */
+static bool backups_take_head(struct backups *backups, struct err *err)
+{
+	struct manifest_head *head = &backups->head[backups->heads];
+	bool good;
+
+	if (op_failed(&backups->read.op)) {
+		*err = backups->read.op.err;
+		buf_release(&backups->read.content);
+		return err->code == ERR_NOTFOUND;
+	}
+	good = manifest_head_parse(backups->read.content.data, backups->read.content.length, head,
+	                           err);
+	buf_release(&backups->read.content);
+	if (good)
+		backups->heads++;
+	return good;
+}
+
+static void backups_list(struct backups *backups)
+{
+	backups->load = (struct catalog_load){
+	        .repo = backups->runtime->site[backups->cluster].repo,
+	        .generation = backups->generation.generation,
+	        .segment_bytes = backups->generation.facts.segment_bytes,
+	        .what = CATALOG_BACKUPS | backups->what,
+	        .class = GATE_VERIFY,
+	        .ret = &backups->catalog,
+	};
+	catalog_load_start(&backups->op, &backups->load);
+	op_wait(&backups->op, BACKUPS_LISTING);
+}
+
+static void backups_find_generation(struct backups *backups)
+{
+	backups->generation.repo = backups->runtime->site[backups->cluster].repo;
+	backups->generation.cluster = backups->runtime->site[backups->cluster].cluster;
+	generation_open_start(&backups->op, &backups->generation);
+	op_wait(&backups->op, BACKUPS_GENERATION);
+}
+
+static void backups_fail(struct backups *backups, const struct err *cause)
+{
+	op_fail(&backups->op, cause, "could not list the backups of cluster \"%s\"",
+	        backups->runtime->site[backups->cluster].cluster);
+}
+
+static void backups_step(struct op *op)
+{
+	struct backups *backups = container_of(op, struct backups, op);
+	unsigned max = backups->heads_max ? backups->heads_max : BACKUPS_SHOWN_MAX;
+	struct err err = {.code = ERR_NONE};
+
+	switch ((enum backups_state)op->state) {
+	case BACKUPS_START:
+		site_open_start(op, &backups->open, backups->runtime, backups->cluster);
+		return op_wait(op, BACKUPS_OPENING);
+	case BACKUPS_OPENING:
+		if (op_failed(&backups->open.op))
+			return backups_fail(backups, &backups->open.op.err);
+		return backups_find_generation(backups);
+	case BACKUPS_GENERATION:
+		if (op_failed(&backups->generation.op) &&
+		    backups->generation.op.err.code == ERR_NOTFOUND)
+			return op_done(op); /* nothing was archived yet */
+		if (op_failed(&backups->generation.op))
+			return backups_fail(backups, &backups->generation.op.err);
+		return backups_list(backups);
+	case BACKUPS_LISTING:
+		if (op_failed(&backups->load.op))
+			return backups_fail(backups, &backups->load.op.err);
+		if (backups->catalog.backups > max)
+			backups->next = backups->catalog.backups - max;
+		backups->head = xcalloc(backups->catalog.backups + 1, sizeof(*backups->head));
+		return backups_read_next(backups);
+	case BACKUPS_READING:
+		if (!backups_take_head(backups, &err))
+			return backups_fail(backups, &err);
+		backups->next++;
+		return backups_read_next(backups);
+	}
+}
+
+static const char *backups_state_name(int state)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+	        BACKUPS_STATES(X)
+#undef X
+	};
+
+	return names[state];
+}
+
+static const struct op_type backups_type = {
+        .name = "backups", .step = backups_step, .state_name = backups_state_name};
+
+void backups_start(struct op *parent, struct backups *backups)
+{
+	op_start(parent, &backups->op, &backups_type);
+}
+
+void backups_release(struct backups *backups)
+{
+	for (size_t i = 0; i < backups->heads; i++)
+		manifest_head_release(&backups->head[i]);
+	free(backups->head);
+	backups->head = NULL;
+	backups->heads = 0;
+	catalog_release(&backups->catalog);
+}
+
+/* ---- JSON ---- */
+
+static void json_time(struct jval *object, const char *field, int64_t unix_us)
+{
+	char text[TIME_TEXT_BYTES];
+
+	clock_text_utc(unix_us, text);
+	jset_str(object, field, text);
+}
+
+static void json_lsn(struct jval *object, const char *field, lsn position)
+{
+	char text[LSN_TEXT_BYTES];
+
+	lsn_text(position, text);
+	jset_str(object, field, text);
+}
+
+void backup_json(const struct manifest_head *head, struct jval *object)
+{
+	jset_str(object, "id", head->id);
+	if (head->label_text && *head->label_text)
+		jset_str(object, "label", head->label_text);
+	jset_int(object, "major", head->major);
+	jset_u64(object, "system_identifier", head->system_identifier);
+	json_time(object, "begun", head->begun_us);
+	json_time(object, "ended", head->ended_us);
+	json_time(object, "restorable_from", head->stop_time_us);
+	jset_int(object, "start_timeline", head->start_tli);
+	json_lsn(object, "start_lsn", head->start_lsn);
+	jset_int(object, "stop_timeline", head->stop_tli);
+	json_lsn(object, "stop_lsn", head->stop_lsn);
+	jset_u64(object, "files", head->files);
+	jset_u64(object, "bytes", head->logical_bytes);
+	jset_u64(object, "stored_bytes", head->stored_bytes);
+	jset_bool(object, "checksums", head->checksums);
+	jset_u64(object, "damaged_pages", head->findings_total);
+}

@@ -1,0 +1,89 @@
+/* internal.h — the server's own state, shared by its files: one struct, all of it the loop's. */
+#ifndef SERVER_INTERNAL_H
+#define SERVER_INTERNAL_H
+
+#include "config/config.h"
+#include "job/archiver.h"
+#include "job/fetcher.h"
+#include "loop/loop.h"
+#include "repo/plan.h"
+#include "server/backups.h"
+#include "server/jobs.h"
+#include "server/listener.h"
+#include "server/runtime.h"
+#include "space.h"
+
+/* One cluster of the configuration, at work. */
+struct member {
+	struct server *server;
+	size_t number; /* in the configuration */
+	struct site *site;
+	struct archiver *archiver;
+	struct fetcher *fetcher;
+	struct archiver_close archiver_close;
+	struct fetcher_close fetcher_close;
+	/* seen by the last look (look.c) */
+	bool looked;
+	struct err look_error;
+	uint64_t backups;
+	char last_backup[NAME_BACKUP_ID_BYTES];
+	int64_t last_backup_us;
+};
+
+/* A fetcher for one restore's plan (`seawall-wal --restore FILE fetch`): it knows the branch and
+ * prefetches. */
+enum { PLANNED_MAX = 8 };
+struct planned {
+	struct restore_plan plan;
+	struct fetcher *fetcher;
+	struct fetcher_close close;
+};
+
+struct server {
+	struct op op; /* the whole story of serving (serve.c) */
+	struct runtime *runtime;
+	struct config *config;
+	const char *config_given; /* --config, for reading it again; NULL: none */
+	struct listener *listener;
+	struct jobs *jobs;
+	struct member *member; /* as config->cluster */
+	struct space *space;   /* as config->repository */
+	int64_t begun_us;
+	bool draining; /* no new work */
+	struct wal_ask *asks;
+	struct planned *planned[PLANNED_MAX];
+	unsigned planned_count;
+	int lock_fd;
+	dev_t lock_device;
+	ino_t lock_inode;
+	bool http_failed; /* the TCP address could not be had */
+	struct err http_error;
+	struct timer tick, look_timer;
+	struct look *look; /* under way, or NULL */
+	bool stop_asked, reload_asked, hurry;
+	int64_t drain_until_ms;
+	struct buf reload_wants; /* what a reload changed that needs a restart */
+};
+
+/* wal.c */
+void serve_push(struct exchange *exchange);
+void serve_fetch(struct exchange *exchange);
+void asks_cancel(struct server *server);
+/* views.c */
+void serve_status(struct exchange *exchange);
+void serve_backups(struct exchange *exchange);
+void serve_backup_start(struct exchange *exchange);
+void serve_jobs(struct exchange *exchange);
+void serve_job(struct exchange *exchange);
+void serve_job_cancel(struct exchange *exchange);
+/* look.c: what status shows of the repositories, looked up now and then */
+void look_start(struct server *server);
+void look_cancel(struct server *server);
+/* lock.c: the state folder and the lock in it */
+MUST_USE bool lock_take(struct server *server, struct err *err);
+bool lock_intact(const struct server *server);
+void lock_release(struct server *server);
+/* notify.c: tells systemd, when it asked for that */
+void notify(const char *state);
+
+#endif

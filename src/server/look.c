@@ -1,0 +1,124 @@
+/*
+ * look.c — what status shows of the repositories, looked up once a minute and after each job, so
+ * that status itself waits for nothing.
+ *
+ *   START -> for each cluster: LISTING -> done
+ */
+#include "internal.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include "base/poison.h"
+
+enum { SAVE_EVERY = 10 };
+
+struct look {
+	struct op op;
+	struct server *server;
+	size_t next;
+	struct backups backups;
+};
+
+static char *space_path(const struct server *server, size_t number)
+{
+	return xasprintf("%s/space-%s", server->config->server.state,
+	                 server->config->repository[number].name);
+}
+
+static void look_space(struct server *server)
+{
+	int64_t now_s = clock_now_us() / US_PER_S;
+
+	for (size_t i = 0; i < server->config->repositories; i++) {
+		struct repo *repo = server->runtime->repo[i];
+		struct space *space = &server->space[i];
+		AUTO_FREE char *path = space_path(server, i);
+		struct err err = {.code = ERR_NONE};
+		uint64_t free_bytes, total_bytes;
+		unsigned before = space->samples;
+
+		if (!repo || !store_space(repo->store, &free_bytes, &total_bytes))
+			continue;
+		if (!space->known)
+			space_load(space, path, now_s);
+		space_add(space, now_s, free_bytes, total_bytes);
+		/* a forecast that is lost is no loss: a failure is not told */
+		if (space->samples != before && space->samples % SAVE_EVERY == 1)
+			(void)!space_save(space, path, &err);
+	}
+}
+
+static void look_take(struct look *look)
+{
+	struct member *member = &look->server->member[look->next];
+	const struct backups *backups = &look->backups;
+
+	if (op_failed(&backups->op)) {
+		/* told once, not every minute */
+		if (strcmp(member->look_error.text, backups->op.err.text) != 0 &&
+		    backups->op.err.code != ERR_CANCELLED)
+			log_err(LOG_WARNING, &backups->op.err, ", will try again");
+		member->look_error = backups->op.err;
+		return;
+	}
+	if (err_is(&member->look_error))
+		log_info("the repository of cluster \"%s\" can be read again",
+		         member->site->cluster);
+	err_clear(&member->look_error);
+	member->looked = true;
+	member->backups = backups->catalog.backups;
+	if (backups->heads == 0)
+		return;
+	snprintf(member->last_backup, sizeof(member->last_backup), "%s",
+	         backups->head[backups->heads - 1].id);
+	member->last_backup_us = backups->head[backups->heads - 1].ended_us;
+}
+
+static void look_step(struct op *op)
+{
+	struct look *look = container_of(op, struct look, op);
+
+	if (op->state == 1) {
+		look_take(look);
+		backups_release(&look->backups);
+		look->next++;
+	}
+	if (op->cancelled || look->next == look->server->config->clusters) {
+		look_space(look->server);
+		return op_done(op);
+	}
+	look->backups = (struct backups){
+	        .runtime = look->server->runtime, .cluster = look->next, .heads_max = 1};
+	backups_start(op, &look->backups);
+	op_wait(op, 1);
+}
+
+static const struct op_type look_type = {.name = "look", .step = look_step};
+
+static void look_done(struct op *op)
+{
+	struct look *look = container_of(op, struct look, op);
+
+	look->server->look = NULL;
+	free(look);
+}
+
+void look_start(struct server *server)
+{
+	struct look *look;
+
+	if (server->look || server->draining)
+		return;
+	look = xcalloc(1, sizeof(*look));
+	look->server = server;
+	server->look = look;
+	op_start_root(server->runtime->loop, &look->op, &look_type, look_done);
+}
+
+void look_cancel(struct server *server)
+{
+	if (server->look)
+		op_cancel(&server->look->op);
+}

@@ -1,0 +1,419 @@
+/*
+ * wal.c — the routes of PostgreSQL's hooks: push and fetch.
+ *
+ *   START -> JUDGING -> OPENING -> ASKING -> (replied) done
+ *                          ^  |
+ *                          +-RESTING       fetch only: the repository is not there now
+ *
+ * JUDGING (worker) finds out whose file it is and refuses what is not in pg_wal. The answer is the
+ * header Seawall-Result, the body the error's lines. A question is answered within its `wait`:
+ * "working" means ask again, and is 503, so that a `curl --fail` as archive_command is not misled.
+ *
+ * A fetch that meets an unreachable repository is "working" until the hook loses its patience:
+ * whether the file is absent is unknown, and unknown is neither absent nor a final failure.
+ */
+#include "internal.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "judge.h"
+#include "loop/nap.h"
+#include "loop/work.h"
+
+#include "base/poison.h"
+
+enum { WAIT_S_DEFAULT = 5, WAIT_S_MAX = 60, REST_MS = 500, AHEAD_MAX = 64 };
+
+#define WAL_STATES(X) X(START) X(JUDGING) X(OPENING) X(RESTING) X(ASKING)
+enum wal_state {
+#define X(name) WAL_##name,
+	WAL_STATES(X)
+#undef X
+};
+
+struct wal_ask {
+	struct op op;
+	struct server *server;
+	struct exchange *exchange;
+	bool fetch;
+	char *data, *path, *name, *cluster, *restore; /* owned */
+	int64_t until_ms;
+	const char **pgdata; /* the clusters' directories, owned with the texts */
+	struct judge judge;
+	struct restore_plan plan;
+	bool has_plan;
+	struct work work;
+	struct member *member;
+	struct fetcher *fetcher;
+	struct site_open open;
+	struct nap nap;
+	struct archive_ask push;
+	struct fetch_ask get;
+	enum answer answer;
+	struct wal_ask *next, **at;
+};
+
+static const char *answer_name(enum answer answer)
+{
+	switch (answer) {
+	case ANSWER_STORED:
+		return "stored";
+	case ANSWER_DELIVERED:
+		return "delivered";
+	case ANSWER_ABSENT:
+		return "absent";
+	case ANSWER_FAILED:
+		return "failed";
+	case ANSWER_WORKING:
+		return "working";
+	case ANSWER_UNKNOWN:
+		break;
+	}
+	return NULL;
+}
+
+static unsigned answer_status(enum answer answer, const struct err *err)
+{
+	switch (answer) {
+	case ANSWER_STORED:
+	case ANSWER_DELIVERED:
+		return 200;
+	case ANSWER_ABSENT:
+		return 404;
+	case ANSWER_FAILED:
+		/* 404 is "absent" and nothing else */
+		return err->code == ERR_NOTFOUND ? 500 : exchange_status_of(err);
+	default:
+		return 503;
+	}
+}
+
+static void wal_reply(struct wal_ask *ask, const struct err *why)
+{
+	char lines[ERR_TEXT_MAX + ERR_HINT_MAX + 16];
+	const char *name = answer_name(ask->answer);
+	AUTO_BUF struct buf body;
+
+	buf_init(&body, sizeof(lines));
+	if (why && err_is(why)) {
+		err_lines(why, lines, sizeof(lines));
+		buf_addstr(&body, lines);
+	}
+	if (name)
+		exchange_add_header(ask->exchange, "Seawall-Result", name);
+	exchange_reply(ask->exchange, answer_status(ask->answer, why ? why : &ask->op.err),
+	               "text/plain; charset=utf-8", &body);
+	ask->exchange = NULL;
+}
+
+/* The end: replies, and the operation is done. Not an error of the operation's. */
+static void wal_end(struct wal_ask *ask, enum answer answer, const struct err *why)
+{
+	ask->answer = answer;
+	if (ask->server->draining && answer == ANSWER_WORKING)
+		ask->answer = ANSWER_UNKNOWN; /* nobody will work on it: the hook does it itself */
+	wal_reply(ask, why);
+	op_done(&ask->op);
+}
+
+static void wal_refuse(struct wal_ask *ask, const char *reason, const char *hint)
+{
+	struct err err = {.code = ERR_NONE};
+
+	err_set(&err, ERR_REFUSED, "%s", reason);
+	err_wrap(&err, "could not serve data directory \"%s\"", ask->data);
+	err_hint(&err, "%s", hint);
+	wal_end(ask, ANSWER_FAILED, &err);
+}
+
+/* ---- whose ---- */
+
+static void wal_judge(struct work *work)
+{
+	struct wal_ask *ask = container_of(work, struct wal_ask, work);
+
+	if (!judge_run(&ask->judge, &work->op.err))
+		return;
+	ask->has_plan = ask->restore && restore_plan_read(ask->restore, &ask->plan, &work->op.err);
+}
+
+static void wal_start_judging(struct wal_ask *ask)
+{
+	struct server *server = ask->server;
+	size_t clusters = server->config->clusters;
+
+	ask->pgdata = xcalloc(clusters + 1, sizeof(*ask->pgdata));
+	for (size_t i = 0; i < clusters; i++)
+		if (server->member[i].site->pgdata)
+			ask->pgdata[i] = xstrdup(server->member[i].site->pgdata);
+	ask->judge = (struct judge){.data = ask->data,
+	                            .path = ask->path,
+	                            .pgdata = ask->pgdata,
+	                            .clusters = (unsigned)clusters,
+	                            .identifiers = ask->fetch};
+	work_start_class(&ask->op, &ask->work, ask->fetch ? WORK_RESTORE : WORK_WAL, wal_judge);
+	op_wait(&ask->op, WAL_JUDGING);
+}
+
+/* The embedded default has one cluster without a directory: the first push says which it is. */
+static struct member *wal_adopt(struct wal_ask *ask)
+{
+	struct server *server = ask->server;
+	struct member *member = &server->member[0];
+
+	if (server->config->clusters != 1 || member->site->pgdata)
+		return NULL;
+	config_set_pgdata(server->config, 0, ask->data);
+	member->site->pgdata = server->config->cluster[0].pgdata;
+	log_info("cluster \"%s\" is the one in \"%s\": it pushed first", member->site->cluster,
+	         ask->data);
+	return member;
+}
+
+static struct member *member_find(struct server *server, const char *name)
+{
+	for (size_t i = 0; i < server->config->clusters; i++)
+		if (strcmp(server->config->cluster[i].name, name) == 0)
+			return &server->member[i];
+	return NULL;
+}
+
+/* The fetcher for a restore's plan; the plan becomes its own. NULL: there are too many. */
+static struct fetcher *planned_fetcher(struct wal_ask *ask)
+{
+	struct server *server = ask->server;
+	struct planned *planned;
+	struct fetcher_options options;
+
+	for (unsigned i = 0; i < server->planned_count; i++)
+		if (strcmp(server->planned[i]->plan.id, ask->plan.id) == 0)
+			return server->planned[i]->fetcher;
+	if (server->planned_count == PLANNED_MAX)
+		return NULL;
+	planned = xcalloc(1, sizeof(*planned));
+	planned->plan = ask->plan;
+	ask->plan = (struct restore_plan){.cluster = NULL};
+	ask->has_plan = false;
+	options = (struct fetcher_options){.site = ask->member->site,
+	                                   .plan = &planned->plan,
+	                                   .restore_id = planned->plan.id,
+	                                   .ahead_max = AHEAD_MAX};
+	planned->fetcher = fetcher_new(&options);
+	server->planned[server->planned_count++] = planned;
+	return planned->fetcher;
+}
+
+/* Chooses the cluster; false when it replied instead. */
+static bool wal_choose(struct wal_ask *ask)
+{
+	struct server *server = ask->server;
+	const char *name = ask->has_plan ? ask->plan.cluster : ask->cluster;
+
+	if (name && ask->fetch)
+		ask->member = member_find(server, name);
+	else if (ask->judge.cluster != JUDGE_NOBODY)
+		ask->member = &server->member[ask->judge.cluster];
+	else if (!ask->fetch)
+		ask->member = wal_adopt(ask);
+	else if (server->config->clusters == 1) /* its identifier is checked when it fetches */
+		ask->member = &server->member[0];
+	if (!ask->member && name && ask->fetch)
+		wal_refuse(ask, "the cluster that was named is not configured",
+		           "Name one of the [cluster NAME] sections with --cluster.");
+	else if (!ask->member)
+		wal_refuse(ask, "it is not that of a configured cluster",
+		           "Set \"pgdata\" of its [cluster NAME] to this directory, then restart "
+		           "the server.");
+	else
+		return true;
+	return false;
+}
+
+/* ---- the story ---- */
+
+static int64_t wal_left_ms(const struct wal_ask *ask)
+{
+	return MAX(ask->until_ms - loop_now_ms(ask->op.loop), 0);
+}
+
+static void wal_open(struct wal_ask *ask)
+{
+	site_open_start(&ask->op, &ask->open, ask->server->runtime, ask->member->number);
+	op_wait(&ask->op, WAL_OPENING);
+}
+
+static void wal_begin_asking(struct wal_ask *ask)
+{
+	if (ask->fetch) {
+		ask->get = (struct fetch_ask){.fetcher = ask->fetcher,
+		                              .folder = ask->data,
+		                              .name = ask->name,
+		                              .path = ask->path,
+		                              .wait_ms = wal_left_ms(ask)};
+		fetch_ask_start(&ask->op, &ask->get);
+	} else {
+		ask->push = (struct archive_ask){.archiver = ask->member->archiver,
+		                                 .folder = ask->data,
+		                                 .path = ask->path,
+		                                 .wait_ms = wal_left_ms(ask)};
+		archive_ask_start(&ask->op, &ask->push);
+	}
+	op_wait(&ask->op, WAL_ASKING);
+}
+
+static void wal_judged(struct wal_ask *ask)
+{
+	if (op_failed(&ask->work.op))
+		return wal_end(ask, ANSWER_FAILED, &ask->work.op.err);
+	if (!wal_choose(ask))
+		return;
+	ask->fetcher = ask->has_plan ? planned_fetcher(ask) : ask->member->fetcher;
+	if (!ask->fetcher)
+		return wal_refuse(ask, "too many restores fetch here",
+		                  "Restart the server when the others have ended.");
+	wal_open(ask);
+}
+
+static void wal_opened(struct wal_ask *ask)
+{
+	if (!op_failed(&ask->open.op))
+		return wal_begin_asking(ask);
+	if (!ask->fetch)
+		return wal_end(ask, ANSWER_FAILED, &ask->open.op.err);
+	if (wal_left_ms(ask) == 0)
+		return wal_end(ask, ANSWER_WORKING, &ask->open.op.err);
+	nap_start(&ask->op, &ask->nap, MIN(wal_left_ms(ask), REST_MS));
+	op_wait(&ask->op, WAL_RESTING);
+}
+
+static void wal_answered(struct wal_ask *ask)
+{
+	const struct op *child = ask->fetch ? &ask->get.op : &ask->push.op;
+	enum answer answer = ask->fetch ? ask->get.answer : ask->push.answer;
+	const struct err *why = op_failed(child) ? &child->err : NULL;
+
+	if (why && why->code == ERR_CANCELLED)
+		answer = ANSWER_UNKNOWN;
+	else if (why)
+		answer = ANSWER_FAILED;
+	else if (ask->fetch && err_is(&ask->get.warning))
+		why = &ask->get.warning;
+	wal_end(ask, answer, why);
+}
+
+static void wal_step(struct op *op)
+{
+	struct wal_ask *ask = container_of(op, struct wal_ask, op);
+
+	if (op->cancelled && op->state != WAL_ASKING)
+		return wal_end(ask, ANSWER_UNKNOWN, NULL);
+	switch ((enum wal_state)op->state) {
+	case WAL_START:
+		return wal_start_judging(ask);
+	case WAL_JUDGING:
+		return wal_judged(ask);
+	case WAL_OPENING:
+		return wal_opened(ask);
+	case WAL_RESTING:
+		return wal_open(ask);
+	case WAL_ASKING:
+		return wal_answered(ask);
+	}
+}
+
+static const char *wal_state_name(int state)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+	        WAL_STATES(X)
+#undef X
+	};
+
+	return names[state];
+}
+
+static const struct op_type wal_type = {
+        .name = "wal-ask", .step = wal_step, .state_name = wal_state_name};
+
+static void wal_done(struct op *op)
+{
+	struct wal_ask *ask = container_of(op, struct wal_ask, op);
+
+	*ask->at = ask->next;
+	if (ask->next)
+		ask->next->at = ask->at;
+	for (unsigned i = 0; ask->pgdata && i < ask->judge.clusters; i++)
+		free((char *)(uintptr_t)ask->pgdata[i]);
+	free(ask->pgdata);
+	restore_plan_release(&ask->plan);
+	free(ask->judge.file);
+	free(ask->data);
+	free(ask->path);
+	free(ask->name);
+	free(ask->cluster);
+	free(ask->restore);
+	free(ask);
+}
+
+static char *query_copy(const struct exchange *exchange, const char *name)
+{
+	const char *value = exchange_query(exchange, name);
+
+	return value && *value ? xstrdup(value) : NULL;
+}
+
+static void wal_serve(struct exchange *exchange, bool fetch)
+{
+	struct server *server = exchange->context;
+	struct wal_ask *ask = xcalloc(1, sizeof(*ask));
+	const char *wait = exchange_query(exchange, "wait");
+	uint32_t wait_s = WAIT_S_DEFAULT;
+	bool wait_good = !wait || (str_u32(wait, &wait_s) && wait_s <= WAIT_S_MAX);
+
+	ask->server = server;
+	ask->exchange = exchange;
+	ask->fetch = fetch;
+	ask->data = query_copy(exchange, "data");
+	ask->path = query_copy(exchange, "path");
+	ask->name = fetch ? query_copy(exchange, "name") : NULL;
+	ask->cluster = fetch ? query_copy(exchange, "cluster") : NULL;
+	ask->restore = fetch ? query_copy(exchange, "restore") : NULL;
+	ask->until_ms = loop_now_ms(server->runtime->loop) + (int64_t)wait_s * 1000;
+	ask->at = &server->asks;
+	ask->next = server->asks;
+	if (ask->next)
+		ask->next->at = &ask->next;
+	server->asks = ask;
+	if (wait_good && ask->data && ask->path && (!fetch || ask->name) && !server->draining)
+		return op_start_root(server->runtime->loop, &ask->op, &wal_type, wal_done);
+	if (server->draining) {
+		ask->answer = ANSWER_UNKNOWN;
+		err_set(&ask->op.err, ERR_CANCELLED, "the server is stopping");
+	} else {
+		ask->answer = ANSWER_FAILED;
+		err_set(&ask->op.err, ERR_USAGE,
+		        "the request wants data, path%s, and a wait of at most %d s",
+		        fetch ? ", name" : "", WAIT_S_MAX);
+	}
+	wal_reply(ask, &ask->op.err);
+	wal_done(&ask->op);
+}
+
+void serve_push(struct exchange *exchange)
+{
+	wal_serve(exchange, false);
+}
+
+void serve_fetch(struct exchange *exchange)
+{
+	wal_serve(exchange, true);
+}
+
+void asks_cancel(struct server *server)
+{
+	for (struct wal_ask *ask = server->asks; ask; ask = ask->next)
+		op_cancel(&ask->op);
+}
