@@ -30,13 +30,21 @@ until_true() {
 	what=$1
 	end=$(($(date +%s) + 60))
 	shift
-	until "$@" >/dev/null 2>&1; do
+	until "$@" >waiting.out 2>&1; do
 		if [ "$(date +%s)" -ge "$end" ]; then
 			echo "waited 60 s for $what" >&2
 			return 1
 		fi
 		sleep 0.1
 	done
+}
+
+server_answers() {
+	if ! kill -0 "$SERVER" 2>/dev/null; then
+		echo "the server ended" >&2
+		exit 1
+	fi
+	seawall status
 }
 
 clean() {
@@ -78,19 +86,10 @@ umask 077
 cd "$WORK"
 
 step "A PostgreSQL cluster, in $DATA"
-run initdb -D "$DATA" -U dba -A trust -E UTF8 --data-checksums -N >initdb.log
-head -n 1 initdb.log
-cat >>"$DATA/postgresql.conf" <<END
-listen_addresses = ''
-unix_socket_directories = '$WORK'
-archive_mode = on
-archive_command = '$WORK/bin/seawall-wal --config $SEAWALL_CONFIG push %p'
-END
-echo "added to postgresql.conf:"
-tail -n 4 "$DATA/postgresql.conf" | sed 's/^/    /'
-run pg_ctl start -D "$DATA" -l postgres.log -w -s
+run initdb -D "$DATA" -U dba -A trust -E UTF8 --data-checksums -N >initdb.out
+head -n 1 initdb.out
 
-step "Seawall beside it"
+step "Seawall for it"
 cat >"$SEAWALL_CONFIG" <<END
 [server]
 socket = $WORK/seawall.sock
@@ -106,11 +105,23 @@ repositories = local
 END
 echo "in $SEAWALL_CONFIG:"
 sed 's/^/    /' "$SEAWALL_CONFIG"
+echo "\$ export SEAWALL_CONFIG=$SEAWALL_CONFIG"
 run seawall init
 echo "\$ seawall serve &"
 seawall serve >serve.log 2>&1 &
 SERVER=$!
-until_true "the server" seawall status
+until_true "the server" server_answers
+
+step "PostgreSQL archives"
+cat >>"$DATA/postgresql.conf" <<END
+listen_addresses = ''
+unix_socket_directories = '$WORK'
+archive_mode = on
+archive_command = '$WORK/bin/seawall-wal --config $SEAWALL_CONFIG push %p'
+END
+echo "added to postgresql.conf:"
+tail -n 4 "$DATA/postgresql.conf" | sed 's/^/    /'
+run pg_ctl start -D "$DATA" -l postgres.log -w -s
 run seawall check
 
 step "A backup, while the cluster is in use"
