@@ -31,7 +31,7 @@ struct history {
 	size_t count;
 };
 
-/* The content of <tli>.history. Damaged: a line that is none, timelines that do not increase or are
+/* The content of <tli>.history. Damaged: no line at all, a line that is none, timelines that do not increase or are
  * not below tli, a NUL byte. On failure ret is empty. */
 MUST_USE bool history_parse(uint32_t tli, const void *text, size_t length, struct history *ret,
                             struct err *err);

@@ -2,26 +2,28 @@
  * walwalk.h — THE RECORD WALKER: proves WAL while it streams by, and tells what is in it.
  *
  * Push style: it is fed the bytes of a segment from its first on, in pieces of any size, on
- *whatever thread has them (frames of 128 KiB that are being compressed, for example), and keeps
- *nothing of them but its state and at most WALWALK_HEAD_BYTES of one record. It allocates nothing.
+ * whatever thread has them (frames of 128 KiB that are being compressed, for example), and keeps
+ * nothing of them but its state and at most WALWALK_HEAD_BYTES of one record. It allocates
+ * nothing.
  *
  *	walwalk_init(&w, &options);
  *	walwalk_begin(&w, tli, segno, &err) && walwalk_feed(&w, …, &err) … && walwalk_end(&w, &err)
  *
- * Segments begun one after the other with consecutive numbers (also across a timeline switch) are
- *one walk: previous pointers and records that cross the boundary are proven too. A first segment,
- *or one after a hole, starts at its boundary: the tail of a record from before is skipped by the
- *length that its page header states, everything after is proven.
+ * Segments begun one after the other with consecutive numbers (also across a timeline switch)
+ * are one walk: previous pointers and records that cross the boundary are proven too. A first
+ * segment, or one after a hole, starts at its boundary: the tail of a record from before is
+ * skipped by the length that its page header states, everything after is proven.
  *
- * Proven are: page headers (magic, flags, address, timeline, system identifier, sizes), record
- *headers, the chain of previous pointers, the CRC of each record that is wholly in the walk,
- *continuations, abandoned records (flag 0x0008), and that nothing but zeros follows XLOG_SWITCH.
+ * Proven are page headers (magic, flags, address, timeline, system identifier, sizes), record
+ * headers, the chain of previous pointers, the CRC of each record that is wholly in the walk,
+ * continuations and abandoned records (flag 0x0008). What follows XLOG_SWITCH in its segment
+ * means nothing to anybody; it is zero but after a rare crash, and seen.dirty_lsn tells.
  *
  * Strict (archived whole segments): whatever is invalid is ERR_DAMAGED with position and reason.
- * Tail (`tail` set: .partial files, the newest segment in pg_wal, a segment still being written):
- *the first invalid thing is the end of the WAL, as for the server itself; seen.ended, seen.end_lsn
- *and seen.end_reason tell. In both, another cluster's system identifier or an unknown version of
- *PostgreSQL is ERR_REFUSED.
+ * Tail (.partial files, the newest segment in pg_wal, a segment still being written): the first
+ * invalid thing is the end of the WAL, as for the server itself; seen.ended, seen.end_lsn and
+ * seen.end_reason tell. In both, another cluster's system identifier or an unknown version of
+ * PostgreSQL is ERR_REFUSED.
  */
 #ifndef PG_WALWALK_H
 #define PG_WALWALK_H
@@ -94,6 +96,7 @@ struct walwalk_seen {
 	lsn open_start;           /* its start; 0 when it began before the walk */
 	uint32_t open_left_bytes; /* how much of it is still to come */
 	bool switched;            /* the segment ended with XLOG_SWITCH */
+	lsn dirty_lsn; /* the first byte behind XLOG_SWITCH in this segment that is not zero */
 	uint64_t commits, aborts;
 	lsn last_commit_start, last_commit_end; /* of the last COMMIT */
 	int64_t last_commit_us;

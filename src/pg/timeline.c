@@ -87,6 +87,9 @@ static bool lines_take(struct history *history, char *text, struct err *err)
 		if (!line_take(history, line, ++number, err))
 			return false;
 	}
+	/* The server would take an empty file, and follow a timeline that comes from nowhere. */
+	if (history->count == 0)
+		return err_set(err, ERR_DAMAGED, "it names no ancestor");
 	return true;
 }
 

@@ -10,7 +10,7 @@
  *
  * Nearly all records lie whole in one piece: record_whole handles these without collecting anything
  * but the header. A page header can interrupt HEADER (after 8 or 16 bytes), BODY and SKIP, never
- *PAD.
+ * PAD.
  *
  * No length is trusted before it is checked, and a wrong one can only make the walk end: the walker
  * never reads outside the piece that it was given, and copies only into header, page and head.
@@ -520,19 +520,22 @@ static bool data_take(struct walwalk *walk, const uint8_t *bytes, size_t length,
 	return true;
 }
 
-/* After XLOG_SWITCH nothing but zeros, where page headers would be too. */
-static bool zero_take(struct walwalk *walk, const uint8_t *bytes, size_t length, struct err *err)
+/*
+ * After XLOG_SWITCH the server writes zeros, where page headers would be too. It is killed in the
+ * middle of that now and then: a recycled file keeps some old bytes, recovery passes over them, and
+ * the next checkpoint has the segment archived as it is. So they are no damage, only worth a word.
+ */
+static void zero_take(struct walwalk *walk, const uint8_t *bytes, size_t length)
 {
 	size_t i = 0;
 
-	if (bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0) {
-		walk->at += length;
-		return true;
+	if (!walk->seen.dirty_lsn &&
+	    !(bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0)) {
+		while (bytes[i] == 0)
+			i++;
+		walk->seen.dirty_lsn = walk->at + i;
 	}
-	while (bytes[i] == 0)
-		i++;
-	return stop(walk, walk->at + i, err, "a byte after XLOG_SWITCH is 0x%02X, not zero",
-	            bytes[i]);
+	walk->at += length;
 }
 
 /* ---- feeding ---- */
@@ -572,9 +575,7 @@ static bool piece_take(struct walwalk *walk, const uint8_t *bytes, size_t length
 
 	if (walk->state == WALK_ZERO) {
 		*ret_used = length;
-		if (!walk->options.tail)
-			return zero_take(walk, bytes, length, err);
-		walk->at += length; /* the server does not look at them either */
+		zero_take(walk, bytes, length);
 		return true;
 	}
 	if (offset < header) {
@@ -613,6 +614,7 @@ bool walwalk_begin(struct walwalk *walk, uint32_t tli, uint64_t segno, struct er
 	walk->segment_end = walk->segment_start + walk->options.segment_bytes;
 	walk->page_have = 0;
 	walk->seen.open = walk->seen.switched = false;
+	walk->seen.dirty_lsn = 0;
 	walk->seen.open_start = 0;
 	walk->seen.open_left_bytes = 0;
 	if (walk->state == WALK_ZERO || !walk->carried) {

@@ -1,12 +1,12 @@
 /*
  * walcheck.c — walks WAL segment files and prints what it saw, for tests that compare it with
- *pg_waldump.
+ * pg_waldump.
  *
  *	walcheck [--tail] [--quiet] FILE…
  *
- * Files are named as PostgreSQL names them and walked in the order given; consecutive ones are one
- * walk. One line for each record of interest (not with --quiet), then a summary of key=value lines.
- * Exit 0: valid; 7: damaged or refused, with the reason on standard error.
+ * Files are named as PostgreSQL names them and walked in the order given; consecutive ones are
+ * one walk. One line for each record of interest (not with --quiet), then a summary of key=value
+ * lines. Exit 0: valid; 7: damaged or refused, with the reason on standard error.
  */
 #include "base/clock.h"
 #include "base/file.h"
@@ -93,9 +93,10 @@ static void seen_print(const struct walwalk_seen *seen)
 	       seen->open, LSN_ARGS(seen->open_start), seen->open_left_bytes, seen->switched,
 	       (unsigned long long)seen->commits, (unsigned long long)seen->aborts,
 	       LSN_ARGS(seen->last_commit_start), commit);
-	printf("skipped_bytes=%llu\nended=%d\nend_lsn=" LSN_FORMAT "\nend_reason=%s\n",
+	printf("skipped_bytes=%llu\nended=%d\nend_lsn=" LSN_FORMAT
+	       "\nend_reason=%s\ndirty_lsn=" LSN_FORMAT "\n",
 	       (unsigned long long)seen->skipped_bytes, seen->ended, LSN_ARGS(seen->end_lsn),
-	       seen->end_reason);
+	       seen->end_reason, LSN_ARGS(seen->dirty_lsn));
 }
 
 int main(int argc, char **argv)
