@@ -76,10 +76,12 @@ const struct command *command_find(char *const *words, unsigned count, unsigned 
 		bool alone = count < 2 || words[1][0] == '-';
 
 		both = alone ? xstrdup(words[0]) : xasprintf("%s %s", words[0], words[1]);
-		if (alone)
+		if (alone) {
 			err_set(err, ERR_USAGE, "command \"%s\" needs a second word", words[0]);
-		else
-			err_set(err, ERR_USAGE, "there is no command \"%s\"", both);
+			err_hint(err, "\"seawall --help\" lists the commands.");
+			return NULL;
+		}
+		err_set(err, ERR_USAGE, "there is no command \"%s\"", both);
 	} else {
 		both = xstrdup(words[0]);
 		err_set(err, ERR_USAGE, "there is no command \"%s\"", words[0]);

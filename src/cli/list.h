@@ -6,6 +6,10 @@
 
 #define COMMANDS(X)                                                                                \
 	X(init)                                                                                    \
+	X(list)                                                                                    \
+	X(show)                                                                                    \
+	X(wal_list)                                                                                \
+	X(cat)                                                                                     \
 	X(help)                                                                                    \
 	X(doc)
 

@@ -1,0 +1,224 @@
+"""The program seawall: help, messages and exit statuses, compared with the files in expected/.
+
+SEAWALL_EXPECT=write writes the files anew; look at the difference before it is committed.
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PROGRAM = pathlib.Path(os.environ.get("SEAWALL_BIN", ROOT / "build/release")) / "seawall"
+DEADLINE_S = 60
+GOOD = """[server]
+state = {0}/state
+[repository local]
+url = file://{0}/repository
+[cluster main]
+pgdata = {0}/data
+"""
+
+
+def seawall(*words, config=None, cwd=None, stdout=subprocess.PIPE):
+    environment = {"PATH": "/usr/bin:/bin"}
+    if config:
+        environment["SEAWALL_CONFIG"] = str(config)
+    done = subprocess.run([PROGRAM, *words], env=environment, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stdout,
+                          stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def commands():
+    """The commands, as `seawall --help` lists them."""
+    text = seawall("--help")[1]
+    return re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", text[text.index("Commands:"):], re.M)
+
+
+def compare(name, text):
+    path = HERE / "expected" / name
+    if os.environ.get("SEAWALL_EXPECT") == "write":
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+@pytest.fixture(name="config")
+def fixture_config(tmp_path):
+    path = tmp_path / "seawall.conf"
+    path.write_text(GOOD.format(tmp_path))
+    (tmp_path / "data").mkdir()
+    return path
+
+
+def test_help_lists_the_commands():
+    status, out, err = seawall("--help")
+    assert (status, err) == (0, "")
+    compare("help.txt", out)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_explains_itself(command):
+    status, out, err = seawall(*command.split(), "--help")
+    assert (status, err) == (0, "")
+    compare(f"help-{command.replace(' ', '-')}.txt", out)
+    assert seawall("help", *command.split()) == (0, out, "")
+    assert "\nExample:\n  " in out
+    assert "\nExit status:\n" in out
+    assert max(map(len, out.splitlines())) <= 140
+
+
+def test_every_expected_help_has_its_command():
+    files = {path.stem for path in (HERE / "expected").glob("help-*.txt")}
+    assert files == {"help-" + command.replace(" ", "-") for command in commands()}
+
+
+def test_the_version():
+    assert re.fullmatch(r"seawall \d+\.\d+\.\d+\n", seawall("--version")[1])
+
+
+def wrong_command_lines():
+    yield from [(), ("bakcup",), ("--bakcup",), ("help", "bakcup"), ("help", "help", "help"), ("help", "--jsn"),
+                ("help", "--help=yes"), ("help", "--config"), ("help", "--config="), ("help", "-h"), ("help", "-v"),
+                ("help", "--json", "--json"), ("help", "--verbose", "--quiet"), ("--config", "/x"), ("doc", "x"),
+                ("doc",), ("doc", "man", "x"), ("--config", "x"), ("serve", "now"), ("list", "a", "b"),
+                ("cat",), ("show",), ("backup", "--lable", "x"), ("restore", "--to"), ("restore", "--then", "x"),
+                ("wal",), ("wal", "psuh", "x"), ("wal", "push"), ("wal", "push", "a", "b"), ("wal", "push", "--x", "a"),
+                ("wal", "fetch"), ("wal", "fetch", "a"), ("wal", "fetch", "--x"), ("wal", "list", "--x")]
+    yield from [(name,) for name in ("find", "verify", "expire", "drill", "standby", "extract", "promote", "failback",
+                                     "adopt", "key")]
+    yield from [("wal", "verify"), ("wal", "index")]
+
+
+def test_wrong_command_lines():
+    report = ""
+    for words in wrong_command_lines():
+        status, out, err = seawall(*words, config="/nonexistent/seawall.conf")
+        assert out == ""
+        assert status not in (0, 126, 127) and 0 < len(err.splitlines()) <= 3
+        report += f"$ seawall {' '.join(words)}\n{err}exit {status}\n\n"
+    compare("wrong-command-lines.txt", report)
+
+
+WRONG_FILES = {
+    "unknown section": "[sever]\n",
+    "unknown setting": "[server]\nmemorry = 96MB\n",
+    "not in this version": "[cluster main]\nkeep = 14d any\n",
+    "wrong unit": "[server]\nmemory = 96 megabytes\n",
+    "out of range": "[server]\nworkers = 99\n",
+    "given twice": "[server]\nlog = text\nlog = text\n",
+    "section twice": "[cluster main]\n[cluster main]\n",
+    "indented": "[server]\n  log = text\n",
+    "no section": "log = text\n",
+    "no cluster": "[repository local]\nurl = file:///srv/wal\n",
+    "no repository": "[cluster main]\npgdata = /srv/pg\n",
+    "repository in the state": "[server]\nstate = /srv/s\n[repository local]\nurl = file:///srv/s/r\n[cluster main]\n",
+}
+
+
+def test_wrong_configurations(tmp_path):
+    path, report = tmp_path / "seawall.conf", ""
+    for name, text in WRONG_FILES.items():
+        path.write_text(text)
+        status, out, err = seawall("list", config=path)
+        assert (status, out) == (3, "")
+        report += f"{name}:\n{err.replace(str(tmp_path), 'FOLDER')}\n"
+    compare("wrong-configurations.txt", report)
+
+
+def test_a_missing_configuration_is_an_error(tmp_path):
+    for words in (["--config", tmp_path / "x.conf", "list"], ["list", "--config", tmp_path / "x.conf"],
+                  ["list", f"--config={tmp_path}/x.conf"]):
+        status, _, err = seawall(*words)
+        assert status == 3
+        assert f'"{tmp_path}/x.conf"' in err
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        status, _, err = seawall("--help", stdout=full)
+    assert status == 4
+    assert "could not write to standard output" in err
+
+
+# --- the documents ---
+
+
+def test_every_command_has_a_page_and_every_page_a_command():
+    pages = {path.stem for path in (ROOT / "doc/man").glob("*.1")}
+    assert pages == {"seawall", "seawall-wal"} | {"seawall-" + name.replace(" ", "-") for name in commands()}
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "doc/man").glob("*.1")))
+def test_a_page_is_good_roff(page):
+    done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", ROOT / "doc/man" / page],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                          env={"MANWIDTH": "100", "PATH": "/usr/bin:/bin"})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def options_of(command):
+    out = seawall(*command.split(), "--help")[1]
+    return set(re.findall(r"^  --([a-z-]+)", out[out.index("\nOptions:\n"):], re.M))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_documented_option_exists_and_the_other_way_round(command):
+    page = (ROOT / "doc/man" / f"seawall-{command.replace(' ', '-')}.1").read_text().replace("\\-", "-")
+    listed = options_of(command)
+    assert listed >= {"config", "json", "verbose", "quiet", "help"}
+    assert set(re.findall(r"^\.B --([a-z-]+)", page, re.M)) == listed
+    completion = (ROOT / "packaging/seawall.bash").read_text()
+    line = re.search(rf"^\t'{command}'\) options='(.*)' ;;$", completion, re.M)
+    assert {word[2:] for word in line[1].split()} == listed
+    for option in listed:
+        text = seawall(*command.split(), f"--{option}", "--no-such-option", config="/nonexistent/x")[2]
+        assert f'"--{option}" is unknown' not in text
+    # What the text mentions is there.
+    words = seawall(*command.split(), "--help")[1]
+    for option in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", words):
+        assert option in listed, f"--{option}"
+
+
+def test_completion_is_good_bash():
+    subprocess.run(["bash", "-n", ROOT / "packaging/seawall.bash"], check=True)
+
+
+def complete(*words):
+    script = ('source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _seawall; '
+              'printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(["bash", "-c", script, ROOT / "packaging/seawall.bash", "seawall", *words],
+                          capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_completion_knows_commands_and_options():
+    first = {name.split()[0] for name in commands()}
+    assert set(complete("")) == first | {"--help", "--version"}
+    assert complete("hel") == ["help"]
+    assert complete("help", "--ver") == ["--verbose"]
+    for name in commands():
+        if name.startswith("wal "):
+            assert name.split()[1] in complete("wal", "")
+
+
+def test_the_sample_configuration_is_accepted(tmp_path):
+    text = (ROOT / "packaging/seawall.conf").read_text()
+    path = tmp_path / "seawall.conf"
+    path.write_text(text)
+    assert seawall("list", config=path)[0] != 3
+    # Every example in it is allowed, too.
+    path.write_text(re.sub(r"^#(?=\w+ = )", "", text, flags=re.M).replace("/var/lib/postgresql/15/main",
+                                                                          str(tmp_path)))
+    assert seawall("list", config=path)[0] != 3, seawall("list", config=path)[2]
+
+
+def test_json_is_json(config):
+    """What a command says with --json can be read, also when there is nothing to say."""
+    for command in commands():
+        status, out, _ = seawall(*command.split(), "--json", config=config)
+        if status == 0 and command != "help":
+            assert json.loads(out)["version"] == 1
