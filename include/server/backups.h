@@ -7,8 +7,7 @@
 
 #include "codec/json.h"
 #include "repo/catalog.h"
-#include "repo/manifest.h"
-#include "repo/object.h"
+#include "repo/heads.h"
 #include "server/runtime.h"
 
 enum { BACKUPS_SHOWN_MAX = 1000 };
@@ -36,12 +35,13 @@ struct backups {
 	struct catalog catalog;
 	struct manifest_head *head; /* oldest first */
 	size_t heads;
+	struct heads_unreadable *unreadable; /* what could not be read, and why */
+	size_t unreadables;
 	/* private */
 	struct site_open open;
 	struct catalog_load load;
-	struct object_read read;
+	struct head_read read;
 	size_t next;
-	char name[NAME_BYTES];
 };
 /* A cluster that never archived anything has no backups: success. */
 void backups_start(struct op *parent, struct backups *backups);

@@ -54,38 +54,38 @@ enum backups_state {
 
 static void backups_read_next(struct backups *backups)
 {
-	struct repo *repo = backups->runtime->site[backups->cluster].repo;
-
 	if (backups->next >= backups->catalog.backups)
 		return op_done(&backups->op);
-	name_backup(backups->name, backups->generation.generation,
-	            backups->catalog.backup[backups->next]);
-	backups->read = (struct object_read){.repo = repo,
-	                                     .name = backups->name,
-	                                     .kind = SEALED_MANIFEST,
-	                                     .bytes_max = MANIFEST_HEAD_BYTES_MAX,
-	                                     .own_frames = true};
-	object_read_start(&backups->op, &backups->read);
+	backups->read = (struct head_read){
+	        .repo = backups->runtime->site[backups->cluster].repo,
+	        .generation = backups->generation.generation,
+	        .id = backups->catalog.backup[backups->next],
+	};
+	head_read_start(&backups->op, &backups->read);
 	op_wait(&backups->op, BACKUPS_READING);
 }
 
-/* True when the head was taken, or the backup is gone since it was listed. */
-static bool backups_take_head(struct backups *backups, struct err *err)
+/* One that is damaged does not hide the others, one that went away meanwhile is not there; a
+ * repository that does not answer is a failure. */
+static bool backups_take_head(struct backups *backups)
 {
-	struct manifest_head *head = &backups->head[backups->heads];
-	bool good;
+	const struct err *err = &backups->read.op.err;
+	struct heads_unreadable *bad;
 
-	if (op_failed(&backups->read.op)) {
-		*err = backups->read.op.err;
-		buf_release(&backups->read.content);
-		return err->code == ERR_NOTFOUND;
+	if (!op_failed(&backups->read.op)) {
+		backups->head[backups->heads++] = backups->read.head;
+		return true;
 	}
-	good = manifest_head_parse(backups->read.content.data, backups->read.content.length, head,
-	                           err);
-	buf_release(&backups->read.content);
-	if (good)
-		backups->heads++;
-	return good;
+	if (err->code == ERR_NOTFOUND)
+		return true;
+	if (err->code != ERR_DAMAGED && err->code != ERR_STORE)
+		return false;
+	backups->unreadable =
+	        xrealloc(backups->unreadable, (backups->unreadables + 1) * sizeof(*bad));
+	bad = &backups->unreadable[backups->unreadables++];
+	*bad = (struct heads_unreadable){.err = *err};
+	snprintf(bad->id, sizeof(bad->id), "%s", backups->read.id);
+	return true;
 }
 
 static void backups_list(struct backups *backups)
@@ -120,7 +120,6 @@ static void backups_step(struct op *op)
 {
 	struct backups *backups = container_of(op, struct backups, op);
 	unsigned max = backups->heads_max ? backups->heads_max : BACKUPS_SHOWN_MAX;
-	struct err err = {.code = ERR_NONE};
 
 	switch ((enum backups_state)op->state) {
 	case BACKUPS_START:
@@ -145,8 +144,8 @@ static void backups_step(struct op *op)
 		backups->head = xcalloc(backups->catalog.backups + 1, sizeof(*backups->head));
 		return backups_read_next(backups);
 	case BACKUPS_READING:
-		if (!backups_take_head(backups, &err))
-			return backups_fail(backups, &err);
+		if (!backups_take_head(backups))
+			return backups_fail(backups, &backups->read.op.err);
 		backups->next++;
 		return backups_read_next(backups);
 	}
@@ -176,8 +175,10 @@ void backups_release(struct backups *backups)
 	for (size_t i = 0; i < backups->heads; i++)
 		manifest_head_release(&backups->head[i]);
 	free(backups->head);
+	free(backups->unreadable);
 	backups->head = NULL;
-	backups->heads = 0;
+	backups->unreadable = NULL;
+	backups->heads = backups->unreadables = 0;
 	catalog_release(&backups->catalog);
 }
 

@@ -97,8 +97,7 @@ static void on_stop(void *context)
 
 	server->hurry = server->stop_asked;
 	server->stop_asked = true;
-	if (!server->op.done)
-		op_wake(&server->op);
+	op_wake(&server->op);
 }
 
 static void on_reload(void *context)
@@ -106,8 +105,7 @@ static void on_reload(void *context)
 	struct server *server = context;
 
 	server->reload_asked = true;
-	if (!server->op.done)
-		op_wake(&server->op);
+	op_wake(&server->op);
 }
 
 static void serve_reload(struct server *server)
@@ -300,8 +298,16 @@ static void serve_begin(struct server *server)
 	loop_on_signal(loop, SIGHUP, on_reload, server);
 }
 
+static void ignore_signal(void *context)
+{
+	(void)context;
+}
+
 static void serve_end(struct server *server)
 {
+	loop_on_signal(server->runtime->loop, SIGTERM, ignore_signal, NULL);
+	loop_on_signal(server->runtime->loop, SIGINT, ignore_signal, NULL);
+	loop_on_signal(server->runtime->loop, SIGHUP, ignore_signal, NULL);
 	listener_free(server->listener);
 	jobs_free(server->jobs);
 	for (unsigned i = 0; i < server->planned_count; i++) {

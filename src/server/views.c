@@ -244,6 +244,10 @@ static void listing_done(struct op *op)
 		list = jset_array(object, "backups");
 		for (size_t i = 0; i < backups->heads; i++)
 			backup_json(&backups->head[i], jadd_object(list));
+		list = backups->unreadables ? jset_array(object, "unreadable") : NULL;
+		for (size_t i = 0; i < backups->unreadables; i++)
+			problem_add_err(list, backups->unreadable[i].id,
+			                &backups->unreadable[i].err);
 		reply_json(listing->exchange, 200, object);
 	}
 	backups_release(backups);
