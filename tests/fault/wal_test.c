@@ -1,0 +1,482 @@
+/*
+ * Archiving and fetching with every store call and every durable call failing once.
+ *
+ * Whatever fails: "stored" is said only of what can be read back whole, "absent" only of what was
+ * never stored, a delivered file is the archived one, and the next try without the fault succeeds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "fault/folder.h"
+#include "job/archiver.h"
+#include "job/fetcher.h"
+#include "repo/object.h"
+#include "store/mem.h"
+
+enum { SEGMENTS = 3, FIRST_SEGNO = 5, WAIT_MS = 60000 };
+static const char store_name[] = "fault-wal";
+
+struct world {
+	struct loop *loop;
+	struct repo *repo;
+	struct site site;
+	char *folder;
+	struct craft craft;
+};
+
+static char *segment_text(unsigned i)
+{
+	static char text[SEGMENTS + 2][SEGMENT_NAME_BYTES];
+
+	segment_name(1, FIRST_SEGNO + i, CRAFT_SEGMENT_BYTES, text[i]);
+	return text[i];
+}
+
+/* ---- running things to their end ---- */
+
+struct run {
+	struct op op;
+	void (*start)(struct op *parent, void *what);
+	void *what;
+};
+static void run_step(struct op *op)
+{
+	struct run *run = container_of(op, struct run, op);
+
+	if (op->state == 0) {
+		run->start(op, run->what);
+		return op_wait(op, 1);
+	}
+	op_done(op);
+}
+static const struct op_type run_type = {.name = "run", .step = run_step};
+
+static void run(struct world *world, void (*start)(struct op *, void *), void *what)
+{
+	struct run run = {.start = start, .what = what};
+
+	loop_run_op(world->loop, &run.op, &run_type);
+}
+
+static void start_open(struct op *parent, void *what)
+{
+	repo_open_start(parent, what);
+}
+static void start_init(struct op *parent, void *what)
+{
+	repo_init_start(parent, what);
+}
+static void start_ask(struct op *parent, void *what)
+{
+	archive_ask_start(parent, what);
+}
+static void start_close(struct op *parent, void *what)
+{
+	archiver_close_start(parent, what);
+}
+static void start_fetch(struct op *parent, void *what)
+{
+	fetch_ask_start(parent, what);
+}
+static void start_fetcher_close(struct op *parent, void *what)
+{
+	fetcher_close_start(parent, what);
+}
+
+static bool world_open_repo(struct world *world, bool create)
+{
+	struct err err = {0};
+	struct store *store;
+	struct repo_open open = {0};
+
+	if (!store_open(world->loop,
+	                &(struct store_options){
+	                        .url = "mem:fault-wal", .label = "test", .create = create},
+	                &store, &err))
+		return false;
+	world->repo = repo_new(store, world->site.blocks);
+	world->site.repo = world->repo;
+	if (create) {
+		struct repo_init *init = repo_init_new(world->repo);
+
+		run(world, start_init, init);
+		assert_false(op_failed(repo_init_op(init)));
+		repo_init_free(init);
+		return true;
+	}
+	open.repo = world->repo;
+	run(world, start_open, &open);
+	return !op_failed(&open.op);
+}
+
+static struct world *world_new(void)
+{
+	struct world *world = xcalloc(1, sizeof(*world));
+
+	world->loop =
+	        loop_new(&(struct loop_options){.workers = 2, .worker_end = codec_thread_end});
+	world->site = (struct site){.loop = world->loop,
+	                            .blocks = blocks_new(world->loop, 96 * BLOCK_BYTES),
+	                            .cluster = "main",
+	                            .wal_compression = {.kind = SEALED_LZ4},
+	                            .workers = 2};
+	world->folder = folder_new(CRAFT_SYSTEM);
+	craft_init(&world->craft, FIRST_SEGNO, SEGMENTS + 1);
+	for (unsigned i = 0; i < SEGMENTS; i++)
+		craft_fill(&world->craft, i);
+	for (unsigned i = 0; i < SEGMENTS; i++)
+		folder_ready(world->folder, segment_text(i), craft_segment(&world->craft, i),
+		             CRAFT_SEGMENT_BYTES);
+	assert_true(world_open_repo(world, true));
+	return world;
+}
+
+static void world_free(struct world *world)
+{
+	repo_free(world->repo);
+	blocks_free(world->site.blocks);
+	loop_free(world->loop);
+	codec_thread_end();
+	folder_free(world->folder);
+	craft_release(&world->craft);
+	free(world);
+	store_mem_forget(store_name);
+}
+
+static enum answer archive(struct world *world, struct archiver *archiver, const char *name,
+                           struct err *ret)
+{
+	char path[64];
+	struct archive_ask ask = {
+	        .archiver = archiver, .folder = world->folder, .path = path, .wait_ms = WAIT_MS};
+
+	snprintf(path, sizeof(path), "pg_wal/%s", name);
+	run(world, start_ask, &ask);
+	if (ret)
+		*ret = ask.op.err;
+	return ask.answer;
+}
+
+static void archiver_end(struct world *world, struct archiver *archiver)
+{
+	struct archiver_close close = {.archiver = archiver};
+
+	run(world, start_close, &close);
+}
+
+static void fetcher_end(struct world *world, struct fetcher *fetcher)
+{
+	struct fetcher_close close = {.fetcher = fetcher};
+
+	run(world, start_fetcher_close, &close);
+}
+
+/* Delivers name into pg_wal/RECOVERYXLOG and compares it with segment i. */
+static enum answer fetch(struct world *world, struct fetcher *fetcher, unsigned i, struct err *ret)
+{
+	struct fetch_ask ask = {.fetcher = fetcher,
+	                        .folder = world->folder,
+	                        .name = segment_text(i),
+	                        .path = "pg_wal/RECOVERYXLOG",
+	                        .wait_ms = WAIT_MS};
+	char *path = path_join(world->folder, "pg_wal/RECOVERYXLOG");
+	struct buf bytes;
+	struct err err = {0};
+
+	unlink(path);
+	run(world, start_fetch, &ask);
+	*ret = ask.op.err;
+	buf_init(&bytes, 2 * CRAFT_SEGMENT_BYTES);
+	if (ask.answer == ANSWER_DELIVERED) {
+		assert_true(file_read_all(path, &bytes, &err));
+		assert_int_equal(bytes.length, CRAFT_SEGMENT_BYTES);
+		assert_memory_equal(bytes.data, craft_segment(&world->craft, i),
+		                    CRAFT_SEGMENT_BYTES);
+	} else {
+		assert_int_not_equal(access(path, F_OK), 0);
+	}
+	buf_release(&bytes);
+	free(path);
+	return ask.answer;
+}
+
+static struct fetcher *fetcher_make(struct world *world)
+{
+	return fetcher_new(&(struct fetcher_options){.site = &world->site, .ahead_max = 2});
+}
+
+/* ---- tests ---- */
+
+static void segments_are_archived_ahead_and_answered_from_memory(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 4);
+	struct archiver_figures figures;
+	unsigned puts;
+
+	(void)state;
+	for (unsigned i = 0; i < SEGMENTS; i++)
+		assert_int_equal(archive(world, archiver, segment_text(i), NULL), ANSWER_STORED);
+	puts = store_mem_calls(store_name, STORE_PUT);
+	for (unsigned i = 0; i < SEGMENTS; i++)
+		assert_int_equal(archive(world, archiver, segment_text(i), NULL), ANSWER_STORED);
+	assert_int_equal(store_mem_calls(store_name, STORE_PUT), puts);
+	archiver_figures(archiver, &figures);
+	assert_int_equal(figures.stored, SEGMENTS);
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void d51_the_same_content_again_is_success_after_a_restart(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		struct archiver *archiver = archiver_new(&world->site, 0);
+		struct archiver_figures figures;
+
+		assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+		archiver_figures(archiver, &figures);
+		assert_int_equal(figures.repeated, round);
+		archiver_end(world, archiver);
+	}
+	world_free(world);
+}
+
+static void d19_other_content_is_refused_and_set_aside_and_the_first_stays(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	struct fetcher *fetcher = fetcher_make(world);
+	struct craft other;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	craft_init(&other, FIRST_SEGNO, 2);
+	craft_filler(&other, 77);
+	craft_fill(&other, 0);
+	folder_ready(world->folder, segment_text(0), craft_segment(&other, 0), CRAFT_SEGMENT_BYTES);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+		assert_int_equal(err.code, ERR_EXISTS);
+		assert_non_null(strstr(err.text, "other content"));
+	}
+	craft_release(&other);
+	assert_int_equal(fetch(world, fetcher, 0, &err), ANSWER_DELIVERED);
+	fetcher_end(world, fetcher);
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void a_damaged_segment_is_refused_and_nothing_is_stored(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	uint8_t *bytes = craft_segment(&world->craft, 0);
+	struct err err;
+
+	(void)state;
+	bytes[CRAFT_SEGMENT_BYTES / 2] ^= 1;
+	folder_ready(world->folder, segment_text(0), bytes, CRAFT_SEGMENT_BYTES);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	bytes[CRAFT_SEGMENT_BYTES / 2] ^= 1;
+	folder_ready(world->folder, segment_text(0), bytes, CRAFT_SEGMENT_BYTES - 1);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	assert_non_null(strstr(err.text, "bytes"));
+	folder_ready(world->folder, segment_text(0), bytes, CRAFT_SEGMENT_BYTES);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_STORED);
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void d40_a_foreign_segment_and_a_clone_are_refused(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	struct err err;
+
+	(void)state;
+	folder_control(world->folder, CRAFT_SYSTEM + 1);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_REFUSED);
+	folder_control(world->folder, CRAFT_SYSTEM);
+	folder_write(world->folder, "seawall.clone", "", 0);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_REFUSED);
+	assert_non_null(strstr(err.text, "clone"));
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void what_is_no_wal_file_is_a_clear_error(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	static const char *const bad[] = {"postgresql.conf", "00000001000000000000000",
+	                                  "00000000000000000000000A", "00000001000000000000000g"};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+		assert_int_equal(archive(world, archiver, bad[i], &err), ANSWER_FAILED);
+		assert_int_equal(err.code, ERR_USAGE);
+	}
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void d04_every_store_call_of_archiving_fails_once_and_nothing_is_half_there(void **state)
+{
+	static const enum mem_effect effects[] = {MEM_FAIL, MEM_LOSE_ANSWER};
+	unsigned hit = 0;
+
+	(void)state;
+	for (enum store_verb verb = STORE_PUT; verb <= STORE_HEAD; verb++)
+		for (size_t e = 0; e < ARRAY_LENGTH(effects); e++)
+			for (unsigned n = 1;; n++) {
+				struct world *world = world_new();
+				struct archiver *archiver = archiver_new(&world->site, 2);
+				struct fetcher *fetcher = fetcher_make(world);
+				unsigned before = store_mem_calls(store_name, verb);
+				bool passed;
+				struct err err;
+
+				store_mem_plan(store_name, &(struct mem_fault){.verb = verb,
+				                                               .effect = effects[e],
+				                                               .nth = n,
+				                                               .code = ERR_STORE});
+				for (unsigned i = 0; i < SEGMENTS; i++) {
+					enum answer answer =
+					        archive(world, archiver, segment_text(i), &err);
+
+					if (answer == ANSWER_STORED)
+						continue;
+					assert_int_equal(answer, ANSWER_FAILED);
+					hit++;
+					assert_int_equal(
+					        archive(world, archiver, segment_text(i), &err),
+					        ANSWER_STORED);
+				}
+				passed = store_mem_calls(store_name, verb) - before < n;
+				store_mem_plan_clear(store_name);
+				for (unsigned i = 0; i < SEGMENTS; i++)
+					assert_int_equal(fetch(world, fetcher, i, &err),
+					                 ANSWER_DELIVERED);
+				fetcher_end(world, fetcher);
+				archiver_end(world, archiver);
+				world_free(world);
+				if (passed)
+					break;
+			}
+	assert_in_range(hit, SEGMENTS, 1000); /* the plan was not missed */
+}
+
+static void d01_every_store_call_of_fetching_fails_once_and_is_never_taken_for_the_end(void **state)
+{
+	(void)state;
+	for (enum store_verb verb = STORE_GET; verb <= STORE_HEAD; verb++)
+		for (unsigned n = 1;; n++) {
+			struct world *world = world_new();
+			struct archiver *archiver = archiver_new(&world->site, 2);
+			struct fetcher *fetcher = fetcher_make(world);
+			unsigned before;
+			bool passed;
+			struct err err;
+
+			folder_write(world->folder, "recovery.signal", "", 0);
+			for (unsigned i = 0; i < SEGMENTS; i++)
+				assert_int_equal(archive(world, archiver, segment_text(i), NULL),
+				                 ANSWER_STORED);
+			before = store_mem_calls(store_name, verb);
+			store_mem_plan(store_name, &(struct mem_fault){.verb = verb,
+			                                               .effect = MEM_FAIL,
+			                                               .nth = n,
+			                                               .code = ERR_STORE});
+			for (unsigned i = 0; i < SEGMENTS; i++)
+				assert_int_equal(fetch(world, fetcher, i, &err), ANSWER_DELIVERED);
+			assert_int_equal(fetch(world, fetcher, SEGMENTS, &err), ANSWER_ABSENT);
+			passed = store_mem_calls(store_name, verb) - before < n;
+			fetcher_end(world, fetcher);
+			archiver_end(world, archiver);
+			world_free(world);
+			if (passed)
+				break;
+		}
+}
+
+static void a_damaged_object_is_never_delivered(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	struct fetcher *fetcher = fetcher_make(world);
+	struct err err;
+
+	(void)state;
+	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	store_mem_plan(store_name, &(struct mem_fault){.verb = STORE_GET,
+	                                               .effect = MEM_FLIP,
+	                                               .nth = MEM_EVERY,
+	                                               .part = segment_text(0),
+	                                               .bytes = 3000});
+	assert_int_equal(fetch(world, fetcher, 0, &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	fetcher_end(world, fetcher);
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void every_durable_call_of_delivering_fails_once_and_nothing_half_is_delivered(void **state)
+{
+	(void)state;
+	for (unsigned n = 1;; n++) {
+		struct world *world = world_new();
+		struct archiver *archiver = archiver_new(&world->site, 0);
+		struct fetcher *fetcher = fetcher_new(
+		        &(struct fetcher_options){.site = &world->site, .ahead_max = 0});
+		unsigned begun, passed;
+		struct err err;
+		enum answer answer;
+
+		assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+		begun = fault_count();
+		fault_plan_fail(n);
+		answer = fetch(world, fetcher, 0, &err);
+		passed = fault_count() - begun;
+		fault_plan_fail(0);
+		if (answer != ANSWER_DELIVERED)
+			assert_int_equal(answer, ANSWER_FAILED);
+		assert_int_equal(fetch(world, fetcher, 0, &err), ANSWER_DELIVERED);
+		fetcher_end(world, fetcher);
+		archiver_end(world, archiver);
+		world_free(world);
+		if (passed < n)
+			break;
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(segments_are_archived_ahead_and_answered_from_memory),
+	        cmocka_unit_test(d51_the_same_content_again_is_success_after_a_restart),
+	        cmocka_unit_test(d19_other_content_is_refused_and_set_aside_and_the_first_stays),
+	        cmocka_unit_test(a_damaged_segment_is_refused_and_nothing_is_stored),
+	        cmocka_unit_test(d40_a_foreign_segment_and_a_clone_are_refused),
+	        cmocka_unit_test(what_is_no_wal_file_is_a_clear_error),
+	        cmocka_unit_test(
+	                d04_every_store_call_of_archiving_fails_once_and_nothing_is_half_there),
+	        cmocka_unit_test(
+	                d01_every_store_call_of_fetching_fails_once_and_is_never_taken_for_the_end),
+	        cmocka_unit_test(a_damaged_object_is_never_delivered),
+	        cmocka_unit_test(
+	                every_durable_call_of_delivering_fails_once_and_nothing_half_is_delivered),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
