@@ -9,19 +9,35 @@
  */
 #include "fetch_file.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
 #include "base/file.h"
 
 #include "base/poison.h"
 
 enum fetch_file_state { FETCH_START, FETCH_STREAMING, FETCH_PLACING };
 
+/* The spool's folders, when they are not there (any more); draft_open says what is wrong with them.
+ */
+static void fetch_make_folders(const char *target)
+{
+	AUTO_FREE char *folder = path_folder(target);
+	AUTO_FREE char *above = path_folder(folder);
+
+	if (mkdir(above, 0700) == 0 || errno == EEXIST)
+		(void)!mkdir(folder, 0700);
+}
+
 static bool fetch_begin(struct fetch_file *file, struct err *err)
 {
 	struct walwalk_options options = {.system_identifier = file->system_identifier,
 	                                  .segment_bytes = file->segment_bytes};
 
+	fetch_make_folders(file->target);
 	if (!draft_open(&file->draft, file->target, 0, err))
-		return false;
+		/* never ERR_NOTFOUND: that is the repository's word alone */
+		return err_wrap_as(err, ERR_IO, "could not write \"%s\"", file->target);
 	if (file->name.kind != WALNAME_SEGMENT)
 		return true;
 	file->walk = xmalloc(sizeof(*file->walk));
@@ -40,7 +56,8 @@ static bool fetch_consume(struct object_stream *stream, uint64_t offset, const u
 	if (file->walk && !walwalk_feed(file->walk, bytes, length, err))
 		return false;
 	file->bytes += length;
-	return draft_write(&file->draft, bytes, length, err);
+	return draft_write(&file->draft, bytes, length, err) ||
+	       err_wrap_as(err, ERR_IO, "could not write \"%s\"", file->target);
 }
 
 static void fetch_place(struct work *work)
@@ -53,7 +70,7 @@ static void fetch_place(struct work *work)
 	if (file->walk && !walwalk_end(file->walk, err))
 		return;
 	if (!draft_place(&file->draft, err))
-		err_wrap(err, "could not write \"%s\"", file->target);
+		err_wrap_as(err, ERR_IO, "could not write \"%s\"", file->target);
 }
 
 static void fetch_end(struct fetch_file *file, const struct err *cause)

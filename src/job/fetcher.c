@@ -476,8 +476,7 @@ static void item_move(struct work *work)
 {
 	struct fetch_item *item = container_of(work, struct fetch_item, work);
 
-	if (!durable_move(item->spool, item->path, &work->op.err))
-		err_wrap(&work->op.err, "could not deliver \"%s\"", item->text);
+	(void)!durable_move(item->spool, item->path, &work->op.err);
 }
 
 static void item_ready(struct op *op, struct fetch_item *item)
