@@ -31,12 +31,14 @@ struct history {
 	size_t count;
 };
 
-/* The content of <tli>.history. Damaged: no line at all, a line that is none, timelines that do not increase or are
- * not below tli, a NUL byte. On failure ret is empty. */
+/* The content of <tli>.history. Damaged: no line at all, a line that is none, timelines that do not
+ * increase or are not below tli, a NUL byte. On failure ret is empty. */
 MUST_USE bool history_parse(uint32_t tli, const void *text, size_t length, struct history *ret,
                             struct err *err);
 /* A path without ancestors (timeline 1 has no file). */
 void history_init(struct history *history, uint32_t tli);
+/* Releases to and makes it the same path as from. */
+void history_copy(struct history *to, const struct history *from);
 void history_add(struct history *history, uint32_t tli, lsn switch_lsn, const char *reason);
 /* As PostgreSQL writes it: "tli\tX/X\treason\n" for each entry, a blank line between two. */
 void history_write(const struct history *history, struct buf *out);

@@ -65,8 +65,9 @@ struct backup_detail {
 #define BACKUP_STATES(X)                                                                           \
 	X(START)                                                                                   \
 	X(LOCKING)                                                                                 \
-	X(CONNECTING) X(ASKING) X(LOOKING) X(OPENING) X(CLAIMING) X(LISTING) X(STARTING)           \
-	        X(COPYING) X(ENDING) X(STOPPING) X(COPYING_LATE) X(WAITING) X(WRITING)
+	X(CONNECTING)                                                                              \
+	X(ASKING) X(LOOKING) X(OPENING) X(CLAIMING) X(LISTING) X(STARTING) X(COPYING) X(ENDING)    \
+	        X(STOPPING) X(COPYING_LATE) X(WAITING) X(WRITING)
 enum backup_state {
 #define X(name) STATE_##name,
 	BACKUP_STATES(X)

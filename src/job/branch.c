@@ -108,10 +108,7 @@ bool branch_path(const struct branch_aim *aim, const struct catalog *catalog, st
 	timeline = catalog_timeline(catalog, tli);
 	if (!timeline || !timeline->history_archived)
 		return tli == aim->current_tli; /* it follows what it is on: no fork to judge */
-	for (size_t i = 0; i < timeline->history.count; i++)
-		history_add(ret, timeline->history.entry[i].tli,
-		            timeline->history.entry[i].switch_lsn,
-		            timeline->history.entry[i].reason);
+	history_copy(ret, &timeline->history);
 	return true;
 }
 

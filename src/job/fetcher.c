@@ -122,14 +122,6 @@ static void guide_release(struct fetch_guide *guide)
 	*guide = (struct fetch_guide){0};
 }
 
-static void history_copy(struct history *to, const struct history *from)
-{
-	history_init(to, from->tli);
-	for (size_t i = 0; i < from->count; i++)
-		history_add(to, from->entry[i].tli, from->entry[i].switch_lsn,
-		            from->entry[i].reason);
-}
-
 static void guide_copy(struct fetch_guide *to, const struct fetch_guide *from)
 {
 	struct fetch_guide copy = *from;

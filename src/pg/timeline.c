@@ -121,6 +121,15 @@ void history_init(struct history *history, uint32_t tli)
 	*history = (struct history){.tli = tli};
 }
 
+void history_copy(struct history *to, const struct history *from)
+{
+	history_release(to);
+	history_init(to, from->tli);
+	for (size_t i = 0; i < from->count; i++)
+		history_add(to, from->entry[i].tli, from->entry[i].switch_lsn,
+		            from->entry[i].reason);
+}
+
 void history_add(struct history *history, uint32_t tli, lsn switch_lsn, const char *reason)
 {
 	size_t length = strnlen(reason, HISTORY_REASON_MAX);

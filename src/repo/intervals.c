@@ -14,9 +14,8 @@ static bool path_of(const struct catalog_timeline *timeline, struct history *ret
 	if (!timeline->history_archived && timeline->tli > 1)
 		return false;
 	history_init(ret, timeline->tli);
-	for (size_t i = 0; timeline->history_archived && i < timeline->history.count; i++)
-		history_add(ret, timeline->history.entry[i].tli,
-		            timeline->history.entry[i].switch_lsn, "");
+	if (timeline->history_archived)
+		history_copy(ret, &timeline->history);
 	return true;
 }
 

@@ -46,10 +46,7 @@ static bool path_of(const struct catalog *catalog, uint32_t tli, struct history 
 	if (!timeline)
 		return err_set(err, ERR_NOTFOUND, "timeline %u is not in the archive", tli);
 	if (timeline->history_archived) {
-		for (size_t i = 0; i < timeline->history.count; i++)
-			history_add(ret, timeline->history.entry[i].tli,
-			            timeline->history.entry[i].switch_lsn,
-			            timeline->history.entry[i].reason);
+		history_copy(ret, &timeline->history);
 	} else if (tli > 1) {
 		err_set(err, ERR_REFUSED,
 		        "%08X.history is not in the archive, so it is not known where timeline %u "
