@@ -120,10 +120,14 @@ bool catalog_contiguous(const struct catalog *catalog, uint32_t tli, uint64_t se
                         uint64_t *ret_last);
 uint32_t catalog_highest_tli(const struct catalog *catalog); /* known in any way; 0: none */
 
+struct catalog_gap {
+	uint32_t tli;
+	uint64_t segno;
+};
 /* Whether all segments that hold bytes [from, until) of a timeline path are archived, each under
- * the timeline that the path says. False: *ret_tli, *ret_segno are the first one that is not. */
+ * the timeline that the path says. False: *ret is the first one that is not. */
 bool catalog_path_complete(const struct catalog *catalog, const struct history *path, lsn from,
-                           lsn until, uint32_t *ret_tli, uint64_t *ret_segno);
+                           lsn until, struct catalog_gap *ret);
 
 enum absence {
 	ABSENCE_PRESENT,      /* it is there */

@@ -208,7 +208,7 @@ uint32_t catalog_highest_tli(const struct catalog *catalog)
 }
 
 bool catalog_path_complete(const struct catalog *catalog, const struct history *path, lsn from,
-                           lsn until, uint32_t *ret_tli, uint64_t *ret_segno)
+                           lsn until, struct catalog_gap *ret)
 {
 	uint64_t segno = lsn_segno(from, catalog->segment_bytes);
 
@@ -219,8 +219,7 @@ bool catalog_path_complete(const struct catalog *catalog, const struct history *
 
 		if (catalog_has(catalog, tli, segno))
 			continue;
-		*ret_tli = tli;
-		*ret_segno = segno;
+		*ret = (struct catalog_gap){tli, segno};
 		return false;
 	}
 	return true;

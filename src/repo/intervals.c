@@ -41,12 +41,15 @@ static struct interval *add_interval(struct intervals *intervals)
 static void follow(const struct catalog *catalog, const struct history *path, lsn from,
                    struct interval *ret)
 {
+	struct catalog_gap gap;
 	uint64_t highest;
 
-	if (catalog_path_complete(catalog, path, from, LSN_MAX, &ret->hole_tli, &ret->hole_segno)) {
+	if (catalog_path_complete(catalog, path, from, LSN_MAX, &gap)) {
 		ret->to_lsn = LSN_MAX;
 		return;
 	}
+	ret->hole_tli = gap.tli;
+	ret->hole_segno = gap.segno;
 	ret->to_lsn = lsn_of_segno(ret->hole_segno, catalog->segment_bytes);
 	ret->hole = catalog_highest(catalog, path->tli, &highest) && highest >= ret->hole_segno;
 }

@@ -108,42 +108,35 @@ static inline enum err_code remove_names(struct store *store, const char *const 
 }
 
 /* One page as a text "a b c", with " …" when there is more. */
-static inline void page_text(struct store *store, const char *prefix, const char *after,
-                             unsigned limit, bool folders, struct buf *ret)
+static inline void assert_list(struct store_list *list, const char *wanted)
 {
-	struct store_list list = {.store = store,
-	                          .prefix = prefix,
-	                          .after = after,
-	                          .limit = limit,
-	                          .folders = folders};
+	AUTO_BUF struct buf text;
 
-	assert_true(RUN(store->loop, store_list_start, &list));
-	buf_clear(ret);
-	for (unsigned i = 0; i < list.count; i++)
-		buf_addf(ret, "%s%s", i ? " " : "", list.entry[i].name);
-	if (list.more)
-		buf_addstr(ret, " +");
-	store_list_release(&list);
+	buf_init(&text, BLOCK_BYTES);
+	assert_true(RUN(list->store->loop, store_list_start, list));
+	for (unsigned i = 0; i < list->count; i++)
+		buf_addf(&text, "%s%s", i ? " " : "", list->entry[i].name);
+	if (list->more)
+		buf_addstr(&text, " +");
+	store_list_release(list);
+	assert_string_equal(buf_text(&text), wanted);
 }
 
 static inline void assert_page(struct store *store, const char *prefix, const char *after,
                                unsigned limit, const char *wanted)
 {
-	AUTO_BUF struct buf buf;
+	struct store_list list = {.store = store, .prefix = prefix, .after = after, .limit = limit};
 
-	buf_init(&buf, BLOCK_BYTES);
-	page_text(store, prefix, after, limit, false, &buf);
-	assert_string_equal(buf_text(&buf), wanted);
+	assert_list(&list, wanted);
 }
 
 static inline void assert_folders(struct store *store, const char *prefix, const char *after,
                                   unsigned limit, const char *wanted)
 {
-	AUTO_BUF struct buf buf;
+	struct store_list list = {
+	        .store = store, .prefix = prefix, .after = after, .limit = limit, .folders = true};
 
-	buf_init(&buf, BLOCK_BYTES);
-	page_text(store, prefix, after, limit, true, &buf);
-	assert_string_equal(buf_text(&buf), wanted);
+	assert_list(&list, wanted);
 }
 
 static inline struct store *open_place(struct loop *loop, const char *url, bool create)

@@ -85,6 +85,41 @@ static void timelines_stand_in_order(void **state)
 	catalog_release(&catalog);
 }
 
+/* Of the archive that the test below makes. */
+static const struct {
+	uint32_t tli;
+	uint64_t segno;
+	enum absence wanted;
+} segment_cases[] = {
+        {1, 0, ABSENCE_PRESENT},
+        {1, 5, ABSENCE_PRESENT},
+        {1, 6, ABSENCE_HOLE},
+        {1, 7, ABSENCE_HOLE},
+        {1, 10, ABSENCE_PRESENT},
+        {1, 11, ABSENCE_BELOW_FORK}, /* somebody had it and went on from behind it */
+        {1, 12, ABSENCE_ABOVE},      /* the child has its own copy of the fork segment */
+        {1, 13, ABSENCE_ABOVE},
+        {1, 1000000, ABSENCE_ABOVE},
+        {2, 11, ABSENCE_BEFORE_BEGIN},
+        {2, 12, ABSENCE_BELOW_FORK}, /* nothing of 2 is archived, but 3 came from it */
+        {2, 19, ABSENCE_BELOW_FORK},
+        {2, 20, ABSENCE_ABOVE}, /* the fork is the beginning of 20: 3 has all of it */
+        {3, 19, ABSENCE_BEFORE_BEGIN},
+        {3, 20, ABSENCE_PRESENT},
+        {3, 21, ABSENCE_ABOVE},
+        {4, 2, ABSENCE_BEFORE_BEGIN},
+        {4, 3, ABSENCE_BELOW_FORK},
+        {4, 29, ABSENCE_BELOW_FORK},
+        {4, 30, ABSENCE_ABOVE},
+        {5, 29, ABSENCE_BEFORE_BEGIN},
+        {5, 30, ABSENCE_ABOVE}, /* promoted, and nothing archived yet */
+        {6, 0, ABSENCE_ABOVE},  /* nothing is known of it at all */
+        {7, 3, ABSENCE_HOLE},   /* only a .partial and a .backup of it */
+        {7, 4, ABSENCE_HOLE},
+        {7, 5, ABSENCE_ABOVE}, /* a .partial is never the segment */
+        {7, 6, ABSENCE_ABOVE},
+};
+
 static void the_rule_for_an_absent_segment(void **state)
 {
 	/* 1: 0..5, 8..10 archived; 2 left 1 in segment 12 (inside it), 3 left 2 at the beginning of
@@ -95,39 +130,6 @@ static void the_rule_for_an_absent_segment(void **state)
 	static const uint64_t four[][2] = {{1, 3 * (uint64_t)SEGMENT + 7}, {0, 0}};
 	static const uint64_t five[][2] = {
 	        {1, 3 * (uint64_t)SEGMENT + 7}, {4, 30 * (uint64_t)SEGMENT}, {0, 0}};
-	static const struct {
-		uint32_t tli;
-		uint64_t segno;
-		enum absence wanted;
-	} cases[] = {
-	        {1, 0, ABSENCE_PRESENT},
-	        {1, 5, ABSENCE_PRESENT},
-	        {1, 6, ABSENCE_HOLE},
-	        {1, 7, ABSENCE_HOLE},
-	        {1, 10, ABSENCE_PRESENT},
-	        {1, 11, ABSENCE_BELOW_FORK}, /* somebody had it and went on from behind it */
-	        {1, 12, ABSENCE_ABOVE},      /* the child has its own copy of the fork segment */
-	        {1, 13, ABSENCE_ABOVE},
-	        {1, 1000000, ABSENCE_ABOVE},
-	        {2, 11, ABSENCE_BEFORE_BEGIN},
-	        {2, 12, ABSENCE_BELOW_FORK}, /* nothing of 2 is archived, but 3 came from it */
-	        {2, 19, ABSENCE_BELOW_FORK},
-	        {2, 20, ABSENCE_ABOVE}, /* the fork is the beginning of 20: 3 has all of it */
-	        {3, 19, ABSENCE_BEFORE_BEGIN},
-	        {3, 20, ABSENCE_PRESENT},
-	        {3, 21, ABSENCE_ABOVE},
-	        {4, 2, ABSENCE_BEFORE_BEGIN},
-	        {4, 3, ABSENCE_BELOW_FORK},
-	        {4, 29, ABSENCE_BELOW_FORK},
-	        {4, 30, ABSENCE_ABOVE},
-	        {5, 29, ABSENCE_BEFORE_BEGIN},
-	        {5, 30, ABSENCE_ABOVE}, /* promoted, and nothing archived yet */
-	        {6, 0, ABSENCE_ABOVE},  /* nothing is known of it at all */
-	        {7, 3, ABSENCE_HOLE},   /* only a .partial and a .backup of it */
-	        {7, 4, ABSENCE_HOLE},
-	        {7, 5, ABSENCE_ABOVE}, /* a .partial is never the segment */
-	        {7, 6, ABSENCE_ABOVE},
-	};
 	struct catalog catalog = {.segment_bytes = SEGMENT};
 	struct walname name = {.kind = WALNAME_PARTIAL, .tli = 7, .seg = 5};
 
@@ -140,13 +142,14 @@ static void the_rule_for_an_absent_segment(void **state)
 	add_history(&catalog, 4, four);
 	add_history(&catalog, 5, five);
 	catalog_add_file(&catalog, &name, "00", 5);
-	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
-		enum absence got = absent_verdict(&catalog, cases[i].tli, cases[i].segno);
+	for (size_t i = 0; i < ARRAY_LENGTH(segment_cases); i++) {
+		enum absence got =
+		        absent_verdict(&catalog, segment_cases[i].tli, segment_cases[i].segno);
 
-		if (got != cases[i].wanted)
+		if (got != segment_cases[i].wanted)
 			fail_msg("timeline %u segment %" PRIu64 ": \"%s\" instead of \"%s\"",
-			         cases[i].tli, cases[i].segno, absence_text(got),
-			         absence_text(cases[i].wanted));
+			         segment_cases[i].tli, segment_cases[i].segno, absence_text(got),
+			         absence_text(segment_cases[i].wanted));
 		assert_int_equal(absence_proven(got),
 		                 got == ABSENCE_ABOVE || got == ABSENCE_BEFORE_BEGIN);
 	}
@@ -197,32 +200,31 @@ static void a_path_is_followed_over_its_forks(void **state)
 	struct catalog catalog = {.segment_bytes = SEGMENT};
 	const struct history *path;
 	const lsn s = SEGMENT;
-	uint64_t segno = 0;
-	uint32_t tli = 0;
+	struct catalog_gap gap = {0};
 
 	(void)state;
 	add_range(&catalog, 1, 2, 5);
 	add_range(&catalog, 2, 5, 9);
 	add_history(&catalog, 2, two);
 	path = &catalog_timeline(&catalog, 2)->history;
-	assert_true(catalog_path_complete(&catalog, path, 2 * s, 10 * s, &tli, &segno));
-	assert_true(catalog_path_complete(&catalog, path, 2 * s + 5, 2 * s + 6, &tli, &segno));
-	assert_true(catalog_path_complete(&catalog, path, 3 * s, 3 * s, &tli, &segno));
-	assert_false(catalog_path_complete(&catalog, path, 2 * s, 10 * s + 1, &tli, &segno));
-	assert_int_equal(tli, 2);
-	assert_int_equal(segno, 10);
-	assert_false(catalog_path_complete(&catalog, path, s, 10 * s, &tli, &segno));
-	assert_int_equal(tli, 1);
-	assert_int_equal(segno, 1);
+	assert_true(catalog_path_complete(&catalog, path, 2 * s, 10 * s, &gap));
+	assert_true(catalog_path_complete(&catalog, path, 2 * s + 5, 2 * s + 6, &gap));
+	assert_true(catalog_path_complete(&catalog, path, 3 * s, 3 * s, &gap));
+	assert_false(catalog_path_complete(&catalog, path, 2 * s, 10 * s + 1, &gap));
+	assert_int_equal(gap.tli, 2);
+	assert_int_equal(gap.segno, 10);
+	assert_false(catalog_path_complete(&catalog, path, s, 10 * s, &gap));
+	assert_int_equal(gap.tli, 1);
+	assert_int_equal(gap.segno, 1);
 	catalog_release(&catalog);
 	/* Only the parent's copy of the fork segment is there: not the path's. */
 	add_range(&catalog, 1, 2, 5);
 	add_range(&catalog, 2, 6, 9);
 	add_history(&catalog, 2, two);
 	path = &catalog_timeline(&catalog, 2)->history;
-	assert_false(catalog_path_complete(&catalog, path, 2 * s, 10 * s, &tli, &segno));
-	assert_int_equal(tli, 2);
-	assert_int_equal(segno, 5);
+	assert_false(catalog_path_complete(&catalog, path, 2 * s, 10 * s, &gap));
+	assert_int_equal(gap.tli, 2);
+	assert_int_equal(gap.segno, 5);
 	catalog_release(&catalog);
 }
 
