@@ -5,12 +5,12 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'init list show wal cat help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init serve list show wal cat help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W 'list' -- "$word")
+			mapfile -t COMPREPLY < <(compgen -W 'push fetch list' -- "$word")
 			return
 		fi
 		command="wal ${COMP_WORDS[2]}"
@@ -23,8 +23,11 @@ _seawall() {
 	esac
 	case $command in
 	'init') options='--pgdata --dry-run --config --json --verbose --quiet --help' ;;
+	'serve') options='--pgdata --config --json --verbose --quiet --help' ;;
 	'list') options='--config --json --verbose --quiet --help' ;;
 	'show') options='--cluster --files --config --json --verbose --quiet --help' ;;
+	'wal push') options='--cluster --restore --config --json --verbose --quiet --help' ;;
+	'wal fetch') options='--cluster --restore --config --json --verbose --quiet --help' ;;
 	'wal list') options='--config --json --verbose --quiet --help' ;;
 	'cat') options='--cluster --config --json --verbose --quiet --help' ;;
 	'help') options='--config --json --verbose --quiet --help' ;;

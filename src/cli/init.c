@@ -15,9 +15,9 @@
 #include "base/file.h"
 #include "base/place.h"
 #include "codec/json.h"
+#include "init.h"
 #include "setup.h"
 #include "story.h"
-#include "user.h"
 #include "base/poison.h"
 
 enum { CONFIG_MODE = 0640, CONFIG_FOLDER_MODE = 0755, CONFIG_BYTES_MAX = 64 * 1024 };
@@ -108,11 +108,26 @@ static bool give_folders(const struct config *config, const struct owner *owner,
 	return true;
 }
 
+bool init_give_folders(struct cli *cli, const struct owner *owner, struct err *err)
+{
+	const char *given = option_value(cli->arguments, "config");
+	AUTO_FREE char *path = place_config_path(given);
+	struct config *config;
+	bool done;
+
+	if (!path) /* the embedded default, of the owner */
+		return owner_give_folder(owner, PLACE_BASE, err);
+	config = config_load(given, err);
+	if (!config)
+		return false;
+	done = give_folders(config, owner, err);
+	config_free(config);
+	return done;
+}
+
 static bool init_as_root(struct cli *cli, const struct owner *owner, struct err *err)
 {
 	AUTO_FREE char *path = wanted_path(cli);
-	struct config *config;
-	bool done;
 
 	if (cli->dry_run)
 		return true;
@@ -122,12 +137,7 @@ static bool init_as_root(struct cli *cli, const struct owner *owner, struct err 
 		if (!config_written) /* the owner writes it; the default places must be there */
 			return owner_give_folder(owner, PLACE_BASE, err);
 	}
-	config = config_load(option_value(cli->arguments, "config"), err);
-	if (!config)
-		return false;
-	done = give_folders(config, owner, err);
-	config_free(config);
-	return done;
+	return init_give_folders(cli, owner, err);
 }
 
 /* The configuration that would be, without a file: read from memory. */
@@ -286,6 +296,17 @@ static bool init_all(struct cli *cli, struct runtime *runtime, struct report *re
 		report->made[number] = made;
 	}
 	return true;
+}
+
+bool init_repositories(struct cli *cli, struct err *err)
+{
+	struct runtime runtime = {0};
+	struct report report = {0};
+	bool done =
+	        runtime_init(&runtime, cli->config, err) && init_all(cli, &runtime, &report, err);
+
+	runtime_release(&runtime);
+	return done;
 }
 
 static bool init_run(struct cli *cli, struct err *err)

@@ -6,8 +6,11 @@
 
 #define COMMANDS(X)                                                                                \
 	X(init)                                                                                    \
+	X(serve)                                                                                   \
 	X(list)                                                                                    \
 	X(show)                                                                                    \
+	X(wal_push)                                                                                \
+	X(wal_fetch)                                                                               \
 	X(wal_list)                                                                                \
 	X(cat)                                                                                     \
 	X(help)                                                                                    \

@@ -1,5 +1,5 @@
 /* judge.c — directories are compared as the kernel knows them (device and inode), never as text. */
-#include "judge.h"
+#include "server/judge.h"
 
 #include <sys/stat.h>
 

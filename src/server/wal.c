@@ -19,7 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "judge.h"
+#include "server/judge.h"
 #include "loop/nap.h"
 #include "loop/work.h"
 
