@@ -16,7 +16,7 @@
 
 #include <assert.h>
 
-#include "base/clock.h"
+#include "answer.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "server/judge.h"
@@ -25,7 +25,7 @@
 
 #include "base/poison.h"
 
-enum { WAIT_S_DEFAULT = 5, WAIT_S_MAX = 60, REST_MS = 500, AHEAD_MAX = 64 };
+enum { REST_MS = 500, AHEAD_MAX = 64 };
 
 #define WAL_STATES(X) X(START) X(JUDGING) X(OPENING) X(RESTING) X(ASKING)
 enum wal_state {
@@ -56,56 +56,9 @@ struct wal_ask {
 	struct wal_ask *next, **at;
 };
 
-static const char *answer_name(enum answer answer)
-{
-	switch (answer) {
-	case ANSWER_STORED:
-		return "stored";
-	case ANSWER_DELIVERED:
-		return "delivered";
-	case ANSWER_ABSENT:
-		return "absent";
-	case ANSWER_FAILED:
-		return "failed";
-	case ANSWER_WORKING:
-		return "working";
-	case ANSWER_UNKNOWN:
-		break;
-	}
-	return NULL;
-}
-
-static unsigned answer_status(enum answer answer, const struct err *err)
-{
-	switch (answer) {
-	case ANSWER_STORED:
-	case ANSWER_DELIVERED:
-		return 200;
-	case ANSWER_ABSENT:
-		return 404;
-	case ANSWER_FAILED:
-		/* 404 is "absent" and nothing else */
-		return err->code == ERR_NOTFOUND ? 500 : exchange_status_of(err);
-	default:
-		return 503;
-	}
-}
-
 static void wal_reply(struct wal_ask *ask, const struct err *why)
 {
-	char lines[ERR_TEXT_MAX + ERR_HINT_MAX + 16];
-	const char *name = answer_name(ask->answer);
-	AUTO_BUF struct buf body;
-
-	buf_init(&body, sizeof(lines));
-	if (why && err_is(why)) {
-		err_lines(why, lines, sizeof(lines));
-		buf_addstr(&body, lines);
-	}
-	if (name)
-		exchange_add_header(ask->exchange, "Seawall-Result", name);
-	exchange_reply(ask->exchange, answer_status(ask->answer, why ? why : &ask->op.err),
-	               "text/plain; charset=utf-8", &body);
+	answer_reply(ask->exchange, ask->answer, why);
 	ask->exchange = NULL;
 }
 
@@ -358,30 +311,22 @@ static void wal_done(struct op *op)
 	free(ask);
 }
 
-static char *query_copy(const struct exchange *exchange, const char *name)
-{
-	const char *value = exchange_query(exchange, name);
-
-	return value && *value ? xstrdup(value) : NULL;
-}
-
 static void wal_serve(struct exchange *exchange, bool fetch)
 {
 	struct server *server = exchange->context;
 	struct wal_ask *ask = xcalloc(1, sizeof(*ask));
-	const char *wait = exchange_query(exchange, "wait");
-	uint32_t wait_s = WAIT_S_DEFAULT;
-	bool wait_good = !wait || (str_u32(wait, &wait_s) && wait_s <= WAIT_S_MAX);
+	int64_t wait_ms = 0;
+	bool wait_good = answer_wait(exchange, &wait_ms);
 
 	ask->server = server;
 	ask->exchange = exchange;
 	ask->fetch = fetch;
-	ask->data = query_copy(exchange, "data");
-	ask->path = query_copy(exchange, "path");
-	ask->name = fetch ? query_copy(exchange, "name") : NULL;
-	ask->cluster = fetch ? query_copy(exchange, "cluster") : NULL;
-	ask->restore = fetch ? query_copy(exchange, "restore") : NULL;
-	ask->until_ms = loop_now_ms(server->runtime->loop) + (int64_t)wait_s * 1000;
+	ask->data = answer_query(exchange, "data");
+	ask->path = answer_query(exchange, "path");
+	ask->name = fetch ? answer_query(exchange, "name") : NULL;
+	ask->cluster = fetch ? answer_query(exchange, "cluster") : NULL;
+	ask->restore = fetch ? answer_query(exchange, "restore") : NULL;
+	ask->until_ms = loop_now_ms(server->runtime->loop) + wait_ms;
 	ask->at = &server->asks;
 	ask->next = server->asks;
 	if (ask->next)
@@ -396,7 +341,7 @@ static void wal_serve(struct exchange *exchange, bool fetch)
 		ask->answer = ANSWER_FAILED;
 		err_set(&ask->op.err, ERR_USAGE,
 		        "the request wants data, path%s, and a wait of at most %d s",
-		        fetch ? ", name" : "", WAIT_S_MAX);
+		        fetch ? ", name" : "", ANSWER_WAIT_S_MAX);
 	}
 	wal_reply(ask, &ask->op.err);
 	wal_done(&ask->op);
