@@ -12,7 +12,7 @@
 
 #include "answer.h"
 #include "base/str.h"
-#include "judge.h"
+#include "server/judge.h"
 #include "loop/nap.h"
 #include "loop/work.h"
 #include "repo/plan.h"
