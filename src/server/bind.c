@@ -89,18 +89,16 @@ bool bind_unix(const char *path, struct bound *ret, struct err *err)
 	AUTO_FD int fd = -1;
 	struct sockaddr_un address;
 	struct stat file;
-	mode_t before;
-	int code;
 
 	if (!unix_address(path, &address, err) || !unix_clear(path, &address, err))
 		return false;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(err, "could not make a socket");
-	before = umask(0177); /* closed from its first moment */
-	code = bind(fd, (const struct sockaddr *)&address, sizeof(address));
-	umask(before);
-	if (code != 0)
+	/* Closed from its first moment: Linux makes the file with the mode of the socket. The umask
+	 * is the whole process's, and workers make folders meanwhile. */
+	if (fchmod(fd, 0600) != 0 ||
+	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
 		return err_sys(err, "could not bind socket \"%s\"", path);
 	if (listen(fd, BACKLOG) != 0 || lstat(path, &file) != 0)
 		return err_sys(err, "could not listen on socket \"%s\"", path);

@@ -34,9 +34,12 @@ struct member {
  * prefetches. */
 enum { PLANNED_MAX = 8 };
 struct planned {
+	struct op op; /* its end, when another takes its place */
 	struct restore_plan plan;
 	struct fetcher *fetcher;
 	struct fetcher_close close;
+	unsigned asks; /* questions that are open */
+	int64_t used_ms;
 };
 
 struct server {

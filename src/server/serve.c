@@ -308,14 +308,15 @@ static void serve_end(struct server *server)
 	loop_on_signal(server->runtime->loop, SIGTERM, ignore_signal, NULL);
 	loop_on_signal(server->runtime->loop, SIGINT, ignore_signal, NULL);
 	loop_on_signal(server->runtime->loop, SIGHUP, ignore_signal, NULL);
+	timer_release(&server->tick);
+	timer_release(&server->look_timer);
+	loop_run(server->runtime->loop); /* what ends by itself: fetchers that were given up */
 	listener_free(server->listener);
 	jobs_free(server->jobs);
 	for (unsigned i = 0; i < server->planned_count; i++) {
 		restore_plan_release(&server->planned[i]->plan);
 		free(server->planned[i]);
 	}
-	timer_release(&server->tick);
-	timer_release(&server->look_timer);
 	buf_release(&server->reload_wants);
 	free(server->member);
 	free(server->space);

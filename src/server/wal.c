@@ -48,6 +48,7 @@ struct wal_ask {
 	struct work work;
 	struct member *member;
 	struct fetcher *fetcher;
+	struct planned *planned; /* whose fetcher it is, or NULL */
 	struct site_open open;
 	struct nap nap;
 	struct archive_ask push;
@@ -134,8 +135,51 @@ static struct member *member_find(struct server *server, const char *name)
 	return NULL;
 }
 
-/* The fetcher for a restore's plan; the plan becomes its own. NULL: there are too many. */
-static struct fetcher *planned_fetcher(struct wal_ask *ask)
+/* ---- fetchers with a plan ---- */
+
+static void planned_step(struct op *op)
+{
+	struct planned *planned = container_of(op, struct planned, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	planned->close.fetcher = planned->fetcher;
+	fetcher_close_start(op, &planned->close);
+	op_wait(op, 1);
+}
+
+static void planned_free(struct op *op)
+{
+	struct planned *planned = container_of(op, struct planned, op);
+
+	restore_plan_release(&planned->plan);
+	free(planned);
+}
+
+static const struct op_type planned_type = {.name = "planned-end", .step = planned_step};
+
+/* Makes a place by ending the one that nobody asks and that was asked longest ago. */
+static bool planned_make_room(struct server *server)
+{
+	unsigned oldest = PLANNED_MAX;
+
+	if (server->planned_count < PLANNED_MAX)
+		return true;
+	for (unsigned i = 0; i < server->planned_count; i++)
+		if (server->planned[i]->asks == 0 &&
+		    (oldest == PLANNED_MAX ||
+		     server->planned[i]->used_ms < server->planned[oldest]->used_ms))
+			oldest = i;
+	if (oldest == PLANNED_MAX)
+		return false;
+	op_start_root(server->runtime->loop, &server->planned[oldest]->op, &planned_type,
+	              planned_free);
+	server->planned[oldest] = server->planned[--server->planned_count];
+	return true;
+}
+
+/* The fetcher for a restore's plan; a new one takes the plan over. NULL: there are too many. */
+static struct planned *planned_find(struct wal_ask *ask)
 {
 	struct server *server = ask->server;
 	struct planned *planned;
@@ -143,21 +187,36 @@ static struct fetcher *planned_fetcher(struct wal_ask *ask)
 
 	for (unsigned i = 0; i < server->planned_count; i++)
 		if (strcmp(server->planned[i]->plan.id, ask->plan.id) == 0)
-			return server->planned[i]->fetcher;
-	if (server->planned_count == PLANNED_MAX)
+			return server->planned[i];
+	if (!planned_make_room(server))
 		return NULL;
 	planned = xcalloc(1, sizeof(*planned));
 	planned->plan = ask->plan;
 	ask->plan = (struct restore_plan){.cluster = NULL};
-	ask->has_plan = false;
 	options = (struct fetcher_options){.site = ask->member->site,
 	                                   .plan = &planned->plan,
 	                                   .restore_id = planned->plan.id,
 	                                   .ahead_max = AHEAD_MAX};
 	planned->fetcher = fetcher_new(&options);
 	server->planned[server->planned_count++] = planned;
-	return planned->fetcher;
+	return planned;
 }
+
+static bool wal_find_fetcher(struct wal_ask *ask)
+{
+	ask->fetcher = ask->member->fetcher;
+	if (!ask->has_plan)
+		return true;
+	ask->planned = planned_find(ask);
+	if (!ask->planned)
+		return false;
+	ask->planned->asks++;
+	ask->planned->used_ms = loop_now_ms(ask->op.loop);
+	ask->fetcher = ask->planned->fetcher;
+	return true;
+}
+
+/* ---- which cluster ---- */
 
 /* Chooses the cluster; false when it replied instead. */
 static bool wal_choose(struct wal_ask *ask)
@@ -223,10 +282,9 @@ static void wal_judged(struct wal_ask *ask)
 		return wal_end(ask, ANSWER_FAILED, &ask->work.op.err);
 	if (!wal_choose(ask))
 		return;
-	ask->fetcher = ask->has_plan ? planned_fetcher(ask) : ask->member->fetcher;
-	if (!ask->fetcher)
-		return wal_refuse(ask, "too many restores fetch here",
-		                  "Restart the server when the others have ended.");
+	if (!wal_find_fetcher(ask))
+		return wal_refuse(ask, "too many restores fetch here at once",
+		                  "Start it again when another one has ended.");
 	wal_open(ask);
 }
 
@@ -298,6 +356,8 @@ static void wal_done(struct op *op)
 	*ask->at = ask->next;
 	if (ask->next)
 		ask->next->at = ask->at;
+	if (ask->planned)
+		ask->planned->asks--;
 	for (unsigned i = 0; ask->pgdata && i < ask->judge.clusters; i++)
 		free((char *)(uintptr_t)ask->pgdata[i]);
 	free(ask->pgdata);
