@@ -7,6 +7,7 @@
 #define COMMANDS(X)                                                                                \
 	X(init)                                                                                    \
 	X(serve)                                                                                   \
+	X(backup)                                                                                  \
 	X(list)                                                                                    \
 	X(show)                                                                                    \
 	X(wal_push)                                                                                \

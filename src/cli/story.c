@@ -108,25 +108,34 @@ static void start_generation(struct op *parent, void *context)
 	generation_open_start(parent, context);
 }
 
+bool story_generation(struct runtime *runtime, size_t cluster, struct generation_open *ret,
+                      struct err *err)
+{
+	const struct site *site = &runtime->site[cluster];
+
+	if (!runtime_open(runtime, cluster, err))
+		return false;
+	*ret = (struct generation_open){.repo = site->repo, .cluster = site->cluster};
+	if (story_run(runtime, start_generation, &ret->op, ret, err))
+		return true;
+	if (err->code != ERR_NOTFOUND)
+		return err_wrap(err, "could not open cluster \"%s\"", site->cluster);
+	err_set(err, ERR_NOTFOUND, "nothing of cluster \"%s\" is in repository \"%s\" yet",
+	        site->cluster, store_label(site->repo->store));
+	err_hint(err, "\"seawall check\" says what is missing until PostgreSQL archives here.");
+	return false;
+}
+
 bool archive_open(const struct cli *cli, const char *cluster, struct archive *ret, struct err *err)
 {
 	*ret = (struct archive){0};
 	if (!story_cluster(cli, cluster, &ret->cluster, err) ||
 	    !runtime_init(&ret->runtime, cli->config, err) ||
-	    !runtime_open(&ret->runtime, ret->cluster, err))
+	    !story_generation(&ret->runtime, ret->cluster, &ret->generation, err))
 		return false;
 	ret->site = &ret->runtime.site[ret->cluster];
 	ret->repo = ret->site->repo;
-	ret->generation.repo = ret->repo;
-	ret->generation.cluster = ret->site->cluster;
-	if (story_run(&ret->runtime, start_generation, &ret->generation.op, &ret->generation, err))
-		return true;
-	if (err->code != ERR_NOTFOUND)
-		return err_wrap(err, "could not open cluster \"%s\"", ret->site->cluster);
-	err_set(err, ERR_NOTFOUND, "nothing of cluster \"%s\" is in repository \"%s\" yet",
-	        ret->site->cluster, store_label(ret->repo->store));
-	err_hint(err, "\"seawall check\" says what is missing until PostgreSQL archives here.");
-	return false;
+	return true;
 }
 
 void archive_close(struct archive *archive)

@@ -29,8 +29,12 @@ MUST_USE bool story_tell(struct runtime *runtime, const struct story *story, str
  * given to the only one without. Its number in the configuration. */
 MUST_USE bool story_cluster(const struct cli *cli, const char *name, size_t *ret, struct err *err);
 
-/* The newest generation of a cluster, opened; ERR_NOTFOUND with a hint when nothing is there yet.
- */
+/* The newest generation of a cluster, its repository opened; ERR_NOTFOUND with a hint when nothing
+ * is there yet. */
+MUST_USE bool story_generation(struct runtime *runtime, size_t cluster, struct generation_open *ret,
+                               struct err *err);
+
+/* Configuration to generation, as most commands need it; archive_close in any case. */
 struct archive {
 	struct runtime runtime;
 	size_t cluster;
@@ -38,7 +42,6 @@ struct archive {
 	struct repo *repo;
 	struct generation_open generation;
 };
-/* Configuration to generation, as most commands need it; archive_close in any case. */
 MUST_USE bool archive_open(const struct cli *cli, const char *cluster, struct archive *ret,
                            struct err *err);
 void archive_close(struct archive *archive);
