@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+"""The figures: each contender in turn, in one run, on one machine. Started by run.sh."""
+
+import argparse
+import inspect
+import os
+import pathlib
+import platform
+import shutil
+import sys
+import tempfile
+import time
+
+import figures
+import place
+
+
+def machine():
+    model, memory = "", 0
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(": ")[1]
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemTotal"):
+            memory = int(line.split()[1]) // 1024 // 1024
+    return (f"{model}, {os.cpu_count()} cores, {memory} GB of memory, Linux {platform.release().split('-')[0]}, "
+            f"load {os.getloadavg()[0]:.1f}")
+
+
+def figure_names():
+    return [name[len("figure_"):] for name, _ in inspect.getmembers(figures, inspect.isfunction)
+            if name.startswith("figure_")]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--place")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--segments", type=int, default=128)
+    parser.add_argument("--replay", type=int, default=250)
+    parser.add_argument("--scale", type=int, default=200)
+    parser.add_argument("figures", nargs="*")
+    options = parser.parse_args()
+    unknown = set(options.figures) - set(figure_names())
+    if unknown:
+        parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(figure_names())}")
+    folder = options.place or tempfile.mkdtemp(prefix="swb.", dir="/tmp")
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}  {machine()}")
+    here = place.Place(folder, options.build, options)
+    missed = []
+    try:
+        for name in options.figures or figures.ORDER:
+            if getattr(figures, f"figure_{name}")(here) is False:
+                missed.append(name)
+    finally:
+        for name in ("wal", "data"):
+            cluster = here.cluster(name)
+            cluster.stop("immediate") if cluster.pid() else None
+        if not options.place:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{'missed: ' + ', '.join(missed) if missed else 'every target reached'}")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Measures Seawall beside pgBackRest and the floors: sh tests/bench/run.sh [--rounds N] [--segments N] [--scale N]
+# [--place DIR] [FIGURE...]; without a FIGURE all of them:
+#
+#   backlog   128 waiting segments are archived, MB/s         recovery  250 segments are replayed from the archive
+#   single    one segment at a time, p50                      backup    a full backup, beside two `tar | lz4`
+#   safe      the hook when the segment is already safe       restore   into an empty directory
+#   memory    of the server: peak, and private when idle      priority  pushes during a full backup
+#   codec     sealing and the record walk alone, one core
+#
+# Installs pgBackRest and what the build needs, builds, and runs as the user postgres in a folder of its own below /tmp
+# (--place keeps that folder, and finds the data in it that an earlier run made). Nothing else should run meanwhile.
+set -eu
+cd "$(dirname "$0")/../.."
+# shellcheck source=../../packaging/need.sh source-path=SCRIPTDIR
+. packaging/need.sh
+
+# shellcheck disable=SC2086 # one word for each package
+packages_need $PACKAGES_BUILD $PACKAGES_POSTGRES pgbackrest lz4 python3 python3-psycopg2
+make -s -j"$(nproc)" all build/release/tests/tools/sealbench build/release/tests/tools/walcheck
+
+SCRATCH=$(mktemp -d /tmp/swbench.XXXXXX)
+trap 'rm -rf "$SCRATCH"' EXIT
+trap 'exit 1' HUP INT TERM
+mkdir -p "$SCRATCH/build/release" "$SCRATCH/tests"
+cp build/release/seawall build/release/seawall-wal build/release/tests/tools/sealbench \
+	build/release/tests/tools/walcheck "$SCRATCH/build/release"
+cp -R tests/bench tests/pg "$SCRATCH/tests"
+${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/floor" tests/bench/floor.c -llz4 -lxxhash
+${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/archive" tests/bench/archive.c
+${CC:-gcc} -O2 -static -o "$SCRATCH/build/nothing" tests/bench/nothing.c
+set -- /usr/bin/python3 "$SCRATCH/tests/bench/main.py" --build "$SCRATCH/build" "$@"
+cd /
+if [ "$(id -u)" = 0 ]; then
+	chown -R postgres: "$SCRATCH"
+	setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$SCRATCH" LC_ALL=C.UTF-8 "$@"
+else
+	env LC_ALL=C.UTF-8 "$@"
+fi
