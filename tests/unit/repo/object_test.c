@@ -8,12 +8,46 @@
 #define NAME "main/7-15-1/thing/one"
 enum { MIB = 1 << 20 };
 
-/* Byte i of the test content: half of it compresses. */
-static uint8_t content_at(uint64_t seed, uint64_t i)
-{
-	uint64_t x = (i + seed) * UINT64_C(0x9E3779B97F4A7C15);
+enum { PAGE = 4096, TABLE = 1 << 20 };
 
-	return i / 4096 % 2 ? (uint8_t)(i / 512 + seed) : (uint8_t)(x >> 56);
+static uint8_t table[TABLE]; /* random bytes, the same in each run */
+
+static void table_fill(void)
+{
+	uint32_t x = 1;
+
+	for (size_t i = 0; i < TABLE; i++)
+		table[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
+}
+
+/* Bytes [offset, offset + length) of the test content: every other page of it compresses. */
+static void content(uint64_t seed, uint64_t offset, uint8_t *out, size_t length)
+{
+	while (length > 0) {
+		uint64_t page = offset / PAGE, at = offset % PAGE;
+		size_t part = (size_t)MIN((uint64_t)length, PAGE - at);
+
+		if (page % 2)
+			memset(out, (int)((page + seed) & 0xff), part);
+		else
+			memcpy(out, table + (page * 4099 + seed * 977) % (TABLE - PAGE) + at, part);
+		out += part;
+		offset += part;
+		length -= part;
+	}
+}
+
+static bool is_content(uint64_t seed, uint64_t offset, const uint8_t *bytes, size_t length)
+{
+	uint8_t wanted[PAGE];
+
+	for (size_t at = 0, part; at < length; at += part) {
+		part = MIN(length - at, sizeof(wanted));
+		content(seed, offset + at, wanted, part);
+		if (memcmp(wanted, bytes + at, part) != 0)
+			return false;
+	}
+	return true;
 }
 
 struct source {
@@ -33,8 +67,7 @@ static bool source_produce(struct object_write *write, uint8_t *room, size_t roo
 	if (source->fail_at && source->at >= source->fail_at)
 		return err_set(err, ERR_IO, "the source failed");
 	length = (size_t)MIN((uint64_t)length, source->length - source->at);
-	for (size_t i = 0; i < length; i++)
-		room[i] = content_at(source->seed, source->at + i);
+	content(source->seed, source->at, room, length);
 	source->at += length;
 	*ret_length = length;
 	return true;
@@ -77,9 +110,8 @@ static bool sink_consume(struct object_stream *stream, uint64_t offset, const ui
 
 	if (sink->bytes && offset != sink->next)
 		sink->wrong = true;
-	for (size_t i = 0; i < length; i++)
-		if (bytes[i] != content_at(sink->seed, offset + i))
-			sink->wrong = true;
+	if (!is_content(sink->seed, offset, bytes, length))
+		sink->wrong = true;
 	sink->next = offset + length;
 	sink->bytes += length;
 	if (sink->fail_at && sink->bytes >= sink->fail_at)
@@ -351,8 +383,7 @@ static void build(struct fixture *f, uint64_t body, const char *head)
 
 		part = MIN(body - at, at % 3 ? 1000003 : OBJECT_STREAM_ADD_MAX);
 		add.length = (size_t)part;
-		for (uint64_t i = 0; i < part; i++)
-			bytes[i] = content_at(4, at + i);
+		content(4, at, bytes, (size_t)part);
 		assert_true(RUN(f->loop, object_builder_add_start, &add));
 	}
 	assert_true(RUN(f->loop, object_builder_end_start, &end));
@@ -448,5 +479,6 @@ int main(void)
 	        TEST(any_call_may_fail),
 	};
 
+	table_fill();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
