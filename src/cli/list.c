@@ -4,8 +4,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "codec/json.h"
-#include "repo/heads.h"
-#include "repo/intervals.h"
+#include "listing.h"
 #include "shown.h"
 #include "story.h"
 #include "table.h"
@@ -13,79 +12,11 @@
 
 enum { LIST_BYTES_MAX = 16 * 1024 * 1024 };
 
-struct listing {
-	struct op op;
-	struct archive archive;
-	struct catalog catalog;
-	struct catalog_load load;
-	struct heads heads;
-	struct heads_load heads_load;
-	struct intervals intervals;
-};
-
-enum { LISTING_START, LISTING_WAL, LISTING_HEADS };
-
-static void listing_step(struct op *op)
-{
-	struct listing *listing = container_of(op, struct listing, op);
-	struct archive *archive = &listing->archive;
-
-	switch (op->state) {
-	case LISTING_START:
-		listing->load = (struct catalog_load){
-		        .repo = archive->repo,
-		        .generation = archive->generation.generation,
-		        .segment_bytes = archive->generation.facts.segment_bytes,
-		        .what = CATALOG_HISTORIES | CATALOG_WAL | CATALOG_BACKUPS,
-		        .class = GATE_VERIFY,
-		        .ret = &listing->catalog};
-		catalog_load_start(op, &listing->load);
-		return op_wait(op, LISTING_WAL);
-	case LISTING_WAL:
-		if (op_failed(&listing->load.op)) {
-			op->err = listing->load.op.err;
-			return op_fail_own(op);
-		}
-		listing->heads_load =
-		        (struct heads_load){.repo = archive->repo,
-		                            .generation = archive->generation.generation,
-		                            .catalog = &listing->catalog,
-		                            .ret = &listing->heads};
-		heads_load_start(op, &listing->heads_load);
-		return op_wait(op, LISTING_HEADS);
-	case LISTING_HEADS:
-		if (op_failed(&listing->heads_load.op)) {
-			op->err = listing->heads_load.op.err;
-			return op_fail_own(op);
-		}
-		intervals_find(&listing->catalog, listing->heads.head, listing->heads.count,
-		               &listing->intervals);
-		return op_done(op);
-	}
-}
-
-static const struct op_type listing_type = {.name = "list", .step = listing_step};
-
-static void start_listing(struct op *parent, void *context)
-{
-	struct listing *listing = context;
-
-	op_start(parent, &listing->op, &listing_type);
-}
-
 static const char *findings(const struct manifest_head *head)
 {
 	if (!head->checksums)
 		return "none";
 	return head->findings_total ? "DAMAGED" : "good";
-}
-
-static bool is_broken(const struct intervals *intervals, const char *id)
-{
-	for (size_t i = 0; i < intervals->brokens; i++)
-		if (strcmp(intervals->broken[i], id) == 0)
-			return true;
-	return false;
 }
 
 static void backups_text(const struct listing *listing, struct buf *out)
@@ -108,8 +39,7 @@ static void backups_text(const struct listing *listing, struct buf *out)
 		table_add(&table, size);
 		table_add(&table, stored);
 		table_add(&table, findings(head));
-		table_add(&table,
-		          is_broken(&listing->intervals, head->id) ? "MISSING" : "complete");
+		table_add(&table, listing_is_broken(listing, head->id) ? "MISSING" : "complete");
 		table_add(&table, head->label_text);
 	}
 	table_print(&table, 0, out);
@@ -122,74 +52,37 @@ static void backups_text(const struct listing *listing, struct buf *out)
 	}
 }
 
-static void intervals_text(const struct listing *listing, struct buf *out)
-{
-	const struct intervals *intervals = &listing->intervals;
-	char segment[SEGMENT_NAME_BYTES];
-	struct table table;
-
-	if (!intervals->count) {
-		buf_addstr(out,
-		           "\nNothing can be restored: there is no backup with complete WAL.\n");
-		return;
-	}
-	buf_addstr(out, "\nRestorable:\n");
-	table_init(&table, 6, NULL, 0);
-	for (size_t i = 0; i < intervals->count; i++) {
-		const struct interval *interval = &intervals->item[i];
-		char from[TIME_TEXT_BYTES];
-
-		shown_time(interval->from_us, from);
-		table_addf(&table, "timeline %u", interval->tli);
-		table_addf(&table, "from %s", from);
-		table_addf(&table, LSN_FORMAT, LSN_ARGS(interval->from_lsn));
-		table_addf(&table, "to " LSN_FORMAT, LSN_ARGS(interval->to_lsn));
-		table_addf(&table, "%u %s", interval->backups,
-		           interval->backups == 1 ? "backup" : "backups");
-		if (interval->hole) {
-			segment_name(interval->hole_tli, interval->hole_segno,
-			             listing->catalog.segment_bytes, segment);
-			table_addf(&table, "then a HOLE at %s", segment);
-		} else {
-			table_add(&table, "");
-		}
-	}
-	table_print(&table, 2, out);
-	table_release(&table);
-}
-
 static void list_text(const struct listing *listing, struct buf *out)
 {
-	const struct archive *archive = &listing->archive;
-	const struct generation_facts *facts = &archive->generation.facts;
+	const struct generation_facts *facts = &listing->generation.facts;
 
 	buf_addf(out, "Cluster %s, PostgreSQL %u, system identifier %llu, repository %s\n\n",
-	         archive->site->cluster, facts->major, (unsigned long long)facts->system_identifier,
-	         store_label(archive->repo->store));
+	         listing->site->cluster, facts->major, (unsigned long long)facts->system_identifier,
+	         store_label(listing->site->repo->store));
 	if (listing->heads.count + listing->heads.unreadables)
 		backups_text(listing, out);
 	else
 		buf_addstr(out, "There is no backup yet: \"seawall backup\" makes one.\n");
-	intervals_text(listing, out);
+	buf_addc(out, '\n');
+	listing_intervals(listing, out);
 }
 
 static void list_json(const struct listing *listing, struct buf *out)
 {
-	const struct archive *archive = &listing->archive;
 	struct jval *root = jobject_new(), *list;
 
 	jset_int(root, "version", 1);
-	jset_str(root, "cluster", archive->site->cluster);
-	jset_str(root, "repository", store_label(archive->repo->store));
-	jset_u64(root, "system_identifier", archive->generation.facts.system_identifier);
-	jset_int(root, "postgresql", archive->generation.facts.major);
+	jset_str(root, "cluster", listing->site->cluster);
+	jset_str(root, "repository", store_label(listing->site->repo->store));
+	jset_u64(root, "system_identifier", listing->generation.facts.system_identifier);
+	jset_int(root, "postgresql", listing->generation.facts.major);
 	list = jset_array(root, "backups");
 	for (size_t i = 0; i < listing->heads.count; i++) {
 		struct jval *item = jadd_object(list);
 
 		shown_backup(&listing->heads.head[i], item);
 		jset_bool(item, "wal_complete",
-		          !is_broken(&listing->intervals, listing->heads.head[i].id));
+		          !listing_is_broken(listing, listing->heads.head[i].id));
 	}
 	list = jset_array(root, "unreadable");
 	for (size_t i = 0; i < listing->heads.unreadables; i++) {
@@ -211,9 +104,12 @@ static void list_json(const struct listing *listing, struct buf *out)
 static bool list_run(struct cli *cli, struct err *err)
 {
 	struct listing *listing = xcalloc(1, sizeof(*listing));
+	struct runtime runtime = {0};
 	AUTO_BUF struct buf out = {0};
-	bool done = archive_open(cli, argument_at(cli->arguments, 0), &listing->archive, err) &&
-	            story_run(&listing->archive.runtime, start_listing, &listing->op, listing, err);
+	size_t cluster;
+	bool done = story_cluster(cli, argument_at(cli->arguments, 0), &cluster, err) &&
+	            runtime_init(&runtime, cli->config, err) &&
+	            listing_load(&runtime, cluster, listing, err);
 
 	buf_init(&out, LIST_BYTES_MAX);
 	if (done) {
@@ -226,10 +122,8 @@ static bool list_run(struct cli *cli, struct err *err)
 	if (done && listing->heads.unreadables)
 		done = err_set(err, ERR_DAMAGED, "%zu backups could not be read",
 		               listing->heads.unreadables);
-	intervals_release(&listing->intervals);
-	heads_release(&listing->heads);
-	catalog_release(&listing->catalog);
-	archive_close(&listing->archive);
+	listing_release(listing);
+	runtime_release(&runtime);
 	free(listing);
 	return done;
 }

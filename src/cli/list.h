@@ -7,6 +7,7 @@
 #define COMMANDS(X)                                                                                \
 	X(init)                                                                                    \
 	X(serve)                                                                                   \
+	X(status)                                                                                  \
 	X(backup)                                                                                  \
 	X(list)                                                                                    \
 	X(show)                                                                                    \

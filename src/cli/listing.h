@@ -1,0 +1,30 @@
+/* listing.h — what the archive of a cluster holds: WAL, backups, and what follows from the two. */
+#ifndef CLI_LISTING_H
+#define CLI_LISTING_H
+
+#include "repo/heads.h"
+#include "repo/intervals.h"
+#include "story.h"
+
+struct listing {
+	const struct site *site;
+	struct generation_open generation;
+	struct catalog catalog;
+	struct heads heads;
+	struct intervals intervals;
+	/* private */
+	struct op op;
+	struct catalog_load load;
+	struct heads_load heads_load;
+};
+/* ret is zero-filled, and released by the caller in any case. */
+MUST_USE bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret,
+                           struct err *err);
+void listing_release(struct listing *listing);
+
+/* Whether the backup's own WAL is not complete. */
+bool listing_is_broken(const struct listing *listing, const char *id);
+/* The restorable intervals, a line each. */
+void listing_intervals(const struct listing *listing, struct buf *out);
+
+#endif

@@ -1,0 +1,380 @@
+/*
+ * status.c — `seawall status`: one screen. What the server knows from memory, and from the listings
+ * of the repository what can be restored.
+ *
+ * Without a server the exit status is 1: archiving goes on, but slower, and nobody works ahead.
+ */
+#include <dirent.h>
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/units.h"
+#include "client.h"
+#include "disk.h"
+#include "listing.h"
+#include "shown.h"
+#include "table.h"
+#include "base/poison.h"
+
+enum { STATUS_BYTES_MAX = 4 * 1024 * 1024 };
+
+struct looking {
+	struct cli *cli;
+	struct runtime runtime;
+	struct client client;
+	struct jval *server; /* NULL: none runs */
+	struct err server_err;
+	struct listing *listing; /* as the clusters of the configuration */
+	struct err *listing_err;
+};
+
+static const char *text_of(const struct jval *object, const char *field)
+{
+	struct err err = {0};
+	const char *text = "";
+
+	return jget_str(object, field, &text, &err) ? text : "";
+}
+
+static int64_t int_of(const struct jval *object, const char *field)
+{
+	struct err err = {0};
+	int64_t value = 0;
+
+	return jget_int(object, field, &value, &err) ? value : 0;
+}
+
+static const struct jval *array_of(const struct jval *object, const char *field)
+{
+	struct err err = {0};
+	const struct jval *array = NULL;
+
+	return jget_array(object, field, &array, &err) ? array : NULL;
+}
+
+static const struct jval *object_of(const struct jval *object, const char *field)
+{
+	struct err err = {0};
+	const struct jval *inner = NULL;
+
+	return object && jget_object(object, field, &inner, &err) ? inner : NULL;
+}
+
+/* The item of that name in a list of the server's answer; NULL: none, or no server. */
+static const struct jval *named(const struct looking *looking, const char *list, const char *name)
+{
+	const struct jval *array = looking->server ? array_of(looking->server, list) : NULL;
+
+	for (size_t i = 0; i < jarray_length(array); i++)
+		if (strcmp(text_of(jarray_at(array, i), "name"), name) == 0)
+			return jarray_at(array, i);
+	return NULL;
+}
+
+/* How many files wait in archive_status; -1: the folder cannot be read. */
+static int64_t ready_files(const char *pgdata)
+{
+	AUTO_FREE char *folder = path_join(pgdata, "pg_wal/archive_status");
+	DIR *dir = opendir(folder);
+	const struct dirent *entry;
+	int64_t count = 0;
+
+	if (!dir)
+		return -1;
+	while ((entry = readdir(dir)))
+		count += str_ends(entry->d_name, ".ready");
+	closedir(dir);
+	return count;
+}
+
+static void age_text(int64_t since_us, char out[UNITS_TEXT_BYTES])
+{
+	units_duration((clock_now_us() - since_us) / 1000, out);
+}
+
+static void add_backup(const struct listing *listing, struct table *table)
+{
+	const struct manifest_head *last = NULL;
+	char age[UNITS_TEXT_BYTES];
+
+	table_add(table, "last backup");
+	for (size_t i = 0; i < listing->heads.count; i++)
+		if (!last || listing->heads.head[i].ended_us > last->ended_us)
+			last = &listing->heads.head[i];
+	if (!last) {
+		table_add(table, "NONE");
+		return;
+	}
+	age_text(last->ended_us, age);
+	table_addf(table, "%s, %s ago%s", last->id, age,
+	           listing_is_broken(listing, last->id) ? ", its WAL is MISSING" : "");
+}
+
+/* What would be lost if the host were lost now. */
+static void add_exposure(const struct looking *looking, size_t number, struct table *table)
+{
+	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
+	const char *pgdata = looking->runtime.site[number].pgdata;
+	const struct listing *listing = &looking->listing[number];
+	const struct jval *item = named(looking, "clusters", cluster->name);
+	const struct jval *archiver = object_of(item, "archiver");
+	int64_t ready = pgdata ? ready_files(pgdata) : -1;
+	char age[UNITS_TEXT_BYTES];
+
+	table_add(table, "WAL");
+	if (listing->catalog.newest_us) {
+		age_text(listing->catalog.newest_us, age);
+		table_addf(table, "archived up to %s ago, %llu segments in the repository", age,
+		           (unsigned long long)listing->catalog.segments);
+	} else {
+		table_add(table, "nothing in the repository");
+	}
+	table_add(table, "waiting");
+	if (ready < 0)
+		table_add(table, "unknown: the data directory cannot be read");
+	else
+		table_addf(table, "%lld files in pg_wal/archive_status", (long long)ready);
+	if (!archiver || !*text_of(archiver, "failing"))
+		return;
+	table_add(table, "FAILING");
+	table_addf(table, "\"%s\" since %s: %s", text_of(archiver, "failing"),
+	           text_of(archiver, "failing_since"), text_of(archiver, "error"));
+}
+
+static void cluster_text(const struct looking *looking, size_t number, struct buf *out)
+{
+	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
+	const struct listing *listing = &looking->listing[number];
+	const char *pgdata = looking->runtime.site[number].pgdata;
+	const struct err *why = &looking->listing_err[number];
+	char line[ERR_TEXT_MAX];
+	struct table table;
+
+	buf_addf(out, "\nCluster %s, repository %s\n", cluster->name, cluster->repository->name);
+	table_init(&table, 2, NULL, 0);
+	table_add(&table, "data directory");
+	table_add(&table, pgdata ? pgdata : "that of the first push");
+	if (err_is(why)) {
+		err_line(why, line, sizeof(line));
+		table_add(&table, "repository");
+		table_add(&table, line);
+	} else {
+		add_backup(listing, &table);
+		add_exposure(looking, number, &table);
+	}
+	table_print(&table, 2, out);
+	table_release(&table);
+	if (!err_is(why)) {
+		buf_addc(out, '\n');
+		listing_intervals(listing, out);
+	}
+}
+
+static void repository_text(const struct looking *looking, size_t number, struct buf *out)
+{
+	const struct config_repository *repository = &looking->cli->config->repository[number];
+	const struct repo *repo = looking->runtime.repo[number];
+	const struct jval *item = named(looking, "repositories", repository->name);
+	char left[UNITS_TEXT_BYTES], all[UNITS_TEXT_BYTES];
+	uint64_t free_bytes, total_bytes;
+	struct err err = {0};
+	double days;
+
+	buf_addf(out, "\nRepository %s at %s\n", repository->name, repository->url);
+	if (repo && store_space(repo->store, &free_bytes, &total_bytes)) {
+		units_size(free_bytes, left);
+		units_size(total_bytes, all);
+		buf_addf(out, "  free  %s of %s", left, all);
+		if (item && jget_real(item, "days_until_full", &days, &err))
+			buf_addf(out, ", full in %.1f days at the rate of the last day", days);
+		buf_addc(out, '\n');
+	}
+}
+
+static void server_text(const struct looking *looking, struct buf *out)
+{
+	const struct jval *server = looking->server;
+	char line[ERR_TEXT_MAX];
+
+	if (server) {
+		buf_addf(out, "Server %s, process %lld, since %s, %lld jobs running\n",
+		         text_of(server, "version"), (long long)int_of(server, "process"),
+		         text_of(server, "begun"), (long long)int_of(server, "jobs_running"));
+	} else if (err_is(&looking->server_err)) {
+		err_line(&looking->server_err, line, sizeof(line));
+		buf_addf(out, "Server: %s\n", line);
+	} else {
+		buf_addf(out, "Server: none runs at \"%s\"\n", looking->client.socket);
+	}
+}
+
+static void add_problem(struct buf *out, const char *where, const char *what)
+{
+	if (!out->length)
+		buf_addstr(out, "\nProblems:\n");
+	buf_addf(out, "  %s: %s\n", where, what);
+}
+
+static void problems_text(const struct looking *looking, struct buf *out)
+{
+	const struct config *config = looking->cli->config;
+	const struct jval *problems =
+	        looking->server ? array_of(looking->server, "problems") : NULL;
+	AUTO_BUF struct buf list = {0};
+
+	buf_init(&list, STATUS_BYTES_MAX);
+	for (size_t i = 0; i < jarray_length(problems); i++)
+		add_problem(&list, text_of(jarray_at(problems, i), "where"),
+		            text_of(jarray_at(problems, i), "text"));
+	for (size_t i = 0; i < config->clusters; i++)
+		if (disk_is_shared(looking->runtime.site[i].pgdata, config->cluster[i].repository))
+			add_problem(&list, config->cluster[i].name,
+			            "the repository is on the same disk as the data directory");
+	buf_addstr(out, buf_text(&list));
+}
+
+static void status_text(const struct looking *looking, struct buf *out)
+{
+	const struct config *config = looking->cli->config;
+
+	server_text(looking, out);
+	for (size_t i = 0; i < config->clusters; i++)
+		cluster_text(looking, i, out);
+	for (size_t i = 0; i < config->repositories; i++)
+		repository_text(looking, i, out);
+	problems_text(looking, out);
+}
+
+static void cluster_json(const struct looking *looking, size_t number, struct jval *object)
+{
+	const struct listing *listing = &looking->listing[number];
+	const char *pgdata = looking->runtime.site[number].pgdata;
+	char line[ERR_TEXT_MAX];
+	struct jval *list;
+
+	jset_str(object, "name", looking->cli->config->cluster[number].name);
+	jset_str(object, "pgdata", pgdata);
+	if (pgdata)
+		jset_int(object, "waiting", ready_files(pgdata));
+	if (err_is(&looking->listing_err[number])) {
+		err_line(&looking->listing_err[number], line, sizeof(line));
+		jset_str(object, "error", line);
+		return;
+	}
+	jset_u64(object, "segments", listing->catalog.segments);
+	shown_json_time(object, "newest_segment", listing->catalog.newest_us);
+	jset_int(object, "backups", (int64_t)listing->heads.count);
+	list = jset_array(object, "intervals");
+	for (size_t i = 0; i < listing->intervals.count; i++)
+		shown_interval(&listing->intervals.item[i], listing->catalog.segment_bytes,
+		               jadd_object(list));
+}
+
+static void status_json(struct looking *looking, struct buf *out)
+{
+	struct jval *root = jobject_new(), *list;
+
+	jset_int(root, "version", 1);
+	if (looking->server)
+		jset_value(root, "server", STEAL(looking->server));
+	else
+		jset_null(root, "server");
+	list = jset_array(root, "clusters");
+	for (size_t i = 0; i < looking->cli->config->clusters; i++)
+		cluster_json(looking, i, jadd_object(list));
+	json_print(root, true, out);
+	jval_free(root);
+}
+
+static bool look(struct looking *looking, struct err *err)
+{
+	const struct config *config = looking->cli->config;
+
+	if (client_ask(&looking->client, "GET", "/v1/status", NULL, &looking->server,
+	               &looking->server_err) == CLIENT_FAILED &&
+	    looking->server_err.code == ERR_CANCELLED) {
+		*err = looking->server_err;
+		return false;
+	}
+	for (size_t i = 0; i < config->clusters; i++) {
+		if (listing_load(&looking->runtime, i, &looking->listing[i],
+		                 &looking->listing_err[i]))
+			continue;
+		if (looking->listing_err[i].code == ERR_CANCELLED) {
+			*err = looking->listing_err[i];
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool show(struct looking *looking, struct err *err)
+{
+	bool runs = looking->server != NULL;
+	AUTO_BUF struct buf out = {0};
+
+	buf_init(&out, STATUS_BYTES_MAX);
+	if (looking->cli->json)
+		status_json(looking, &out);
+	else
+		status_text(looking, &out);
+	if (!print(buf_text(&out), err))
+		return false;
+	if (runs)
+		return true;
+	if (err_is(&looking->server_err)) {
+		*err = looking->server_err;
+		return false;
+	}
+	err_set(err, ERR_FAILED, "no server runs for this configuration");
+	err_hint(err,
+	         "Start it: \"seawall serve\", or \"systemctl start seawall\". Archiving goes on "
+	         "without it, slower.");
+	return false;
+}
+
+static bool status_run(struct cli *cli, struct err *err)
+{
+	struct looking looking = {.cli = cli};
+	bool done = runtime_init(&looking.runtime, cli->config, err);
+
+	if (!done)
+		return false;
+	looking.listing = xcalloc(cli->config->clusters, sizeof(*looking.listing));
+	looking.listing_err = xcalloc(cli->config->clusters, sizeof(*looking.listing_err));
+	client_init(&looking.client, &looking.runtime);
+	done = look(&looking, err) && show(&looking, err);
+	client_release(&looking.client);
+	for (size_t i = 0; i < cli->config->clusters; i++)
+		listing_release(&looking.listing[i]);
+	free(looking.listing);
+	free(looking.listing_err);
+	jval_free(looking.server);
+	runtime_release(&looking.runtime);
+	return done;
+}
+
+static const struct cli_exit status_exits[] = {
+        {0, "the server runs; problems, if there are any, are shown"},
+        {1, "no server runs"},
+        {2, "the command line is wrong"},
+        {3, "the configuration is wrong"},
+        {4, "the server does not answer"},
+        {5, "refused for safety"},
+        {8, "cancelled or out of time"},
+        {0, NULL},
+};
+
+const struct command command_status = {
+        .name = "status",
+        .usage = "",
+        .help = "show clusters, restorable intervals, the last backup and problems",
+        .about = "One screen: the server, and for each cluster how far its WAL is archived, what "
+                 "waits, the last "
+                 "backup and\nthe intervals that can be restored; for each repository the space "
+                 "that is left, and "
+                 "in how many days it\nis full at the rate of the last day.",
+        .example = "seawall status",
+        .user = USER_OWNER,
+        .exits = status_exits,
+        .run = status_run,
+};
