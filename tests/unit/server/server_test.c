@@ -11,9 +11,11 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -58,15 +60,15 @@ static void write_file(const char *path, const char *format, const char *folder)
 	fclose(file);
 }
 
-static const char settings[] = "[server]\nsocket = @/state/s.sock\nstate = @/state\n"
+static const char settings[] = "socket = @/state/s.sock\nstate = @/state\n"
                                "memory = 40MB\nworkers = 1\n"
                                "[repository local]\nurl = file://@/repository\n"
                                "[cluster main]\npgdata = @/data\n";
 
-static void world_begin(struct world *world)
+static void world_begin_with(struct world *world, const char *more)
 {
 	struct err err = {.code = ERR_NONE};
-	char path[128];
+	char path[128], text[1024];
 	static const char *const folders[] = {"data", "data/pg_wal", "data/base", "other",
 	                                      "other/pg_wal"};
 
@@ -78,11 +80,17 @@ static void world_begin(struct world *world)
 	}
 	snprintf(world->config, sizeof(world->config), "%s/conf", world->folder);
 	snprintf(world->socket, sizeof(world->socket), "%s/state/s.sock", world->folder);
-	write_file(world->config, settings, world->folder);
+	snprintf(text, sizeof(text), "%s%s", more, settings);
+	write_file(world->config, text, world->folder);
 	world->settings = config_load(world->config, &err);
 	assert_non_null(world->settings);
 	assert_true(runtime_init(&world->runtime, world->settings, &err));
 	world->http = http_new(world->runtime.loop, 4);
+}
+
+static void world_begin(struct world *world)
+{
+	world_begin_with(world, "[server]\n");
 }
 
 static void world_end(struct world *world)
@@ -305,6 +313,31 @@ static void a_second_server_is_refused_and_the_first_goes_on(void **state)
 	world_end(&world);
 }
 
+static void a_port_in_use_is_a_problem_that_status_shows(void **state)
+{
+	struct world world;
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char more[64];
+	static const struct step steps[] = {
+	        {"GET", "/v1/status", 200, NULL, "Address already in use"},
+	        {.act = act_stop},
+	        {NULL},
+	};
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+	snprintf(more, sizeof(more), "[server]\nhttp = 127.0.0.1:%u\n", ntohs(address.sin_port));
+	world_begin_with(&world, more);
+	run(&world, steps);
+	world_end(&world);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +345,7 @@ int main(void)
 	        cmocka_unit_test(a_push_that_is_not_of_the_cluster_is_refused),
 	        cmocka_unit_test(a_deleted_state_folder_and_a_bad_reload_do_not_end_it),
 	        cmocka_unit_test(a_second_server_is_refused_and_the_first_goes_on),
+	        cmocka_unit_test(a_port_in_use_is_a_problem_that_status_shows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
