@@ -186,8 +186,9 @@ class Cluster:
         return int(self.one("SELECT pg_walfile_name(pg_current_wal_lsn())")[:8], 16)
 
     def switch_wal(self):
-        """Ends the segment; returns the name of the one that is now complete."""
-        return self.one("SELECT pg_walfile_name(pg_switch_wal())")
+        """Ends the segment; returns the name of the one that is now complete. With nothing to end, 17 and later
+        would name the next one, which does not exist yet."""
+        return self.one("SELECT pg_walfile_name(pg_switch_wal()" + (" - 1)" if self.major >= 17 else ")"))
 
     def pending(self):
         """What PostgreSQL has not archived yet."""
