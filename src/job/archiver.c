@@ -259,6 +259,8 @@ static void archiver_pump(struct archiver *archiver)
 			op_wake(&archiver->closing->op);
 		return;
 	}
+	if (op_running(&archiver->scan))
+		return; /* the list is the worker's until scan_done(), which comes back here */
 	while (archiver->ready_next < archiver->ready.count &&
 	       archiver->items_count <= archiver->ahead && archiver->unclaimed < AHEAD_UNCLAIMED)
 		ahead_begin(archiver, &archiver->ready.name[archiver->ready_next++]);
@@ -268,7 +270,6 @@ static void scan_run(struct work *work)
 {
 	struct archiver *archiver = container_of(work, struct archiver, scan_work);
 
-	/* archiver->ready is the worker's while the scan runs: ready_next stands at its end */
 	if (!ready_read(archiver->folder, &archiver->ready, &work->op.err))
 		archiver->ready.count = 0;
 }
