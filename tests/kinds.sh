@@ -4,8 +4,10 @@
 # Each kind leaves its log in RESULTS/KIND.log and its results in RESULTS/KIND/: NAME.tap with a last line
 # "# exit N", or NAME.xml from pytest, for count.py.
 set -u
+cd "$(dirname "$0")/.." || exit 1
 
 MINUTES_MAX=25 # of one kind; run.sh promises 30 in all
+LOG_LINES_MAX=200 # shown of a kind that failed
 RESULTS=$1
 shift
 mkdir -p "$RESULTS"
@@ -79,7 +81,8 @@ lane() {
 		mkdir -p "$OUT"
 		start=$(date +%s)
 		"run_$kind" >"$RESULTS/$kind.log" 2>&1
-		/usr/bin/python3 tests/tools/count.py kind "$OUT" "$(($(date +%s) - start))" || grep -v "^ok " "$RESULTS/$kind.log"
+		/usr/bin/python3 tests/tools/count.py kind "$OUT" "$(($(date +%s) - start))" ||
+			grep -v "^ok " "$RESULTS/$kind.log" | tail -n "$LOG_LINES_MAX"
 	done
 }
 

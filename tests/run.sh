@@ -70,16 +70,15 @@ run_as_postgres() {
 	tar -c --exclude=.git --exclude='./build/[!r]*.o' --exclude=./build/pg-npm . | tar -x -C "$SCRATCH"
 	chown -R postgres: "$SCRATCH"
 	if wants pg versions; then sh tests/services/pg-versions.sh share "$PG_NPM" "$SCRATCH/pg-npm"; fi
-	cd "$SCRATCH"
 	if wants cli pg; then
-		sh tests/kinds.sh "$SCRATCH/results" root
+		sh "$SCRATCH/tests/kinds.sh" "$SCRATCH/results" root
 		chown -R postgres: "$SCRATCH/results"
 		KINDS="root $KINDS"
 		SEAWALL_ROOT_DONE=yes
 		export SEAWALL_ROOT_DONE
 	fi
-	setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$SCRATCH" SEAWALL_PG_NPM="$SCRATCH/pg-npm" \
-		sh tests/kinds.sh "$SCRATCH/results" "$@"
+	(cd "$SCRATCH" && setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$SCRATCH" SEAWALL_PG_NPM="$SCRATCH/pg-npm" \
+		sh tests/kinds.sh "$SCRATCH/results" "$@")
 }
 
 kinds_present() {
@@ -112,5 +111,8 @@ if [ "$(id -u)" = 0 ]; then
 else
 	SEAWALL_PG_NPM=$(realpath -m "$PG_NPM") sh tests/kinds.sh "$SCRATCH/results" $KINDS
 fi
+rm -rf build/results
+cp -r "$SCRATCH/results" build/results
+echo "logs and results of each test: build/results"
 # shellcheck disable=SC2086
 /usr/bin/python3 tests/tools/count.py total "$SCRATCH/results" $KINDS
