@@ -273,7 +273,7 @@ def causes(tree):
                      if path.parts[1] != "style")
     for number, _, here in (row for row in rows if len(row) == 3):
         tests = re.findall(r"`(\w+)`", here)
-        numbered = re.compile(rf"(?:^|_){number.lower()}(?:_|$)")
+        numbered = re.compile(rf"(?:^|_)d0*{number[1:]}(?:_|$)")
         if here == "open":
             yield from (f"tests/README.md: {number} is open, but there is `{test}`"
                         for test in sorted(set(re.findall(r"\b(\w+_\w+)\(", text))) if numbered.search(test))
