@@ -15,6 +15,7 @@
 
 #include "loop/blocks.h"
 #include "loop/nap.h"
+#include "loop/work.h"
 
 enum {
 	STORE_NAME_MAX = 480,
@@ -64,7 +65,8 @@ struct store_put {
 	const char *name;
 	const struct iovec *piece;
 	unsigned pieces;
-	int64_t deadline_ms; /* of the whole, from now; 0: STORE_DEADLINE_MS */
+	int64_t deadline_ms;   /* of the whole, from now; 0: STORE_DEADLINE_MS */
+	enum work_class class; /* where a driver that works on the pool stands in its queue */
 	struct store_call call;
 	struct store_readback *readback;
 };
@@ -82,6 +84,7 @@ struct store_get {
 	uint64_t got;          /* out */
 	uint64_t object_bytes; /* out: the whole object's size */
 	int64_t deadline_ms;
+	enum work_class class;
 	struct store_call call;
 };
 void store_get_start(struct op *parent, struct store_get *get);

@@ -162,6 +162,7 @@ static void build_put(struct op *op, struct object_builder *b)
 	        .name = b->head ? b->name : b->part_name,
 	        .piece = b->piece,
 	        .pieces = sealer_pieces(b->sealer, b->piece),
+	        .class = repo_work_class(b->class),
 	};
 	store_put_start(op, &b->put);
 	op_wait(op, BUILD_PUTTING);

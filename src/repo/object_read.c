@@ -274,6 +274,7 @@ static void stream_get(struct object_stream *stream)
 	        .length = d->small ? BLOCK_BYTES : SEALED_OBJECT_BYTES_MAX + 1,
 	        .block = d->hold.block,
 	        .blocks = d->small ? 1 : d->hold.count,
+	        .class = repo_work_class(stream->class),
 	};
 	store_get_start(&stream->op, &d->get);
 	op_wait(&stream->op, STREAM_GETTING);

@@ -280,6 +280,7 @@ static void write_put(struct object_write *write)
 	        .name = d->ended ? write->name : d->part_name,
 	        .piece = d->piece,
 	        .pieces = sealer_pieces(d->sealer, d->piece),
+	        .class = repo_work_class(write->class),
 	};
 	blocks_keep(&d->hold, sealer_blocks_used(d->sealer));
 	store_put_start(&write->op, &d->put);

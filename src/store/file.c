@@ -410,6 +410,14 @@ static void (*const runs[STORE_VERBS])(struct work *work) = {
         [STORE_REMOVE] = file_remove, [STORE_HEAD] = file_head,
 };
 
+/* Bytes wait behind those of more important stories; listings and the like are short. */
+static enum work_class file_class(const struct store_attempt *attempt)
+{
+	if (attempt->verb == STORE_PUT)
+		return attempt->put->class;
+	return attempt->verb == STORE_GET ? attempt->get->class : WORK_WAL;
+}
+
 static void file_step(struct op *op)
 {
 	struct file_attempt *attempt = container_of(op, struct file_attempt, base.op);
@@ -420,7 +428,8 @@ static void file_step(struct op *op)
 
 	if (op->state == FILE_START) {
 		attempt->known = put && folder_known(store, folder);
-		work_start(op, &attempt->work, runs[attempt->base.verb]);
+		work_start_class(op, &attempt->work, file_class(&attempt->base),
+		                 runs[attempt->base.verb]);
 		return op_wait(op, FILE_WORKING);
 	}
 	if (op_failed(&attempt->work.op)) {

@@ -291,15 +291,17 @@ static void call_judge(struct store_call *call)
 		call_release(call);
 		return op_done(&call->op);
 	}
-	if (call->op.cancelled && err.code == ERR_CANCELLED)
+	if (call->op.cancelled && (err.code == ERR_CANCELLED || err_code_retry(err.code))) {
+		err_set(&err, ERR_CANCELLED, "cancelled");
 		return call_fail(call, &err);
+	}
 	if (err.code != ERR_CANCELLED)
 		call->last = err;
 	if (err_code_retry(err.code))
 		call->answer_lost = true;
 	if (call->timed_out && (err.code == ERR_CANCELLED || err_code_retry(err.code)))
 		return call_timeout(call);
-	if (!err_code_retry(err.code) || call->op.cancelled)
+	if (!err_code_retry(err.code))
 		return call_fail(call, &err);
 	attempt->store->counts.retries++;
 	nap_start(&call->op, &call->nap, MIN(rest_ms(call->tries), MAX(left_ms, 1)));

@@ -462,6 +462,117 @@ static void any_call_may_fail(void **state)
 		}
 }
 
+/* Starts a child, and cancels it when the given timer has fired. */
+struct cancelling {
+	struct op op;
+	void (*start)(struct op *parent, void *child);
+	struct op *child;
+	struct timer timer;
+};
+
+static void cancel_now(struct timer *timer)
+{
+	op_cancel(container_of(timer, struct cancelling, timer)->child);
+}
+
+static void cancelling_step(struct op *op)
+{
+	struct cancelling *c = container_of(op, struct cancelling, op);
+
+	if (op->state == 0) {
+		timer_init(&c->timer, op->loop, cancel_now);
+		timer_set(&c->timer, 20);
+		c->start(op, c->child);
+		return op_wait(op, 1);
+	}
+	timer_release(&c->timer);
+	op_done(op);
+}
+
+static const struct op_type cancelling_type = {.name = "cancelling", .step = cancelling_step};
+
+static void a_cancel_in_flight_gives_everything_back(void **state)
+{
+	static const enum store_verb verbs[] = {STORE_PUT, STORE_GET};
+	struct fixture *f = *state;
+	struct source source = {.length = 20 * MIB};
+	struct sink sink = {0};
+	struct object_write write;
+	struct object_stream stream = {.repo = f->repo,
+	                               .name = NAME,
+	                               .class = GATE_RESTORE,
+	                               .consume = sink_consume,
+	                               .context = &sink};
+	struct cancelling c = {
+	        .start = (void (*)(struct op *, void *))(void (*)(void))object_write_start,
+	        .child = &write.op};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++)
+		store_mem_plan("repo", &(struct mem_fault){.verb = verbs[i],
+		                                           .effect = MEM_DELAY,
+		                                           .nth = MEM_EVERY,
+		                                           .ms = 3600 * 1000});
+	write = (struct object_write){.repo = f->repo,
+	                              .name = NAME,
+	                              .kind = SEALED_WAL,
+	                              .class = GATE_WAL,
+	                              .produce = source_produce,
+	                              .context = &source};
+	loop_run_op(f->loop, &c.op, &cancelling_type);
+	assert_int_equal(write.op.err.code, ERR_CANCELLED);
+	assert_int_equal(blocks_taken(f->blocks), 0);
+	c.start = (void (*)(struct op *, void *))(void (*)(void))object_stream_start;
+	c.child = &stream.op;
+	loop_run_op(f->loop, &c.op, &cancelling_type);
+	assert_int_equal(stream.op.err.code, ERR_CANCELLED);
+	assert_int_equal(blocks_taken(f->blocks), 0);
+}
+
+/* More writers than memory has room for: all come through, none waits for another for ever. */
+enum { CROWD = 8 };
+struct crowd {
+	struct op op;
+	struct object_write write[CROWD];
+	struct source source[CROWD];
+	char name[CROWD][64];
+	struct fixture *f;
+};
+
+static void crowd_step(struct op *op)
+{
+	struct crowd *crowd = container_of(op, struct crowd, op);
+
+	if (op->state != 0)
+		return op_done(op);
+	for (unsigned i = 0; i < CROWD; i++) {
+		snprintf(crowd->name[i], sizeof(crowd->name[i]), "main/7-15-1/crowd/%u", i / 2);
+		crowd->source[i] = (struct source){.seed = i / 2, .length = 18 * MIB};
+		crowd->write[i] = (struct object_write){
+		        .repo = crowd->f->repo,
+		        .name = crowd->name[i],
+		        .kind = SEALED_WAL,
+		        .class = i % 2 ? GATE_WAL : GATE_BACKUP,
+		        .produce = source_produce,
+		        .context = &crowd->source[i],
+		};
+		object_write_start(op, &crowd->write[i]);
+	}
+	op_wait(op, 1);
+}
+
+static const struct op_type crowd_type = {.name = "crowd", .step = crowd_step};
+
+static void many_at_once_come_through_little_memory(void **state)
+{
+	struct crowd *crowd = xcalloc(1, sizeof(*crowd));
+
+	crowd->f = *state;
+	loop_run_op(crowd->f->loop, &crowd->op, &crowd_type);
+	for (unsigned i = 0; i < CROWD; i++) /* of two with the same content either may be first */
+		assert_int_equal(crowd->write[i].op.err.code, ERR_NONE);
+	free(crowd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -477,6 +588,8 @@ int main(void)
 	        TEST(a_thing_is_built_piece_by_piece),
 	        TEST(a_lost_answer_does_not_matter),
 	        TEST(any_call_may_fail),
+	        TEST(a_cancel_in_flight_gives_everything_back),
+	        TEST(many_at_once_come_through_little_memory),
 	};
 
 	table_fill();
