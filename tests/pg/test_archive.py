@@ -1,0 +1,289 @@
+"""Archiving as PostgreSQL does it: through the hook, with and without a server, while things go wrong."""
+
+import importlib.util
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from seawalltest import faults, process
+from seawalltest.wait import wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("unseal", ROOT / "contrib/unseal.py")
+KILL_POINTS_PUSH = 30  # recorded; fewer means that a point is no longer passed
+unseal = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(unseal)
+
+
+def archiving(made, serve=True, segment_mb=1, **settings):
+    cluster = made.cluster(segment_mb=segment_mb, **settings)
+    wall = made.seawall(cluster)
+    wall.init()
+    if serve:
+        wall.serve()
+    cluster.start()
+    wall.archive()
+    cluster.sql("CREATE TABLE t (n int, filler text)")
+    return cluster, wall
+
+
+def write(cluster, rows=2000):
+    cluster.sql(f"INSERT INTO t SELECT n, repeat('x', 200) FROM generate_series(1, {rows}) n")
+
+
+def objects(wall):
+    """name -> path of all archived WAL."""
+    found = {}
+    for path in (wall.repository / "main").glob("*/wal/*/*/*"):
+        if path.is_file() and not re.search(r"\.[0-9a-f]{16}\.\d{4}$", path.name):
+            found[path.name] = path
+    return found
+
+
+def content(wall, name):
+    """What the independent reader finds."""
+    path = objects(wall)[name]
+    return unseal.Repository(wall.repository).read(str(path.relative_to(wall.repository)))
+
+
+def copies(cluster):
+    """The complete segments in pg_wal, before PostgreSQL removes them."""
+    done = [path.name[:-5] for path in (cluster.data / "pg_wal/archive_status").glob("*.done")]
+    return {name: (cluster.data / "pg_wal" / name).read_bytes() for name in done
+            if (cluster.data / "pg_wal" / name).exists()}
+
+
+@pytest.mark.parametrize("segment_mb", [1, 16, 64])
+def test_what_is_archived_is_what_postgresql_wrote(made, segment_mb):
+    cluster, wall = archiving(made, segment_mb=segment_mb, wal_keep_size="1GB")
+    for _ in range(3):
+        write(cluster)
+        wall.wait_archived()
+    files = copies(cluster)
+    assert len([name for name in files if len(name) == 24]) >= 3
+    for name, data in files.items():
+        assert content(wall, name) == data
+    assert cluster.one("SELECT failed_count FROM pg_stat_archiver") == 0
+
+
+def test_without_a_server_the_hook_does_it_itself(made):
+    cluster, wall = archiving(made, serve=False)
+    write(cluster)
+    last = wall.wait_archived()
+    assert last in objects(wall)
+    assert cluster.one("SELECT failed_count FROM pg_stat_archiver") == 0
+
+
+def test_a_killed_server_loses_nothing_and_the_next_one_goes_on(made):
+    cluster, wall = archiving(made)
+    for _ in range(4):
+        write(cluster, 5000)
+        wall.kill()
+        write(cluster)
+        wall.serve()
+    last = wall.wait_archived()
+    present = sorted(name for name in objects(wall) if len(name) == 24)
+    numbers = [int(name[8:16], 16) * 4096 + int(name[16:], 16) for name in present]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1)), "a hole"
+    assert last == present[-1]
+
+
+def test_d52_a_frozen_server_does_not_stop_archiving(made):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    wall.freeze()
+    begun = time.monotonic()
+    write(cluster)
+    wall.wait_archived(cluster.switch_wal(), deadline_s=45)
+    assert time.monotonic() - begun < 40
+    wall.thaw()
+    write(cluster)
+    wall.wait_archived()
+
+
+def test_the_state_folder_may_vanish_while_the_server_runs(made):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    shutil.rmtree(wall.state)
+    write(cluster)
+    wall.wait_archived()
+    wait_for(lambda: wall.state.exists() and wall.answers(), "the state folder to be made again")
+    assert wall.server.poll() is None
+
+
+def test_two_servers_on_one_socket_are_refused(made):
+    _, wall = archiving(made)
+    second = wall.run("serve", status=None)
+    assert second.status in (3, 5)
+    assert "another" in second.err
+
+
+def test_d19_other_content_under_a_name_is_refused_and_set_aside(made):
+    cluster, wall = archiving(made, wal_keep_size="100MB")
+    write(cluster)
+    name = wall.wait_archived()
+    before = content(wall, name)
+    other = cluster.data / "pg_wal" / name
+    data = bytearray(other.read_bytes())
+    pages = len(data) // 8192
+    assert pages
+    wall.kill()
+    # a different but valid segment: the one of a second cluster with the same history cannot be had, so cut it short
+    again = wall.run("wal", "push", other, status=0)
+    assert "error" not in again.err
+    data[100] ^= 1
+    other.write_bytes(data)
+    result = wall.run("wal", "push", other, status=None)
+    assert result.status == 1
+    assert name in result.err
+    assert content(wall, name) == before
+
+
+def test_bad_files_get_clear_errors(made):
+    cluster, wall = archiving(made, wal_keep_size="100MB")
+    write(cluster)
+    name = wall.wait_archived()
+    folder = cluster.data / "pg_wal"
+    cases = {
+        "no segment": (folder / "notes.txt", b"hello", "not the name of a WAL file"),
+        "truncated": (folder / f"{name[:-1]}F", (folder / name).read_bytes()[:5000], "bytes"),
+        "zeros": (folder / f"{name[:-1]}E", bytes(1 << 20), "page"),
+        "no history": (folder / "00000002.history", b"nonsense", "history"),
+    }
+    for what, (path, data, words) in cases.items():
+        path.write_bytes(data)
+        process.own(path)
+        for server in (True, False):
+            if not server:
+                wall.stop()
+            hook = subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", f"pg_wal/{path.name}"],
+                                  cwd=cluster.data, capture_output=True, text=True, check=False, **process.OWNER)
+            assert hook.returncode == 1, what
+            assert words in hook.stderr, f"{what}: {hook.stderr}"
+            assert path.name in hook.stderr
+        wall.serve()
+        path.unlink()
+    missing = subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", "pg_wal/00000001000000000000FFF0"],
+                             cwd=cluster.data, capture_output=True, text=True, check=False, **process.OWNER)
+    assert missing.returncode == 1
+    assert "No such file" in missing.stderr
+
+
+def test_d40_segments_of_another_cluster_are_refused(made):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    stranger = made.cluster(name="stranger", segment_mb=1).start()
+    stranger.sql("CREATE TABLE t (n int, filler text)")
+    write(stranger)
+    segment = stranger.switch_wal()
+    stranger.stop()
+    path = stranger.data / "pg_wal" / segment
+    there = cluster.data / "pg_wal" / f"{segment[:-2]}F0"
+    hook = subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", f"pg_wal/{segment}"],
+                          cwd=stranger.data, capture_output=True, text=True, check=False, **process.OWNER)
+    assert hook.returncode == 1, "another directory"
+    assert str(stranger.data) in hook.stderr
+    shutil.copy(path, there)
+    process.own(there)
+    hook = subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", f"pg_wal/{there.name}"],
+                          cwd=cluster.data, capture_output=True, text=True, check=False, **process.OWNER)
+    there.unlink()
+    assert hook.returncode == 1, "a copied file"
+    assert "system identifier" in hook.stderr
+
+
+def test_a_promotion_archives_history_partial_and_the_new_timeline(made):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    cluster.stop()
+    (cluster.data / "standby.signal").touch()
+    process.own(cluster.data / "standby.signal")
+    cluster.start()
+    cluster.promote()
+    write(cluster)
+    wall.wait_archived()
+    names = objects(wall)
+    assert any(name.startswith("00000002") and len(name) == 24 for name in names)
+    histories = list((wall.repository / "main").glob("*/timeline/00000002.history"))
+    assert len(histories) == 1
+    assert list((wall.repository / "main").glob("*/wal/00000001/*/*.partial/*"))
+
+
+@pytest.mark.parametrize("how", ["missing", "other version", "no repository"])
+def test_a_repository_that_cannot_be_used_is_named_and_archiving_goes_on_afterwards(made, how):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    away = wall.folder / "away"
+    marker = wall.repository / "seawall.json"
+    text = marker.read_text()
+    wall.stop()
+    if how == "missing":
+        wall.repository.rename(away)
+    elif how == "other version":
+        marker.write_text(re.sub(r'("format_version"|"version")\s*:\s*"?\d+"?', r'\1: 99', text))
+    else:
+        marker.unlink()
+    segment = cluster.switch_wal()
+    wait_for(lambda: cluster.one("SELECT failed_count FROM pg_stat_archiver") > 0, "a failure that PostgreSQL sees")
+    log = cluster.log_tail(60)
+    assert "could not archive" in log or "repository" in log
+    assert str(wall.repository) in log or "seawall.json" in log
+    if how == "missing":
+        assert not wall.repository.exists(), "only init creates a repository"
+        away.rename(wall.repository)
+    marker.write_text(text)
+    process.own(marker)
+    wall.serve()
+    wall.wait_archived(segment, deadline_s=90)
+
+
+def test_a_full_disk_is_said_and_survived(made):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    faults.limit_file_bytes(wall.server.pid, 4096)
+    segment = cluster.switch_wal()
+    cluster.sql("CREATE TABLE more AS SELECT n, md5(n::text) FROM generate_series(1, 9000) n")
+    segment = cluster.switch_wal()
+    wait_for(lambda: cluster.one("SELECT failed_count FROM pg_stat_archiver") > 0, "a failure that PostgreSQL sees")
+    assert segment not in objects(wall)
+    faults.limit_file_bytes(wall.server.pid, None)
+    wall.wait_archived(segment, deadline_s=90)
+    assert content(wall, segment)
+
+
+def test_the_kill_runner_ends_the_push_at_every_point_and_nothing_is_lost(made):
+    """SIGKILL before and after every durable call and every store call of `seawall wal push`."""
+    cluster = made.cluster(segment_mb=1, archive_command="/bin/false", wal_keep_size="100MB").start()
+    cluster.sql("CREATE TABLE t (n int, filler text)")
+    write(cluster)
+    segment = cluster.switch_wal()
+    cluster.stop()
+    path = cluster.data / "pg_wal" / segment
+    points, killed = 0, True
+    while killed:
+        points += 1
+        wall = made.seawall(cluster, folder=f"wall{points}", kind="debug")
+        wall.init()
+        command = wall.run("wal", "push", path, status=None, **faults.environment("kill", points))
+        killed = command.status == -signal.SIGKILL
+        assert killed or command.status == 0, str(command)
+        for name in objects(wall):
+            assert content(wall, name) == path.read_bytes(), "half an object is visible"
+        wall.run("wal", "push", path)
+        assert content(wall, segment) == path.read_bytes()
+        shutil.rmtree(wall.folder)
+    print(f"points hit: {points - 1}")
+    assert points - 1 >= KILL_POINTS_PUSH
+
+
+
