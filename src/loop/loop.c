@@ -68,6 +68,7 @@ struct loop *loop_new(const struct loop_options *options)
 	loop->pool = pool_new(loop, MIN(workers, (unsigned)WORKERS_MAX),
 	                      options ? options->worker_end : NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like a full disk */
 	return loop;
 }
 
