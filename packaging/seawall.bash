@@ -5,7 +5,7 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'init serve status backup list show wal cat help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup list show wal cat help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
@@ -23,6 +23,7 @@ _seawall() {
 	esac
 	case $command in
 	'init') options='--pgdata --dry-run --config --json --verbose --quiet --help' ;;
+	'check') options='--pgdata --no-segment --config --json --verbose --quiet --help' ;;
 	'serve') options='--pgdata --config --json --verbose --quiet --help' ;;
 	'status') options='--config --json --verbose --quiet --help' ;;
 	'backup') options='--label --full --fast --spread --pgdata --dry-run --config --json --verbose --quiet --help' ;;

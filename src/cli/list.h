@@ -6,6 +6,7 @@
 
 #define COMMANDS(X)                                                                                \
 	X(init)                                                                                    \
+	X(check)                                                                                   \
 	X(serve)                                                                                   \
 	X(status)                                                                                  \
 	X(backup)                                                                                  \
