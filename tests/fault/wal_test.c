@@ -314,6 +314,31 @@ static void d40_a_foreign_segment_and_a_clone_are_refused(void **state)
 	world_free(world);
 }
 
+static void d41_a_history_file_that_failed_once_is_stored_by_the_next_try(void **state)
+{
+	static const char history[] = "1\t0/500000\tno recovery target specified\n";
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 2);
+	struct err err;
+
+	(void)state;
+	folder_ready(world->folder, "00000002.history", history, sizeof(history) - 1);
+	store_mem_plan(store_name, &(struct mem_fault){.verb = STORE_PUT,
+	                                               .effect = MEM_FAIL,
+	                                               .nth = 1,
+	                                               .part = "00000002.history",
+	                                               .code = ERR_STORE});
+	assert_int_equal(archive(world, archiver, "00000002.history", &err), ANSWER_FAILED);
+	assert_non_null(strstr(err.text, "00000002.history"));
+	assert_int_equal(archive(world, archiver, "00000002.history", &err), ANSWER_STORED);
+	/* another timeline 2: never over the first */
+	folder_ready(world->folder, "00000002.history", "1\t0/600000\tother\n", 16);
+	assert_int_equal(archive(world, archiver, "00000002.history", &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_EXISTS);
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
 static void what_is_no_wal_file_is_a_clear_error(void **state)
 {
 	struct world *world = world_new();

@@ -14,7 +14,7 @@ from seawalltest.wait import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("unseal", ROOT / "contrib/unseal.py")
-KILL_POINTS_PUSH = 30  # recorded; fewer means that a point is no longer passed
+KILL_POINTS_PUSH = 88  # recorded; fewer means that a point is no longer passed
 unseal = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(unseal)
 
@@ -117,6 +117,22 @@ def test_the_state_folder_may_vanish_while_the_server_runs(made):
     assert wall.server.poll() is None
 
 
+def test_d27_damaged_files_in_the_state_folder_stop_nothing(made):
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    wall.stop()
+    files = [path for path in wall.state.rglob("*") if path.is_file()]
+    assert files, "the state folder has something in it"
+    for path in files:
+        for content_now in (b"", b"\xff" * 5000, path.read_bytes()[:-1]):
+            path.write_bytes(content_now)
+            wall.serve()
+            write(cluster)
+            wall.wait_archived()
+            wall.stop()
+
+
 def test_two_servers_on_one_socket_are_refused(made):
     _, wall = archiving(made)
     second = wall.run("serve", status=None)
@@ -199,7 +215,7 @@ def test_d40_segments_of_another_cluster_are_refused(made):
     assert "system identifier" in hook.stderr
 
 
-def test_a_promotion_archives_history_partial_and_the_new_timeline(made):
+def test_d43_a_promotion_archives_history_partial_and_the_new_timeline(made):
     cluster, wall = archiving(made)
     write(cluster)
     wall.wait_archived()
