@@ -143,7 +143,7 @@ def test_the_ledger_judges_restores_made_with_cp(cluster, made, scratch):
     cluster.wait_archived()
     for target in [*ledger.targets(mark), ledger.random_target("time"), ledger.random_target("lsn"),
                    ledger.random_target("xid"), Target("latest")]:
-        restored = made.add(reference.restore(scratch, scratch / "copy", target, scratch / "wal", cluster.major))
+        restored = made.add(reference.restore(scratch, scratch / "copy", target, f"cp {scratch}/wal/%f %p", cluster.major))
         restored.start().wait_primary()
         ledger.check(restored, target, end)
         restored.stop()
@@ -169,7 +169,7 @@ def test_a_branch_goes_on_with_the_rows_of_its_target(made, scratch):
         ledger.wait_commits(20)
     cluster.wait_archived()
     target = Target("name", "quiet", mark=mark)
-    restored = made.add(reference.restore(scratch, scratch / "copy", target, scratch / "wal", 15)).start()
+    restored = made.add(reference.restore(scratch, scratch / "copy", target, f"cp {scratch}/wal/%f %p", 15)).start()
     restored.wait_primary()
     branch = ledger.branch(restored)
     assert set(branch.entries) == mark.rows

@@ -45,12 +45,12 @@ def copy_changing(source, target):
     (target / "pg_wal/archive_status").mkdir(mode=0o700)
 
 
-def restore(folder, copy, target, wal, major):
-    """A cluster that replays from the folder of WAL up to the target, then promotes. Not started."""
+def restore(folder, copy, target, restore_command, major):
+    """A cluster that replays up to the target, then promotes. Not started."""
     name = f"restored{len(list(folder.glob('restored*.s')))}"
     shutil.copytree(copy, folder / name, symlinks=True)
     cluster = Cluster(folder, major, name)
-    cluster.configure(archive_mode="off", restore_command=f"cp {wal}/%f %p", recovery_target_timeline="latest",
+    cluster.configure(archive_mode="off", restore_command=restore_command, recovery_target_timeline="latest",
                       recovery_target_action="promote", **target.settings)
     (cluster.data / "recovery.signal").touch()
     return cluster

@@ -89,6 +89,10 @@ class Seawall:
     def archive_command(self):
         return f"{shlex.quote(str(self.bin / 'seawall-wal'))} --config {shlex.quote(str(self.config))} push %p"
 
+    def restore_command(self):
+        return (f"{shlex.quote(str(self.bin / 'seawall-wal'))} --config {shlex.quote(str(self.config))} "
+                f"--cluster {self.name} fetch %f %p")
+
     def archive(self):
         """PostgreSQL archives through the hook from now on."""
         self.cluster.configure(archive_command=self.archive_command())
