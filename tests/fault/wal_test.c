@@ -493,6 +493,7 @@ int main(void)
 	        cmocka_unit_test(d19_other_content_is_refused_and_set_aside_and_the_first_stays),
 	        cmocka_unit_test(a_damaged_segment_is_refused_and_nothing_is_stored),
 	        cmocka_unit_test(d40_a_foreign_segment_and_a_clone_are_refused),
+	        cmocka_unit_test(d41_a_history_file_that_failed_once_is_stored_by_the_next_try),
 	        cmocka_unit_test(what_is_no_wal_file_is_a_clear_error),
 	        cmocka_unit_test(
 	                d04_every_store_call_of_archiving_fails_once_and_nothing_is_half_there),
