@@ -88,6 +88,8 @@ struct restore_plan {
 	uint64_t first_segno; /* the first that the recovery needs */
 	uint64_t last_segno;  /* the last archived without a hole on the path; no one needs more */
 	struct restore_hole hole;
+	uint64_t kept_segno; /* in place: the unfinished last segment, of path.tli, that stays in
+	                        pg_wal; 0: none */
 
 	/* What is known of the end before the replay; 0 when it is not. */
 	lsn end_start;          /* start of the last record that is to be replayed (latest) */

@@ -12,6 +12,7 @@
 	X(backup)                                                                                  \
 	X(list)                                                                                    \
 	X(show)                                                                                    \
+	X(restore)                                                                                 \
 	X(wal_push)                                                                                \
 	X(wal_fetch)                                                                               \
 	X(wal_list)                                                                                \

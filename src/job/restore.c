@@ -1,0 +1,743 @@
+/*
+ * restore.c — the story of a restore.
+ *
+ *   START -> LOOKING (a worker: what lies at the target, is it ours)
+ *         -> SAVING (in place: what pg_wal has and the archive lacks)
+ *         -> LOADING (generation, listings, heads)
+ *         -> FINDING (looks into the WAL, as often as the choice of a path needs one)
+ *         -> ENDING (the last record, where the target needs it)
+ *         -> ROOM (a worker: disks, rights, tablespaces)      nothing was written until here
+ *         -> MAKING (a worker: folders, journal, plan; in place: pg_control moves away)
+ *         -> COPYING -> SETTLING (a worker: settings, sync, pg_control)
+ *         -> FOLLOWING (with `start`) -> FINISHING (a worker) -> done
+ *
+ * With a journal of the same command the plan is read instead of made, and the copy keeps what is
+ * right already.
+ */
+#include "restore_internal.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include "base/poison.h"
+
+enum restore_state {
+	RESTORE_START,
+	RESTORE_LOOKING,
+	RESTORE_SAVE,
+	RESTORE_LOADING,
+	RESTORE_FINDING,
+	RESTORE_ENDING,
+	RESTORE_ROOM,
+	RESTORE_MAKING,
+	RESTORE_COPY,
+	RESTORE_SETTLING,
+	RESTORE_FOLLOWING,
+	RESTORE_ENDED,
+};
+
+bool restore_then_parse(const char *text, enum restore_then *ret)
+{
+	static const char *const words[] = {"promote", "pause", "shutdown"};
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(words); i++)
+		if (strcmp(text, words[i]) == 0) {
+			*ret = (enum restore_then)i;
+			return true;
+		}
+	return false;
+}
+
+const char *restore_phase_text(enum restore_phase phase)
+{
+	static const char *const texts[] = {"planning",
+	                                    "checking",
+	                                    "saving WAL",
+	                                    "comparing files",
+	                                    "copying files",
+	                                    "syncing",
+	                                    "writing settings",
+	                                    "starting PostgreSQL",
+	                                    "replaying WAL",
+	                                    "finishing recovery",
+	                                    "done"};
+
+	return texts[phase];
+}
+
+static void enter(struct restore *restore, enum restore_phase phase)
+{
+	restore->progress.phase = phase;
+	if (restore->changed)
+		restore->changed(restore);
+}
+
+static void say(struct restore *restore, const char *line)
+{
+	if (restore->said)
+		restore->said(restore, line);
+}
+
+/* ---- options ---- */
+
+static void add_strs(struct buf *out, const char *name, const struct strs *strs)
+{
+	for (size_t i = 0; i < strs->count; i++)
+		buf_addf(out, " --%s %s", name, strs->item[i]);
+}
+
+/* What makes this restore the one that it is. */
+static char *command_of(const struct restore *restore)
+{
+	const struct restore_options *options = restore->options;
+	AUTO_BUF struct buf out;
+
+	buf_init(&out, 1 << 20);
+	buf_addf(&out, "restore %s --to %s%s", restore->site->cluster,
+	         options->to ? options->to : "latest", options->before ? " --before" : "");
+	if (options->timeline)
+		buf_addf(&out, " --timeline %s", options->timeline);
+	if (options->in_place)
+		buf_addstr(&out, " --in-place");
+	if (options->link_pgwal)
+		buf_addf(&out, " --link-pgwal %s", options->link_pgwal);
+	add_strs(&out, "tablespace", &options->tablespace);
+	return buf_steal(&out);
+}
+
+static bool options_check(struct restore *restore, struct err *err)
+{
+	const struct restore_options *options = restore->options;
+
+	if (!restore_target_parse(options->to ? options->to : "latest", &restore->detail->target,
+	                          err))
+		return false;
+	restore->detail->target.before = options->before;
+	if (options->before && (restore->detail->target.kind == RESTORE_LATEST ||
+	                        restore->detail->target.kind == RESTORE_BACKUP_END))
+		return err_set(err, ERR_USAGE,
+		               "--before needs a target: a time, lsn:, xid: or name:");
+	for (size_t i = 0; i < options->tablespace.count; i++)
+		if (!strchr(options->tablespace.item[i], '='))
+			return err_set(err, ERR_USAGE, "\"--tablespace %s\" is not NAME=DIRECTORY",
+			               options->tablespace.item[i]);
+	if (!options->pgdata && !restore->site->pgdata)
+		return err_set(err, ERR_USAGE,
+		               "it is not known where to restore to: give --pgdata");
+	return true;
+}
+
+/* ---- choosing ---- */
+
+static void random_id(char out[RESTORE_ID_BYTES])
+{
+	uint8_t bytes[(RESTORE_ID_BYTES - 1) / 2];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		abort(); /* cannot be for so few */
+	str_hex_of(bytes, sizeof(bytes), out);
+}
+
+static bool read_timeline(const struct restore *restore, uint32_t *ret, struct err *err)
+{
+	const char *text = restore->options->timeline;
+
+	*ret = 0;
+	if (!text)
+		return true;
+	if (strcmp(text, "latest") == 0)
+		*ret = catalog_highest_tli(&restore->detail->load.catalog);
+	else if (!str_u32(text, ret) || *ret == 0)
+		return err_set(err, ERR_USAGE, "\"--timeline %s\" is no timeline", text);
+	return true;
+}
+
+/* The zone of the newest backup that knows one. */
+static const char *zone_of(const struct restore_detail *detail)
+{
+	const struct manifest_head *newest = NULL;
+
+	for (size_t i = 0; i < detail->load.heads.count; i++) {
+		const struct manifest_head *head = &detail->load.heads.head[i];
+
+		if (head->time_zone[0] && (!newest || head->stop_time_us > newest->stop_time_us))
+			newest = head;
+	}
+	return newest ? newest->time_zone : detail->load.facts.time_zone;
+}
+
+static struct timeline_facts *facts_for(struct restore_detail *detail, uint32_t tli)
+{
+	for (size_t i = 0; i < detail->facts; i++)
+		if (detail->fact[i].tli == tli)
+			return &detail->fact[i];
+	detail->fact = xrealloc(detail->fact, (detail->facts + 1) * sizeof(detail->fact[0]));
+	detail->fact[detail->facts] = (struct timeline_facts){.tli = tli};
+	return &detail->fact[detail->facts++];
+}
+
+static void find_start(struct restore *restore, enum find_what what, uint32_t tli, int state)
+{
+	struct restore_detail *detail = restore->detail;
+	struct restore_plan *plan = &restore->plan;
+
+	if (what == FIND_BEGIN) { /* no path was chosen yet: that of the timeline itself */
+		const struct catalog_timeline *timeline =
+		        catalog_timeline(&detail->load.catalog, tli);
+
+		history_release(&plan->path);
+		history_init(&plan->path, tli);
+		for (size_t i = 0; timeline && i < timeline->history.count; i++)
+			history_add(&plan->path, timeline->history.entry[i].tli,
+			            timeline->history.entry[i].switch_lsn, "");
+	}
+	plan->segment_bytes = detail->load.facts.segment_bytes;
+	detail->find = (struct restore_find){
+	        .site = restore->site,
+	        .plan = plan,
+	        .generation = detail->load.generation,
+	        .system_identifier = detail->load.facts.system_identifier,
+	        .what = what,
+	        .tli = tli,
+	        .local = restore->options->in_place && !detail->place.empty ? detail->place.path
+	                                                                    : NULL,
+	};
+	detail->find_path_tli = what == FIND_END ? plan->path.tli : 0;
+	restore_find_start(&restore->op, &detail->find);
+	op_wait(&restore->op, state);
+}
+
+static void plan_complete(struct restore *restore);
+static void ended(struct restore *restore);
+
+static bool needs_end(const struct restore *restore)
+{
+	enum restore_target_kind kind = restore->plan.target.kind;
+
+	return kind == RESTORE_LATEST || kind == RESTORE_LSN || kind == RESTORE_TIME ||
+	       kind == RESTORE_NAME || kind == RESTORE_XID;
+}
+
+static void choose(struct restore *restore)
+{
+	static const enum find_what wanted[] = {[RESTORE_NEEDS_BEGIN] = FIND_BEGIN,
+	                                        [RESTORE_NEEDS_END] = FIND_END,
+	                                        [RESTORE_NEEDS_SEARCH] = FIND_TARGET};
+	struct restore_detail *detail = restore->detail;
+	struct restore_ask ask = {.catalog = &detail->load.catalog,
+	                          .head = detail->load.heads.head,
+	                          .heads = detail->load.heads.count,
+	                          .target = &detail->target,
+	                          .timeline = detail->timeline,
+	                          .fact = detail->fact,
+	                          .facts = detail->facts,
+	                          .searched = detail->searched,
+	                          .found = detail->found,
+	                          .found_start = detail->found_start};
+	enum restore_need need;
+	uint32_t tli;
+
+	if (!restore_choose(&ask, &restore->plan, &need, &tli, &restore->op.err))
+		return op_fail_own(&restore->op);
+	if (need != RESTORE_NEEDS_NOTHING)
+		return find_start(restore, wanted[need], tli, RESTORE_FINDING);
+	if (!needs_end(restore))
+		return plan_complete(restore);
+	/* It may have been looked up already, to choose the path. */
+	if (detail->find_path_tli != restore->plan.path.tli)
+		return find_start(restore, FIND_END, tli, RESTORE_ENDING);
+	ended(restore);
+}
+
+static void take_facts(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+	const struct restore_find *find = &detail->find;
+	struct timeline_facts *fact;
+
+	switch (find->what) {
+	case FIND_BEGIN:
+		fact = facts_for(detail, find->tli);
+		fact->begun_known = true;
+		fact->begun_us = find->begun_us;
+		return;
+	case FIND_END:
+		fact = facts_for(detail, restore->plan.path.tli);
+		fact->end_known = true;
+		fact->last_commit_us = find->last_commit_us;
+		fact->last_commit_lsn = find->last_commit_lsn;
+		return;
+	case FIND_TARGET:
+		detail->searched = true;
+		detail->found = find->found;
+		detail->found_start = find->found_start;
+		return;
+	}
+}
+
+/* The last record is what "the latest" means; also for a target that lies exactly behind it. */
+static bool take_end(struct restore *restore, struct err *err)
+{
+	const struct restore_find *find = &restore->detail->find;
+	struct restore_plan *plan = &restore->plan;
+	bool is_target = plan->target.kind == RESTORE_LATEST;
+
+	plan->last_commit_us = find->last_commit_us == INT64_MIN ? 0 : find->last_commit_us;
+	plan->last_commit_lsn = find->last_commit_lsn;
+	plan->kept_segno = find->local_found ? plan->last_segno + 1 : 0;
+	if (find->end_start == 0 || find->end_lsn < plan->stop_lsn)
+		return err_set(err, ERR_REFUSED,
+		               "the archived WAL ends at " LSN_FORMAT
+		               ", before the end of backup %s at " LSN_FORMAT,
+		               LSN_ARGS(find->end_lsn), plan->backup, LSN_ARGS(plan->stop_lsn));
+	if (plan->target.kind == RESTORE_TIME)
+		is_target = !plan->target.before && plan->target.time_us >= find->last_commit_us;
+	if (plan->target.kind == RESTORE_LSN && plan->target.position > find->end_start) {
+		if (plan->target.position > find->end_lsn) {
+			err_set(err, ERR_REFUSED,
+			        "the target lsn " LSN_FORMAT " lies after the end of the archive",
+			        LSN_ARGS(plan->target.position));
+			err_hint(err, "The last record ends at lsn:" LSN_FORMAT ".",
+			         LSN_ARGS(find->end_lsn));
+			return false;
+		}
+		is_target = true;
+	}
+	if (!is_target)
+		return true;
+	plan->end_start = find->end_start;
+	plan->end_lsn = find->end_lsn;
+	plan->end_tli = find->end_tli;
+	return true;
+}
+
+static void ended(struct restore *restore)
+{
+	if (!take_end(restore, &restore->op.err))
+		return op_fail_own(&restore->op);
+	plan_complete(restore);
+}
+
+/* ---- the plan is there ---- */
+
+static bool plan_fill(struct restore *restore, struct err *err)
+{
+	struct restore_detail *detail = restore->detail;
+	struct restore_plan *plan = &restore->plan;
+
+	random_id(plan->id);
+	plan->cluster = xstrdup(restore->site->cluster);
+	plan->generation = xstrdup(detail->load.generation);
+	plan->config = restore->site->config_path ? xstrdup(restore->site->config_path) : NULL;
+	plan->pgdata = xstrdup(detail->place.path);
+	plan->clone = detail->place.clone;
+	plan->in_place = restore->options->in_place && !detail->place.empty;
+	if (plan->in_place && detail->place.system_identifier &&
+	    detail->place.system_identifier != plan->system_identifier)
+		return err_set(err, ERR_REFUSED,
+		               "\"%s\" is the data directory of another cluster (system identifier "
+		               "%llu, the backup has %llu)",
+		               plan->pgdata, (unsigned long long)detail->place.system_identifier,
+		               (unsigned long long)plan->system_identifier);
+	return restore_tablespaces(plan, detail->head, &restore->options->tablespace, err);
+}
+
+static struct restore_room room_of(const struct restore *restore)
+{
+	const struct restore_detail *detail = restore->detail;
+
+	return (struct restore_room){.plan = &restore->plan,
+	                             .link_pgwal = restore->options->link_pgwal,
+	                             .exists = detail->place.exists,
+	                             .in_place = restore->plan.in_place,
+	                             .resume = detail->place.resume,
+	                             .main_bytes = restore->plan.logical_bytes};
+}
+
+static void room_run(struct work *work)
+{
+	struct restore_detail *detail = container_of(work, struct restore_detail, work);
+	struct restore_room room = room_of(detail->restore);
+
+	if (!restore_room_check(&room, &work->op.err))
+		return;
+	for (size_t i = 0; i < detail->restore->options->option.count; i++)
+		if (!conf_option_check(detail->restore->options->option.item[i], &work->op.err))
+			return;
+}
+
+static void plan_complete(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+	struct op *op = &restore->op;
+
+	detail->head = heads_find(&detail->load.heads, restore->plan.backup);
+	if (!detail->head)
+		return op_fail_as(op, ERR_NOTFOUND, "backup %s is not there any more",
+		                  restore->plan.backup);
+	if (!detail->place.resume && !plan_fill(restore, &op->err))
+		return op_fail_own(op);
+	restore->progress.bytes_total = detail->head->logical_bytes;
+	restore->progress.files_total = detail->head->files;
+	detail->pg_bin = restore_pg_bin(restore->site, detail->head);
+	if (restore->options->start && !detail->pg_bin)
+		return op_fail_as(
+		        op, ERR_REFUSED,
+		        "the programs of PostgreSQL %u are not found: set pg_bin in section "
+		        "[cluster %s]",
+		        detail->head->major, restore->site->cluster);
+	enter(restore, RESTORE_CHECKING);
+	work_start_class(op, &detail->work, WORK_RESTORE, room_run);
+	op_wait(op, RESTORE_ROOM);
+}
+
+/* ---- workers ---- */
+
+static void look_run(struct work *work)
+{
+	struct restore_detail *detail = container_of(work, struct restore_detail, work);
+	struct restore *restore = detail->restore;
+	AUTO_FREE char *plan = NULL;
+
+	if (!restore_place_look(&detail->place, &work->op.err))
+		return;
+	if (!detail->place.resume)
+		return;
+	plan = path_join(detail->place.path, RESTORE_PLAN_FILE);
+	if (!restore_plan_read(plan, &restore->plan, &work->op.err))
+		err_wrap(&work->op.err, "could not go on with the restore in \"%s\"",
+		         detail->place.path);
+}
+
+/* From here on there is something to complete or to remove. */
+static bool make(struct restore *restore, struct err *err)
+{
+	struct restore_detail *detail = restore->detail;
+	const char *pgdata = restore->plan.pgdata;
+	AUTO_FREE char *plan = path_join(pgdata, RESTORE_PLAN_FILE);
+	struct restore_room room = room_of(restore);
+
+	if (!restore_room_make(&room, err))
+		return false;
+	if (!detail->place.resume &&
+	    (!restore_plan_write(&restore->plan, plan, err) ||
+	     !restore_journal_write(pgdata, detail->command, JOURNAL_COPYING, err)))
+		return false;
+	if (restore->plan.in_place && !detail->place.placed && !restore_clear(restore, err))
+		return false;
+	detail->folder = open(pgdata, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (detail->folder < 0)
+		return err_sys(err, "could not open directory \"%s\"", pgdata);
+	return true;
+}
+
+static void make_run(struct work *work)
+{
+	struct restore_detail *detail = container_of(work, struct restore_detail, work);
+
+	if (!make(detail->restore, &work->op.err))
+		err_wrap(&work->op.err, "could not begin the restore into \"%s\"",
+		         detail->restore->plan.pgdata);
+}
+
+static void settle_run(struct work *work)
+{
+	struct restore_detail *detail = container_of(work, struct restore_detail, work);
+
+	if (!restore_settle(detail->restore, &work->op.err))
+		return;
+}
+
+static void finish_run(struct work *work)
+{
+	struct restore_detail *detail = container_of(work, struct restore_detail, work);
+
+	if (!restore_finish(detail->restore, &work->op.err))
+		err_wrap(&work->op.err, "the restore is complete, but could not be tidied up");
+}
+
+/* ---- the story ---- */
+
+static void work_on(struct restore *restore, void (*run)(struct work *work), int state)
+{
+	struct restore_detail *detail = restore->detail;
+
+	detail->work = (struct work){0};
+	work_start_class(&restore->op, &detail->work, WORK_RESTORE, run);
+	op_wait(&restore->op, state);
+}
+
+static void copy_moved(struct restore_copy *copy)
+{
+	struct restore *restore = copy->context;
+
+	restore->progress.bytes_done = copy->bytes;
+	restore->progress.files_done = copy->files;
+	restore->progress.bytes_read = copy->bytes_read;
+	restore->progress.bytes_kept = copy->bytes_kept;
+}
+
+static void copy_begin(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+	const struct restore_options *options = restore->options;
+
+	detail->copy = (struct restore_copy){
+	        .site = restore->site,
+	        .plan = &restore->plan,
+	        .head = detail->head,
+	        .folder = detail->folder,
+	        .pgdata = restore->plan.pgdata,
+	        .compare = detail->place.resume || restore->plan.in_place,
+	        .outside = restore->plan.clone,
+	        .link_pgwal = options->link_pgwal,
+	        .moved = copy_moved,
+	        .context = restore,
+	};
+	enter(restore, RESTORE_COPYING);
+	restore_copy_start(&restore->op, &detail->copy);
+	op_wait(&restore->op, RESTORE_COPY);
+}
+
+static void planned(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	restore->resumed = detail->place.resume;
+	if (restore->planned)
+		restore->planned(restore);
+	if (restore->options->plan_only)
+		return op_done(&restore->op);
+	if (detail->place.resume)
+		say(restore, "an earlier run of this restore was not finished: going on with it");
+	work_on(restore, make_run, RESTORE_MAKING);
+}
+
+/* Files are in their place: start, or leave the directory ready to start. */
+static void ready(struct restore *restore)
+{
+	if (restore->options->start) {
+		restore->detail->follow = (struct restore_follow){.restore = restore};
+		restore_follow_start(&restore->op, &restore->detail->follow);
+		return op_wait(&restore->op, RESTORE_FOLLOWING);
+	}
+	work_on(restore, finish_run, RESTORE_ENDED);
+}
+
+static void loaded(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+	struct op *op = &restore->op;
+
+	if (detail->place.resume)
+		return plan_complete(restore);
+	if (!read_timeline(restore, &detail->timeline, &op->err) ||
+	    !restore_target_resolve(&detail->target, zone_of(detail), clock_now_us(), &op->err))
+		return op_fail_own(op);
+	choose(restore);
+}
+
+static void begin(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	restore->progress.begun_us = clock_now_us();
+	if (!options_check(restore, &restore->op.err))
+		return op_fail_own(&restore->op);
+	detail->command = command_of(restore);
+	detail->place = (struct restore_place){
+	        .given =
+	                restore->options->pgdata ? restore->options->pgdata : restore->site->pgdata,
+	        .own = restore->site->pgdata,
+	        .repository = detail->repository,
+	        .state = restore->site->state,
+	        .in_place = restore->options->in_place,
+	        .command = detail->command,
+	};
+	enter(restore, RESTORE_PLANNING);
+	work_on(restore, look_run, RESTORE_LOOKING);
+}
+
+static void load(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	enter(restore, RESTORE_PLANNING);
+	detail->load = (struct restore_load){.site = restore->site};
+	restore_load_start(&restore->op, &detail->load);
+	op_wait(&restore->op, RESTORE_LOADING);
+}
+
+static void looked(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	/* What is only here goes into the archive, so that the plan can count on it. */
+	if (!restore->options->in_place || detail->place.empty || detail->place.resume ||
+	    restore->options->plan_only)
+		return load(restore);
+	enter(restore, RESTORE_SAVING);
+	restore_save_start(&restore->op, &detail->save, restore);
+	op_wait(&restore->op, RESTORE_SAVE);
+}
+
+/* The steps until the first byte is written. False: it is one of the later ones. */
+static bool plan_step(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+	struct op *op = &restore->op;
+
+	switch ((enum restore_state)op->state) {
+	case RESTORE_START:
+		begin(restore);
+		return true;
+	case RESTORE_LOOKING:
+		if (op_failed(&detail->work.op))
+			op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
+			        restore->site->cluster);
+		else
+			looked(restore);
+		return true;
+	case RESTORE_SAVE:
+		if (op_failed(&detail->save.op))
+			op_fail(op, &detail->save.op.err,
+			        "nothing was changed, because the WAL in \"%s\" could not be saved",
+			        detail->place.path);
+		else
+			load(restore);
+		return true;
+	case RESTORE_LOADING:
+		if (op_failed(&detail->load.op))
+			op_fail(op, &detail->load.op.err, "could not restore cluster \"%s\"",
+			        restore->site->cluster);
+		else
+			loaded(restore);
+		return true;
+	case RESTORE_FINDING:
+	case RESTORE_ENDING:
+		if (op_failed(&detail->find.op)) {
+			op_fail(op, &detail->find.op.err, "could not plan the restore");
+		} else if (op->state == RESTORE_FINDING) {
+			take_facts(restore);
+			choose(restore);
+		} else {
+			ended(restore);
+		}
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void restore_step(struct op *op)
+{
+	struct restore *restore = container_of(op, struct restore, op);
+	struct restore_detail *detail = restore->detail;
+
+	if (plan_step(restore))
+		return;
+	switch ((enum restore_state)op->state) {
+	case RESTORE_ROOM:
+		if (op_failed(&detail->work.op))
+			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
+			               restore->site->cluster);
+		return planned(restore);
+
+	case RESTORE_SAVE:
+		if (op_failed(&detail->save.op))
+			return op_fail(
+			        op, &detail->save.op.err,
+			        "nothing was changed, because the WAL in \"%s\" could not be saved",
+			        restore->plan.pgdata);
+		return work_on(restore, make_run, RESTORE_MAKING);
+
+	case RESTORE_MAKING:
+		if (op_failed(&detail->work.op))
+			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
+			               restore->site->cluster);
+		if (detail->place.placed)
+			return ready(restore);
+		return copy_begin(restore);
+
+	case RESTORE_COPY:
+		copy_moved(&detail->copy);
+		if (op_failed(&detail->copy.op)) {
+			op_fail(op, &detail->copy.op.err, "could not restore the files into \"%s\"",
+			        restore->plan.pgdata);
+			return err_hint(&op->err, "The same command goes on where this one ended.");
+		}
+		enter(restore, RESTORE_SYNCING);
+		return work_on(restore, settle_run, RESTORE_SETTLING);
+
+	case RESTORE_SETTLING:
+		if (op_failed(&detail->work.op))
+			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
+			               restore->site->cluster);
+		return ready(restore);
+
+	case RESTORE_FOLLOWING:
+		if (detail->follow.served && restore->unserve)
+			restore->unserve(restore);
+		if (op_failed(&detail->follow.op))
+			return op_fail(
+			        op, &detail->follow.op.err,
+			        "the files are restored into \"%s\", but the recovery did not "
+			        "succeed",
+			        restore->plan.pgdata);
+		return work_on(restore, finish_run, RESTORE_ENDED);
+
+	case RESTORE_ENDED:
+		if (op_failed(&detail->work.op)) {
+			op->err = detail->work.op.err;
+			return op_fail_own(op);
+		}
+		enter(restore, RESTORE_DONE);
+		return op_done(op);
+	default:
+		return;
+	}
+}
+
+/* The folder of a repository that is one. */
+static char *repository_folder(const struct site *site)
+{
+	const char *url = store_url(site->repo->store);
+
+	return str_starts(url, "file://") ? xstrdup(url + strlen("file://")) : NULL;
+}
+
+void restore_start(struct op *parent, struct restore *restore)
+{
+	static const struct op_type type = {.name = "restore", .step = restore_step};
+
+	restore->detail = xcalloc(1, sizeof(*restore->detail));
+	restore->detail->restore = restore;
+	restore->detail->folder = -1;
+	restore->detail->repository = repository_folder(restore->site);
+	op_start(parent, &restore->op, &type);
+}
+
+void restore_release(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	if (!detail)
+		return;
+	restore_copy_release(&detail->copy);
+	restore_follow_release(&detail->follow);
+	restore_save_release(&detail->save);
+	restore_place_release(&detail->place);
+	restore_load_release(&detail->load);
+	if (detail->folder >= 0)
+		close(detail->folder);
+	free(detail->fact);
+	free(detail->command);
+	free(detail->pg_bin);
+	free(detail->repository);
+	free(detail);
+	restore->detail = NULL;
+	restore_plan_release(&restore->plan);
+}

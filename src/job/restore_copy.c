@@ -1,0 +1,596 @@
+/*
+ * restore_copy.c — the copy: a stretch of the manifest at a time, its files by pack.
+ *
+ *   START -> READING (a stretch of the body: folders and links are made on the way)
+ *         -> PREPARING (workers: what is there already; empty files and holes)
+ *         -> FETCHING (lanes: each reads one pack after the other, every frame goes straight to
+ *            its place with pwrite)
+ *         -> CHECKING (workers: the checksum of every file that was written) -> READING … -> done
+ *
+ * Packs were filled in the order of the manifest, so a stretch needs few packs and each is read
+ * once. Memory is bounded by the stretch, not by the backup. Several lanes write into one file; the
+ * file's checksum is put together from those of its extents, so nothing is read back.
+ *
+ * global/pg_control goes beside its place: a directory without it cannot be started.
+ */
+#include "restore_copy.h"
+#include "restore_window.h"
+#include "base/file.h"
+#include "pg/crc32c.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/poison.h"
+
+enum copy_state { COPY_START, COPY_READING, COPY_PREPARING, COPY_FETCHING, COPY_CHECKING };
+enum lane_state { LANE_START, LANE_READING };
+enum {
+	STRETCH_BYTES = 512 * 1024,  /* of the manifest's body */
+	GAP_BYTES_MAX = 1024 * 1024, /* read and dropped rather than asking twice */
+	MEMORY_SHARE_BLOCKS = BLOCKS_SEAL + 1,
+};
+
+/* ---- entries: on a worker ---- */
+
+static bool make_folder(struct restore_copy *copy, const struct manifest_entry *entry,
+                        struct err *err)
+{
+	mode_t mode = (entry->mode & 07777) | 0700;
+	struct stat status;
+
+	if (mkdirat(copy->folder, entry->path, mode) != 0 && errno != EEXIST)
+		return err_sys(err, "could not make folder \"%s\"", entry->path);
+	if (fstatat(copy->folder, entry->path, &status, AT_SYMLINK_NOFOLLOW) != 0)
+		return err_sys(err, "could not look at folder \"%s\"", entry->path);
+	if (S_ISLNK(status.st_mode) && strcmp(entry->path, "pg_wal") == 0 && copy->compare)
+		return true; /* it is somewhere else, and stays there */
+	if (!S_ISDIR(status.st_mode)) {
+		if (unlinkat(copy->folder, entry->path, 0) != 0 ||
+		    mkdirat(copy->folder, entry->path, mode) != 0)
+			return err_sys(err,
+			               "could not make folder \"%s\" in place of what is there",
+			               entry->path);
+	}
+	if (fchmodat(copy->folder, entry->path, mode, 0) != 0)
+		return err_sys(err, "could not set the mode of folder \"%s\"", entry->path);
+	return true;
+}
+
+static bool put_link(struct restore_copy *copy, const char *path, const char *target,
+                     struct err *err)
+{
+	char there[MANIFEST_PATH_MAX];
+	ssize_t length = readlinkat(copy->folder, path, there, sizeof(there));
+
+	if (length > 0 && (size_t)length == strlen(target) &&
+	    memcmp(there, target, (size_t)length) == 0)
+		return true;
+	if (length > 0 && unlinkat(copy->folder, path, 0) != 0)
+		return err_sys(err, "could not remove the symbolic link \"%s\"", path);
+	if (symlinkat(target, copy->folder, path) != 0)
+		return err_sys(err, "could not make the symbolic link \"%s\" to \"%s\"", path,
+		               target);
+	return true;
+}
+
+static bool make_link(struct restore_copy *copy, const struct manifest_entry *entry,
+                      struct err *err)
+{
+	const struct restore_plan *plan = copy->plan;
+	uint32_t oid;
+
+	if (strcmp(entry->path, "pg_wal") == 0) {
+		struct manifest_entry folder = {.path = entry->path, .mode = 0700};
+
+		if (copy->link_pgwal)
+			return put_link(copy, "pg_wal", copy->link_pgwal, err);
+		return make_folder(copy, &folder, err);
+	}
+	if (str_starts(entry->path, "pg_tblspc/") && str_u32(entry->path + 10, &oid))
+		for (size_t i = 0; i < plan->tablespaces; i++)
+			if (plan->tablespace[i].oid == oid)
+				return put_link(copy, entry->path, plan->tablespace[i].path, err);
+	return err_set(err, ERR_DAMAGED, "the manifest has a link \"%s\" that is no tablespace",
+	               entry->path);
+}
+
+static bool list_file(struct restore_copy *copy, const struct manifest_entry *entry,
+                      struct err *err)
+{
+	struct backup_manifest_file file = {.path = entry->path,
+	                                    .size_bytes = entry->size_bytes,
+	                                    .modified_us = entry->modified_us,
+	                                    .checksum = BACKUP_CHECKSUM_CRC32C,
+	                                    .crc32c = entry->crc32c};
+
+	/* Those that the settings change are listed when they have been changed. */
+	if (strcmp(entry->path, "postgresql.auto.conf") == 0 ||
+	    strcmp(entry->path, "postgresql.conf") == 0 ||
+	    strcmp(entry->path, "tablespace_map") == 0)
+		return true;
+	return backup_manifest_file(&copy->manifest, &file, err);
+}
+
+static bool take_file(struct restore_copy *copy, const struct manifest_entry *entry,
+                      struct err *err)
+{
+	const char *path = entry->path;
+
+	if (strcmp(path, "global/pg_control") == 0)
+		path = RESTORE_CONTROL_NEW;
+	window_add(copy->window, entry, path);
+	return list_file(copy, entry, err);
+}
+
+static bool take_entry(void *context, const struct manifest_entry *entry, struct err *err)
+{
+	struct restore_copy *copy = context;
+
+	switch (entry->kind) {
+	case MANIFEST_FOLDER:
+		if (strcmp(entry->path, "pg_wal") == 0 && copy->link_pgwal)
+			return put_link(copy, "pg_wal", copy->link_pgwal, err);
+		return make_folder(copy, entry, err);
+	case MANIFEST_LINK:
+		return make_link(copy, entry, err);
+	case MANIFEST_OUTSIDE:
+		if (!copy->outside)
+			return true;
+		/* A clone has no /etc: copies of them, inside. */
+		copy->config_replaced |= strcmp(path_name(entry->path), "postgresql.conf") == 0;
+		window_add(copy->window, entry, path_name(entry->path));
+		return true;
+	case MANIFEST_FILE:
+		return take_file(copy, entry, err);
+	}
+	return err_set(err, ERR_DAMAGED, "the manifest has an entry of an unknown kind");
+}
+
+static bool body_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                         size_t length, struct err *err)
+{
+	struct restore_copy *copy = stream->context;
+
+	(void)offset;
+	return manifest_reader_feed(copy->reader, bytes, length, err);
+}
+
+/* ---- preparing and checking: on workers ---- */
+
+bool restore_file_crc(int folder, const char *path, uint64_t *ret_bytes, uint32_t *ret_crc,
+                      struct err *err)
+{
+	enum { PIECE_BYTES = 256 * 1024 };
+	AUTO_FD int fd = openat(folder, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FREE uint8_t *piece = xmalloc(PIECE_BYTES);
+	ssize_t got;
+
+	*ret_bytes = 0;
+	*ret_crc = CRC32C_EMPTY;
+	if (fd < 0)
+		return err_sys(err, "could not open file \"%s\"", path);
+	while ((got = file_read_full(fd, piece, PIECE_BYTES)) > 0) {
+		*ret_crc = crc32c(*ret_crc, piece, (size_t)got);
+		*ret_bytes += (uint64_t)got;
+	}
+	return got == 0 || err_sys(err, "could not read file \"%s\"", path);
+}
+
+static bool file_is_right(int folder, const struct window_file *file)
+{
+	struct err ignored = {0};
+	struct stat status;
+	uint64_t bytes;
+	uint32_t crc;
+
+	return fstatat(folder, file->path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(status.st_mode) && (uint64_t)status.st_size == file->size_bytes &&
+	       restore_file_crc(folder, file->path, &bytes, &crc, &ignored) &&
+	       bytes == file->size_bytes && crc == file->crc32c &&
+	       fchmodat(folder, file->path, file->mode & 0777, 0) == 0;
+}
+
+static bool make_file(int folder, const struct window_file *file, struct err *err)
+{
+	AUTO_FD int fd = openat(folder, file->path,
+	                        O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(err, "could not make file \"%s\"", file->path);
+	if (ftruncate(fd, (off_t)file->size_bytes) != 0)
+		return err_sys(err, "could not set the size of file \"%s\"", file->path);
+	if (fchmod(fd, file->mode & 0777) != 0)
+		return err_sys(err, "could not set the mode of file \"%s\"", file->path);
+	return true;
+}
+
+static bool clear_place(struct restore_copy *copy, const struct window_file *file, struct err *err)
+{
+	if (unlinkat(copy->folder, file->path, 0) == 0 || errno == ENOENT)
+		return true;
+	if (errno == EISDIR || errno == EPERM) {
+		AUTO_FREE char *whole = path_join(copy->pgdata, file->path);
+
+		return file_remove_tree(whole, err);
+	}
+	return err_sys(err, "could not remove file \"%s\"", file->path);
+}
+
+static void prepare_run(struct work *work)
+{
+	struct copy_job *job = container_of(work, struct copy_job, work);
+	struct restore_copy *copy = job->copy;
+	struct copy_window *window = copy->window;
+
+	for (size_t i = job->number; i < window->files && !work_cancelled(work); i += job->of) {
+		struct window_file *file = &window->file[i];
+
+		if (copy->compare && file_is_right(copy->folder, file)) {
+			file->keep = true;
+			job->kept_bytes += file->size_bytes;
+			job->kept_files++;
+			continue;
+		}
+		if (copy->compare && !clear_place(copy, file, &work->op.err))
+			return;
+		if (file->sized && !make_file(copy->folder, file, &work->op.err))
+			return;
+	}
+}
+
+static void check_run(struct work *work)
+{
+	struct copy_job *job = container_of(work, struct copy_job, work);
+	struct copy_window *window = job->copy->window;
+
+	for (size_t i = job->number; i < window->files; i += job->of) {
+		const struct window_file *file = &window->file[i];
+
+		if (file->keep || window_crc(window, file) == file->crc32c)
+			continue;
+		err_set(&work->op.err, ERR_DAMAGED,
+		        "file \"%s\" in backup %s does not have the checksum that it had when it "
+		        "was "
+		        "backed up",
+		        file->path, job->copy->plan->backup);
+		return;
+	}
+}
+
+static void jobs_start(struct restore_copy *copy, void (*run)(struct work *work))
+{
+	copy->jobs = MIN(MAX(copy->site->workers, 1), WORKERS_MAX);
+	for (unsigned i = 0; i < copy->jobs; i++) {
+		copy->job[i] = (struct copy_job){.copy = copy, .number = i, .of = copy->jobs};
+		work_start_class(&copy->op, &copy->job[i].work, WORK_RESTORE, run);
+	}
+}
+
+static bool jobs_ended(struct restore_copy *copy)
+{
+	for (unsigned i = 0; i < copy->jobs; i++) {
+		if (op_failed(&copy->job[i].work.op)) {
+			copy->op.err = copy->job[i].work.op.err;
+			return false;
+		}
+		copy->bytes_kept += copy->job[i].kept_bytes;
+		copy->bytes += copy->job[i].kept_bytes;
+	}
+	return true;
+}
+
+/* ---- lanes ---- */
+
+static bool lane_open(struct copy_lane *lane, const struct window_extent *extent, struct err *err)
+{
+	const struct window_file *file = &lane->copy->window->file[extent->file];
+
+	if (lane->fd >= 0 && lane->fd_file == extent->file)
+		return true;
+	if (lane->fd >= 0 && close(lane->fd) != 0) {
+		lane->fd = -1;
+		return err_sys(err, "could not close file \"%s\"",
+		               lane->copy->window->file[lane->fd_file].path);
+	}
+	lane->fd = openat(lane->copy->folder, file->path,
+	                  O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lane->fd < 0)
+		return err_sys(err, "could not make file \"%s\"", file->path);
+	lane->fd_file = extent->file;
+	if (extent->offset == 0 && (file->mode & 0777) != 0600 &&
+	    fchmod(lane->fd, file->mode & 0777) != 0)
+		return err_sys(err, "could not set the mode of file \"%s\"", file->path);
+	return true;
+}
+
+static bool lane_write(struct copy_lane *lane, struct window_extent *extent, uint64_t offset,
+                       const uint8_t *bytes, size_t length, struct err *err)
+{
+	uint64_t from = MAX(offset, extent->pack_offset);
+	uint64_t to = MIN(offset + length, (uint64_t)extent->pack_offset + extent->length);
+	const uint8_t *at = bytes + (from - offset);
+
+	if (!lane_open(lane, extent, err))
+		return false;
+	if (!file_pwrite_full(lane->fd, at, to - from,
+	                      extent->offset + (from - extent->pack_offset)))
+		return err_sys(err, "could not write file \"%s\"",
+		               lane->copy->window->file[extent->file].path);
+	extent->crc = crc32c(extent->crc, at, to - from);
+	extent->written += (uint32_t)(to - from);
+	return true;
+}
+
+/* On a worker: what the frame holds of the extents of this pack. */
+static bool lane_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                         size_t length, struct err *err)
+{
+	struct copy_lane *lane = stream->context;
+	struct copy_window *window = lane->copy->window;
+
+	for (size_t i = lane->at; i < lane->end; i++) {
+		struct window_extent *extent = &window->extent[window->order[i]];
+
+		if (extent->pack_offset >= offset + length)
+			break;
+		if ((uint64_t)extent->pack_offset + extent->length > offset &&
+		    !lane_write(lane, extent, offset, bytes, length, err))
+			return false;
+		if (i == lane->at &&
+		    (uint64_t)extent->pack_offset + extent->length <= offset + length)
+			lane->at++;
+	}
+	return true;
+}
+
+/* The next pack, or the next part of it when much lies between. False: none is left. */
+static bool lane_next(struct copy_lane *lane)
+{
+	struct restore_copy *copy = lane->copy;
+	struct copy_window *window = copy->window;
+	const struct window_extent *first;
+	uint64_t end = 0;
+	size_t i = copy->next_extent;
+
+	while (i < copy->order_count) {
+		const struct window_extent *extent = &window->extent[window->order[i]];
+
+		first = &window->extent[window->order[copy->next_extent]];
+		if (extent->source != first->source || extent->pack != first->pack ||
+		    (i > copy->next_extent && extent->pack_offset > end + GAP_BYTES_MAX))
+			break;
+		end = MAX(end, (uint64_t)extent->pack_offset + extent->length);
+		i++;
+	}
+	if (i == copy->next_extent)
+		return false;
+	first = &window->extent[window->order[copy->next_extent]];
+	lane->first = lane->at = copy->next_extent;
+	lane->end = copy->next_extent = i;
+	name_pack(lane->name, copy->plan->generation, copy->head->source[first->source],
+	          first->pack);
+	lane->stream = (struct object_stream){.repo = copy->site->repo,
+	                                      .name = lane->name,
+	                                      .kind = SEALED_PACK,
+	                                      .class = GATE_RESTORE,
+	                                      .from = first->pack_offset,
+	                                      .length = end - first->pack_offset,
+	                                      .consume = lane_consume,
+	                                      .context = lane};
+	object_stream_start(&lane->op, &lane->stream);
+	return true;
+}
+
+static bool lane_check(struct copy_lane *lane, struct err *err)
+{
+	struct copy_window *window = lane->copy->window;
+
+	for (size_t i = lane->first; i < lane->end; i++) {
+		const struct window_extent *extent = &window->extent[window->order[i]];
+
+		if (extent->written != extent->length)
+			return err_set(err, ERR_DAMAGED,
+			               "object \"%s\" is shorter than the manifest says",
+			               lane->name);
+		lane->copy->bytes += extent->length;
+	}
+	lane->copy->bytes_read += lane->stream.stored_bytes;
+	return true;
+}
+
+static void lane_finish(struct copy_lane *lane)
+{
+	if (lane->fd >= 0 && close(lane->fd) != 0 && !err_is(&lane->op.err))
+		err_sys(&lane->op.err, "could not close a file");
+	lane->fd = -1;
+	if (err_is(&lane->op.err)) {
+		lane->copy->failed = true;
+		return op_fail_own(&lane->op);
+	}
+	op_done(&lane->op);
+}
+
+static void lane_step(struct op *op)
+{
+	struct copy_lane *lane = container_of(op, struct copy_lane, op);
+
+	if (op->state == LANE_READING) {
+		if (op_failed(&lane->stream.op)) {
+			op->err = lane->stream.op.err;
+			return lane_finish(lane);
+		}
+		if (!lane_check(lane, &op->err))
+			return lane_finish(lane);
+		if (lane->copy->moved)
+			lane->copy->moved(lane->copy);
+	}
+	if (op->cancelled && !err_is(&op->err))
+		err_set(&op->err, ERR_CANCELLED, "it was cancelled");
+	if (err_is(&op->err) || lane->copy->failed || !lane_next(lane))
+		return lane_finish(lane);
+	op_wait(op, LANE_READING);
+}
+
+static unsigned lanes_of(const struct restore_copy *copy)
+{
+	unsigned memory = blocks_count(copy->site->blocks) / MEMORY_SHARE_BLOCKS;
+
+	return MAX(1, MIN(MIN(memory, copy->site->workers + 2), COPY_LANES_MAX));
+}
+
+static void lanes_start(struct restore_copy *copy)
+{
+	static const struct op_type type = {.name = "copy_lane", .step = lane_step};
+	unsigned lanes = lanes_of(copy);
+
+	copy->order_count = window_sort(copy->window);
+	copy->next_extent = 0;
+	for (unsigned i = 0; i < COPY_LANES_MAX; i++)
+		copy->lane[i] = (struct copy_lane){.copy = copy, .fd = -1};
+	for (unsigned i = 0; i < lanes; i++)
+		op_start(&copy->op, &copy->lane[i].op, &type);
+}
+
+static bool lanes_ended(struct restore_copy *copy)
+{
+	for (unsigned i = 0; i < COPY_LANES_MAX; i++)
+		if (copy->lane[i].op.type && op_failed(&copy->lane[i].op)) {
+			copy->op.err = copy->lane[i].op.err;
+			return false;
+		}
+	return true;
+}
+
+/* ---- the story ---- */
+
+static bool append_draft(void *context, const void *bytes, size_t length, struct err *err)
+{
+	struct restore_copy *copy = context;
+
+	return draft_write(&copy->draft, bytes, length, err);
+}
+
+static bool copy_begin(struct restore_copy *copy, struct err *err)
+{
+	AUTO_FREE char *path = path_join(copy->pgdata, "backup_manifest");
+
+	copy->window = window_new();
+	copy->reader = manifest_reader_new(take_entry, copy);
+	return draft_open(&copy->draft, path, 0600, err) &&
+	       backup_manifest_begin(&copy->manifest, append_draft, copy, err);
+}
+
+static void stretch_start(struct restore_copy *copy)
+{
+	uint64_t left = copy->head->body_bytes - copy->body_at;
+
+	window_clear(copy->window);
+	copy->body = (struct object_stream){.repo = copy->site->repo,
+	                                    .name = copy->name,
+	                                    .kind = SEALED_MANIFEST,
+	                                    .class = GATE_RESTORE,
+	                                    .parts_only = true,
+	                                    .from = copy->body_at,
+	                                    .length = MIN(left, STRETCH_BYTES),
+	                                    .consume = body_consume,
+	                                    .context = copy};
+	copy->body_at += copy->body.length;
+	object_stream_start(&copy->op, &copy->body);
+	op_wait(&copy->op, COPY_READING);
+}
+
+static void stretch_next(struct restore_copy *copy)
+{
+	struct op *op = &copy->op;
+
+	copy->files += copy->window->files;
+	if (copy->moved)
+		copy->moved(copy);
+	if (op->cancelled)
+		return op_fail_as(op, ERR_CANCELLED, "it was cancelled");
+	if (copy->body_at < copy->head->body_bytes)
+		return stretch_start(copy);
+	if (!manifest_reader_end(copy->reader, &op->err)) {
+		err_wrap(&op->err, "the manifest of backup %s is not whole", copy->plan->backup);
+		return op_fail_own(op);
+	}
+	op_done(op);
+}
+
+static void copy_step(struct op *op)
+{
+	struct restore_copy *copy = container_of(op, struct restore_copy, op);
+
+	switch ((enum copy_state)op->state) {
+	case COPY_START:
+		name_backup(copy->name, copy->plan->generation, copy->plan->backup);
+		if (!copy_begin(copy, &op->err))
+			return op_fail_own(op);
+		return stretch_start(copy);
+
+	case COPY_READING:
+		if (op_failed(&copy->body.op))
+			return op_fail(op, &copy->body.op.err,
+			               "could not read the manifest of backup %s",
+			               copy->plan->backup);
+		jobs_start(copy, prepare_run);
+		return op_wait(op, COPY_PREPARING);
+
+	case COPY_PREPARING:
+		if (!jobs_ended(copy))
+			return op_fail_own(op);
+		lanes_start(copy);
+		return op_wait(op, COPY_FETCHING);
+
+	case COPY_FETCHING:
+		if (!lanes_ended(copy))
+			return op_fail_own(op);
+		jobs_start(copy, check_run);
+		return op_wait(op, COPY_CHECKING);
+
+	case COPY_CHECKING:
+		if (!jobs_ended(copy))
+			return op_fail_own(op);
+		return stretch_next(copy);
+	}
+}
+
+void restore_copy_start(struct op *parent, struct restore_copy *copy)
+{
+	static const struct op_type type = {.name = "restore_copy", .step = copy_step};
+
+	op_start(parent, &copy->op, &type);
+}
+
+bool restore_copy_list(struct restore_copy *copy, const char *path, struct err *err)
+{
+	struct backup_manifest_file file = {.path = path, .checksum = BACKUP_CHECKSUM_CRC32C};
+	struct stat status;
+
+	if (fstatat(copy->folder, path, &status, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT || err_sys(err, "could not look at file \"%s\"", path);
+	file.modified_us = (int64_t)status.st_mtime * 1000000;
+	return restore_file_crc(copy->folder, path, &file.size_bytes, &file.crc32c, err) &&
+	       backup_manifest_file(&copy->manifest, &file, err);
+}
+
+bool restore_copy_publish(struct restore_copy *copy, struct err *err)
+{
+	const struct restore_plan *plan = copy->plan;
+
+	return backup_manifest_range(&copy->manifest, plan->start_tli, plan->start_lsn,
+	                             plan->stop_lsn, err) &&
+	       backup_manifest_end(&copy->manifest, err) && draft_publish(&copy->draft, err);
+}
+
+void restore_copy_release(struct restore_copy *copy)
+{
+	window_free(copy->window);
+	manifest_reader_free(copy->reader);
+	backup_manifest_release(&copy->manifest);
+	draft_drop(&copy->draft);
+	copy->window = NULL;
+	copy->reader = NULL;
+}

@@ -1,0 +1,265 @@
+/*
+ * restore_find.c — looks into archived WAL for what a listing cannot tell: when a timeline began,
+ * where the archive ends, where a transaction or a restore point is.
+ *
+ *   START -> READING (one segment after the other) -> done
+ *
+ * From the newest segment backwards, since what is asked for is near the end. Each segment is a
+ * walk of its own; only for the last record, when the newest segment has none that is complete, the
+ * walk begins earlier and goes on to the newest. Everything that is read is proven on the way: a
+ * damaged segment fails the plan, before anything is written.
+ */
+#include "restore_load.h"
+#include "base/file.h"
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/poison.h"
+
+enum { PIECE_BYTES = 256 * 1024 };
+enum find_state { FIND_START, FIND_LOOKING, FIND_READING };
+
+static void find_record(void *context, const struct walrecord *record)
+{
+	struct restore_find *find = context;
+	const struct restore_target *target = &find->plan->target;
+
+	if (find->what == FIND_BEGIN) {
+		bool begins = record->kind == WALRECORD_END_OF_RECOVERY ||
+		              record->kind == WALRECORD_CHECKPOINT;
+
+		if (find->begun_us == INT64_MAX && begins && record->new_tli == find->tli &&
+		    record->time_us)
+			find->begun_us = record->time_us;
+		return;
+	}
+	if (find->what != FIND_TARGET)
+		return;
+	if (target->kind == RESTORE_XID
+	            ? (record->kind == WALRECORD_COMMIT || record->kind == WALRECORD_ABORT) &&
+	                      record->xid == target->xid
+	            : record->kind == WALRECORD_RESTORE_POINT &&
+	                      strcmp(record->text, target->name) == 0) {
+		find->found = true;
+		find->found_start = record->start;
+	}
+}
+
+static bool find_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                         size_t length, struct err *err)
+{
+	struct restore_find *find = stream->context;
+
+	(void)offset;
+	return walwalk_feed(find->walk, bytes, length, err);
+}
+
+static uint32_t tli_of(const struct restore_find *find)
+{
+	return history_tli_of_segment(&find->plan->path, find->segno, find->plan->segment_bytes);
+}
+
+/* Starts reading find->segno; a walk that is not going on begins there. */
+static bool read_start(struct restore_find *find, bool goes_on, struct err *err)
+{
+	struct walname name = {.kind = WALNAME_SEGMENT, .tli = tli_of(find)};
+	char text[SEGMENT_NAME_BYTES];
+
+	segment_name(name.tli, find->segno, find->plan->segment_bytes, text);
+	if (!walname_parse(text, &name))
+		return err_set(err, ERR_INTERNAL, "segment \"%s\" has no name", text);
+	name_wal(find->name, find->generation, &name, NULL);
+	if (!goes_on) {
+		struct walwalk_options options = {.system_identifier = find->system_identifier,
+		                                  .segment_bytes = find->plan->segment_bytes,
+		                                  .each = find_record,
+		                                  .context = find};
+
+		walwalk_init(find->walk, &options);
+		find->from = find->segno;
+	}
+	if (!walwalk_begin(find->walk, name.tli, find->segno, err))
+		return err_wrap(err, "segment \"%s\" in the archive is not valid", text);
+	find->segments++;
+	find->stream = (struct object_stream){.repo = find->site->repo,
+	                                      .name = find->name,
+	                                      .kind = SEALED_WAL,
+	                                      .class = GATE_RESTORE,
+	                                      .consume = find_consume,
+	                                      .context = find};
+	object_stream_start(&find->op, &find->stream);
+	return true;
+}
+
+static void read_again(struct restore_find *find, uint64_t segno, bool goes_on)
+{
+	find->segno = segno;
+	if (!read_start(find, goes_on, &find->op.err))
+		return op_fail_own(&find->op);
+	op_wait(&find->op, FIND_READING);
+}
+
+static void take_end(struct restore_find *find)
+{
+	const struct walwalk_seen *seen = &find->walk->seen;
+
+	find->end_start = seen->last_start;
+	find->end_lsn = seen->last_end;
+	find->end_tli = seen->last_tli;
+}
+
+static void take_commits(struct restore_find *find)
+{
+	const struct walwalk_seen *seen = &find->walk->seen;
+
+	find->last_commit_us = seen->max_xact_us;
+	find->last_commit_lsn = seen->last_commit_end;
+}
+
+/* On a worker: the segment behind the last archived one, as far as it is valid. */
+static void look_run(struct work *work)
+{
+	struct restore_find *find = container_of(work, struct restore_find, look);
+	struct walwalk_options options = {.system_identifier = find->system_identifier,
+	                                  .segment_bytes = find->plan->segment_bytes,
+	                                  .tail = true};
+	uint64_t segno = find->plan->last_segno + 1;
+	char name[SEGMENT_NAME_BYTES];
+	AUTO_FREE char *path = NULL;
+	AUTO_FREE uint8_t *piece = xmalloc(PIECE_BYTES);
+	AUTO_FD int fd = -1;
+	ssize_t got = 0;
+	bool good;
+
+	segment_name(find->plan->path.tli, segno, find->plan->segment_bytes, name);
+	path = xasprintf("%s/pg_wal/%s", find->local, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	walwalk_init(find->walk, &options);
+	good = walwalk_begin(find->walk, find->plan->path.tli, segno, &work->op.err);
+	while (good && (got = file_read_full(fd, piece, PIECE_BYTES)) > 0)
+		good = walwalk_feed(find->walk, piece, (size_t)got, &work->op.err);
+	if (got < 0)
+		err_sys(&work->op.err, "could not read file \"%s\"", path);
+	if (!good || got < 0 || find->walk->seen.records == 0)
+		return;
+	find->local_found = true;
+	take_end(find);
+	if (find->walk->seen.commits + find->walk->seen.aborts > 0)
+		take_commits(find);
+}
+
+/* The newest segment comes first, alone; it is walked again from further back until a record is
+ * complete in it or before. Then only for commits, backwards. */
+static void end_step(struct restore_find *find)
+{
+	const struct walwalk_seen *seen = &find->walk->seen;
+	uint64_t first = find->plan->first_segno, last = find->plan->last_segno;
+
+	if (!find->have_end) {
+		if (find->segno < last)
+			return read_again(find, find->segno + 1, true);
+		if (seen->records == 0 && find->from > first)
+			return read_again(find, find->from - 1, false);
+		find->have_end = true;
+		find->segno = find->from;
+		if (!find->local_found)
+			take_end(find);
+	}
+	if (seen->commits + seen->aborts > 0 && find->last_commit_us == INT64_MIN) {
+		take_commits(find);
+		return op_done(&find->op);
+	}
+	if (find->segno > first)
+		return read_again(find, find->segno - 1, false);
+	op_done(&find->op);
+}
+
+static void find_end(struct restore_find *find)
+{
+	switch (find->what) {
+	case FIND_BEGIN:
+		if (find->begun_us == INT64_MAX && find->walk->seen.first_xact_us)
+			find->begun_us = find->walk->seen.first_xact_us;
+		return op_done(&find->op);
+	case FIND_END:
+		return end_step(find);
+	case FIND_TARGET:
+		if (!find->found && find->segno > find->plan->first_segno)
+			return read_again(find, find->segno - 1, false);
+		return op_done(&find->op);
+	}
+}
+
+static uint64_t find_first(const struct restore_find *find)
+{
+	lsn begin, end;
+
+	if (find->what != FIND_BEGIN)
+		return find->plan->last_segno;
+	if (!history_span(&find->plan->path, find->tli, &begin, &end))
+		return 0;
+	return lsn_segno(begin, find->plan->segment_bytes);
+}
+
+static void find_step(struct op *op)
+{
+	struct restore_find *find = container_of(op, struct restore_find, op);
+
+	switch ((enum find_state)op->state) {
+	case FIND_START:
+		find->begun_us = INT64_MAX;
+		find->last_commit_us = INT64_MIN;
+		find->walk = xmalloc(sizeof(*find->walk));
+		if (find->what == FIND_END && find->local) {
+			work_start_class(op, &find->look, WORK_RESTORE, look_run);
+			return op_wait(op, FIND_LOOKING);
+		}
+		read_again(find, find_first(find), false);
+		if (op->done)
+			free(STEAL(find->walk));
+		return;
+
+	case FIND_LOOKING:
+		if (op_failed(&find->look.op) || find->last_commit_us != INT64_MIN) {
+			free(STEAL(find->walk));
+			if (op_failed(&find->look.op))
+				return op_fail(op, &find->look.op.err,
+				               "could not look into pg_wal");
+			return op_done(op);
+		}
+		read_again(find, find_first(find), false);
+		if (op->done)
+			free(STEAL(find->walk));
+		return;
+
+	case FIND_READING:
+		if (op_failed(&find->stream.op)) {
+			/* A timeline without its first segment never was, for times. */
+			bool never = find->what == FIND_BEGIN &&
+			             find->stream.op.err.code == ERR_NOTFOUND;
+
+			free(STEAL(find->walk));
+			if (never)
+				return op_done(op);
+			return op_fail(op, &find->stream.op.err, "could not look into the archive");
+		}
+		if (!walwalk_end(find->walk, &op->err)) {
+			err_wrap(&op->err, "object \"%s\" is no valid segment", find->name);
+			free(STEAL(find->walk));
+			return op_fail_own(op);
+		}
+		find_end(find);
+		if (op->done)
+			free(STEAL(find->walk));
+		return;
+	}
+}
+
+void restore_find_start(struct op *parent, struct restore_find *find)
+{
+	static const struct op_type type = {.name = "restore_find", .step = find_step};
+
+	op_start(parent, &find->op, &type);
+}

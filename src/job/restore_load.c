@@ -1,0 +1,68 @@
+/*
+ * restore_load.c — everything that the repository says about a cluster, as far as a plan needs it.
+ *
+ *   START -> OPENING (the generation) -> LISTING -> HEADS -> done
+ */
+#include "restore_load.h"
+#include <string.h>
+#include "base/poison.h"
+
+enum load_state { LOAD_START, LOAD_OPENING, LOAD_LISTING, LOAD_HEADS };
+
+static void load_step(struct op *op)
+{
+	struct restore_load *load = container_of(op, struct restore_load, op);
+
+	switch ((enum load_state)op->state) {
+	case LOAD_START:
+		load->open = (struct generation_open){.repo = load->site->repo,
+		                                      .cluster = load->site->cluster};
+		generation_open_start(op, &load->open);
+		return op_wait(op, LOAD_OPENING);
+
+	case LOAD_OPENING:
+		if (op_failed(&load->open.op))
+			return op_fail(op, &load->open.op.err,
+			               "could not find cluster \"%s\" in the repository",
+			               load->site->cluster);
+		load->facts = load->open.facts;
+		memcpy(load->generation, load->open.generation, sizeof(load->generation));
+		load->listing = (struct catalog_load){.repo = load->site->repo,
+		                                      .generation = load->generation,
+		                                      .segment_bytes = load->facts.segment_bytes,
+		                                      .what = CATALOG_HISTORIES | CATALOG_WAL |
+		                                              CATALOG_BACKUPS,
+		                                      .class = GATE_RESTORE,
+		                                      .ret = &load->catalog};
+		catalog_load_start(op, &load->listing);
+		return op_wait(op, LOAD_LISTING);
+
+	case LOAD_LISTING:
+		if (op_failed(&load->listing.op))
+			return op_fail(op, &load->listing.op.err, "could not list the archive");
+		load->reading = (struct heads_load){.repo = load->site->repo,
+		                                    .generation = load->generation,
+		                                    .catalog = &load->catalog,
+		                                    .ret = &load->heads};
+		heads_load_start(op, &load->reading);
+		return op_wait(op, LOAD_HEADS);
+
+	case LOAD_HEADS:
+		if (op_failed(&load->reading.op))
+			return op_fail(op, &load->reading.op.err, "could not read the backups");
+		return op_done(op);
+	}
+}
+
+void restore_load_start(struct op *parent, struct restore_load *load)
+{
+	static const struct op_type type = {.name = "restore_load", .step = load_step};
+
+	op_start(parent, &load->op, &type);
+}
+
+void restore_load_release(struct restore_load *load)
+{
+	heads_release(&load->heads);
+	catalog_release(&load->catalog);
+}

@@ -1,0 +1,66 @@
+/* restore_load.h — what a plan is made from: listings, heads of backups, and looks into the WAL.
+ * Private to this layer. */
+#ifndef JOB_RESTORE_LOAD_H
+#define JOB_RESTORE_LOAD_H
+
+#include "job/site.h"
+#include "pg/walwalk.h"
+#include "repo/object.h"
+#include "repo/heads.h"
+#include "repo/plan.h"
+
+struct restore_load {
+	struct op op;
+	/* in */
+	struct site *site;
+	/* out; restore_load_release */
+	struct generation_facts facts;
+	char generation[NAME_GENERATION_MAX];
+	struct catalog catalog;
+	struct heads heads;
+	/* private */
+	struct generation_open open;
+	struct catalog_load listing;
+	struct heads_load reading;
+};
+void restore_load_start(struct op *parent, struct restore_load *load);
+void restore_load_release(struct restore_load *load);
+
+enum find_what {
+	FIND_BEGIN,  /* begun_us of timeline tli */
+	FIND_END,    /* the last record and the last commit of the plan's path */
+	FIND_TARGET, /* the plan's xid or restore point on its path, the newest */
+};
+struct restore_find {
+	struct op op;
+	/* in; must stay */
+	struct site *site;
+	const struct restore_plan
+	        *plan; /* path and range; FIND_BEGIN: only path and segment_bytes */
+	const char *generation;
+	uint64_t system_identifier;
+	enum find_what what;
+	uint32_t tli;      /* FIND_BEGIN */
+	const char *local; /* FIND_END: a data directory whose last segment counts too; or NULL */
+	/* out */
+	bool found;             /* FIND_TARGET */
+	lsn found_start;        /* of its record */
+	int64_t begun_us;       /* INT64_MAX: it has no WAL */
+	lsn end_start, end_lsn; /* of the last complete record; 0: none */
+	uint32_t end_tli;
+	int64_t last_commit_us; /* the latest time in the newest segment with any; INT64_MIN: none
+	                         */
+	lsn last_commit_lsn;    /* end of its last commit */
+	uint64_t segments;      /* looked at */
+	bool local_found;       /* the end lies in the local segment, the one after last_segno */
+	/* private */
+	struct object_stream stream;
+	struct walwalk *walk;
+	struct work look;
+	uint64_t segno, from; /* being read; where the walk began */
+	bool have_end;
+	char name[NAME_BYTES];
+};
+void restore_find_start(struct op *parent, struct restore_find *find);
+
+#endif

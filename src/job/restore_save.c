@@ -1,0 +1,164 @@
+/*
+ * restore_save.c — in place: nothing that exists only here may be lost.
+ *
+ *   START -> LOOKING (a worker: what archive_status says is waiting) -> PUSHING (one after the
+ *   other) -> done
+ *
+ * What PostgreSQL has marked .ready is complete and goes into the archive before anything is
+ * changed; the listing that the plan is made from comes after that. The last segment is never
+ * marked: it stays where it is when the path leads through it (restore_find.c looks into it).
+ */
+#include "restore_save.h"
+#include "restore_internal.h"
+#include "base/file.h"
+#include "ready.h"
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/poison.h"
+
+#define CONTROL_OLD "seawall.pg_control" /* in the data directory: the old one, moved away */
+
+enum save_state { SAVE_START, SAVE_LOOKING, SAVE_PUSHING };
+
+static void look_run(struct work *work)
+{
+	struct restore_save *save = container_of(work, struct restore_save, look);
+	const char *pgdata = save->restore->detail->place.path;
+	AUTO_FREE char *clone = path_join(pgdata, RESTORE_CLONE_FILE);
+	struct ready *ready;
+
+	/* A clone's own WAL belongs into no archive. */
+	if (access(clone, F_OK) == 0)
+		return;
+	ready = xcalloc(1, sizeof(*ready));
+	if (!ready_read(pgdata, ready, &work->op.err)) {
+		if (work->op.err.code == ERR_NOTFOUND)
+			err_clear(&work->op.err);
+	} else if (ready->found > ready->count) {
+		err_set(&work->op.err, ERR_REFUSED,
+		        "%llu files of pg_wal wait to be archived, more than can be saved here",
+		        (unsigned long long)ready->found);
+		err_hint(&work->op.err, "Start the server until its archiver has caught up.");
+	}
+	for (unsigned i = 0; i < ready->count; i++) {
+		char name[WALNAME_BYTES];
+
+		walname_format(&ready->name[i], name);
+		strs_add(&save->names, name);
+	}
+	free(ready);
+}
+
+static void push_next(struct restore_save *save)
+{
+	struct restore *restore = save->restore;
+	struct op *op = &save->op;
+
+	if (save->next == save->names.count)
+		return op_done(op);
+	free(save->path);
+	save->path = xasprintf("%s/pg_wal/%s", restore->detail->place.path,
+	                       save->names.item[save->next]);
+	save->push = (struct push){.site = restore->site,
+	                           .destination = &save->destination,
+	                           .folder = restore->detail->place.path,
+	                           .path = save->path};
+	if (!walname_parse(save->names.item[save->next], &save->push.name))
+		return op_fail_as(op, ERR_INTERNAL, "\"%s\" is no WAL file", save->path);
+	push_start(op, &save->push);
+	op_wait(op, SAVE_PUSHING);
+}
+
+static void save_step(struct op *op)
+{
+	struct restore_save *save = container_of(op, struct restore_save, op);
+
+	switch ((enum save_state)op->state) {
+	case SAVE_START:
+		push_destination_init(&save->destination);
+		work_start_class(op, &save->look, WORK_RESTORE, look_run);
+		return op_wait(op, SAVE_LOOKING);
+
+	case SAVE_LOOKING:
+		if (op_failed(&save->look.op))
+			return op_fail(op, &save->look.op.err, "could not look into pg_wal");
+		return push_next(save);
+
+	case SAVE_PUSHING:
+		if (op_failed(&save->push.op))
+			return op_fail(op, &save->push.op.err, "could not archive \"%s\"",
+			               save->path);
+		save->next++;
+		return push_next(save);
+	}
+}
+
+void restore_save_start(struct op *parent, struct restore_save *save, struct restore *restore)
+{
+	static const struct op_type type = {.name = "restore_save", .step = save_step};
+
+	*save = (struct restore_save){.restore = restore};
+	op_start(parent, &save->op, &type);
+}
+
+void restore_save_release(struct restore_save *save)
+{
+	strs_release(&save->names);
+	free(save->path);
+	save->path = NULL;
+}
+
+/* ---- clearing ---- */
+
+static bool clear_wal(const struct restore *restore, struct err *err)
+{
+	const struct restore_plan *plan = &restore->plan;
+	AUTO_FREE char *folder = path_join(plan->pgdata, "pg_wal");
+	char kept[SEGMENT_NAME_BYTES] = "";
+	struct strs names = {0};
+	bool good = file_list(folder, &names, err);
+
+	if (!good && err->code == ERR_NOTFOUND) {
+		err_clear(err);
+		return true;
+	}
+	if (plan->kept_segno)
+		segment_name(plan->path.tli, plan->kept_segno, plan->segment_bytes, kept);
+	for (size_t i = 0; good && i < names.count; i++) {
+		AUTO_FREE char *path = path_join(folder, names.item[i]);
+
+		if (strcmp(names.item[i], kept) != 0)
+			good = file_remove_tree(path, err);
+	}
+	strs_release(&names);
+	return good && durable_sync_dir(folder, err);
+}
+
+bool restore_clear(struct restore *restore, struct err *err)
+{
+	const char *pgdata = restore->plan.pgdata;
+	AUTO_FREE char *control = path_join(pgdata, "global/pg_control");
+	AUTO_FREE char *old = path_join(pgdata, CONTROL_OLD);
+	static const char *const stale[] = {"postmaster.pid",   "postmaster.opts",
+	                                    "recovery.signal",  "standby.signal",
+	                                    "backup_label.old", "tablespace_map.old"};
+
+	if (access(control, F_OK) == 0 && !durable_rename(control, old, err))
+		return false;
+	for (size_t i = 0; i < ARRAY_LENGTH(stale); i++) {
+		AUTO_FREE char *path = path_join(pgdata, stale[i]);
+
+		if (!durable_unlink(path, err))
+			return false;
+	}
+	return clear_wal(restore, err);
+}
+
+bool restore_clear_end(const struct restore *restore, struct err *err)
+{
+	AUTO_FREE char *old = path_join(restore->plan.pgdata, CONTROL_OLD);
+
+	return durable_unlink(old, err);
+}
