@@ -70,18 +70,13 @@ def test_nothing_is_lost_when_server_hook_and_postgres_are_killed(made, archived
     comes_back(made, archived)
 
 
-def test_d52_a_server_that_hangs_stops_nothing(made, archived):
-    cluster, wall, ledger = archived
-    cluster.wait_archived()
+def test_d52_a_server_that_hangs_does_not_stop_a_fetch(made, archived):
+    cluster, wall, _ = archived
+    segment = cluster.wait_archived()
     wall.freeze()
-    with ledger.writing():
-        ledger.wait_commits(20)
-    segment = cluster.switch_wal()
-    cluster.wait_archived(segment, deadline_s=60)
     subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "fetch", segment, "pg_wal/FETCHED"],
                    cwd=cluster.data, check=True, timeout=60)
     fetched = cluster.data / "pg_wal/FETCHED"
     assert fetched.stat().st_size == 1 << 20
     fetched.unlink()
     wall.thaw()
-    comes_back(made, archived)
