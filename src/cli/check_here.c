@@ -4,15 +4,14 @@
  */
 #include <errno.h>
 #include <pwd.h>
-#include <sys/uio.h>
 #include <unistd.h>
-#include "base/clock.h"
 #include "base/durable.h"
 #include "base/file.h"
 #include "base/units.h"
 #include "checking.h"
 #include "disk.h"
 #include "setup.h"
+#include "trial.h"
 #include "base/poison.h"
 
 enum { FREE_PERCENT_MIN = 10, CLOCK_OFF_MS_MAX = 5000 };
@@ -105,110 +104,35 @@ static enum outcome check_repository(struct checking *checking)
 	                 checking->config_cluster->repository->url);
 }
 
-static void start_probe(struct op *parent, void *context)
+static enum outcome check_trial(struct checking *checking)
 {
-	repo_init_start(parent, context);
-}
-
-/* What init does on a repository that is there: put, get, list, create-only, remove. */
-static enum outcome check_probe(struct checking *checking)
-{
-	struct repo_init *init;
+	struct trial trial = {.store = checking->repository ? checking->site->repo->store : NULL};
 	struct err err = {0};
-	bool done;
+	enum outcome outcome;
 
 	if (!checking->repository)
 		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
-	init = repo_init_new(checking->site->repo);
-	done = story_run(&checking->runtime, start_probe, repo_init_op(init), init, &err);
-	repo_init_free(init);
-	if (done)
+	if (trial_run(&checking->runtime, &trial, &err)) {
+		checking->clock_known = true;
+		checking->clock_off_us = trial.clock_off_us;
 		return check_say(checking, CHECK_OK,
-		                 "an object was written, read, listed and deleted");
-	checking->repository = false;
-	return check_fail(checking, &err);
-}
-
-/* One small object, only to see what time the store gives it. */
-struct timed {
-	struct op op;
-	struct store *store;
-	char name[STORE_NAME_MAX];
-	const char *names[1];
-	struct iovec piece;
-	struct store_put put;
-	struct store_head head;
-	struct store_remove remove;
-	int64_t written_us, off_us;
-};
-
-enum { TIMED_START, TIMED_PUTTING, TIMED_LOOKING, TIMED_REMOVING };
-
-static void timed_fail(struct op *op, const struct op *child)
-{
-	op->err = child->err;
-	op_fail_own(op);
-}
-
-static void timed_step(struct op *op)
-{
-	struct timed *timed = container_of(op, struct timed, op);
-
-	switch (op->state) {
-	case TIMED_START:
-		timed->put = (struct store_put){.store = timed->store,
-		                                .name = timed->name,
-		                                .piece = &timed->piece,
-		                                .pieces = 1};
-		store_put_start(op, &timed->put);
-		return op_wait(op, TIMED_PUTTING);
-	case TIMED_PUTTING:
-		if (op_failed(&timed->put.op))
-			return timed_fail(op, &timed->put.op);
-		timed->written_us = clock_now_us();
-		timed->head = (struct store_head){.store = timed->store, .name = timed->name};
-		store_head_start(op, &timed->head);
-		return op_wait(op, TIMED_LOOKING);
-	case TIMED_LOOKING:
-		timed->names[0] = timed->name;
-		timed->remove = (struct store_remove){
-		        .store = timed->store, .name = timed->names, .names = 1};
-		store_remove_start(op, &timed->remove);
-		return op_wait(op, TIMED_REMOVING);
-	case TIMED_REMOVING:
-		if (op_failed(&timed->head.op))
-			return timed_fail(op, &timed->head.op);
-		if (op_failed(&timed->remove.op))
-			return timed_fail(op, &timed->remove.op);
-		timed->off_us = timed->head.modified_us - timed->written_us;
-		return op_done(op);
+		                 "an object was written, read, not overwritten, and deleted");
 	}
+	checking->repository = false;
+	outcome = check_fail(checking, &err);
+	if (!*checking->hint)
+		check_hint(checking, "This user must be able to write, read and delete there.");
+	return outcome;
 }
 
-static const struct op_type timed_type = {.name = "clock", .step = timed_step};
-
-static void start_timed(struct op *parent, void *context)
-{
-	struct timed *timed = context;
-
-	op_start(parent, &timed->op, &timed_type);
-}
-
+/* The object of the trial was written just now: its time is the repository's clock. */
 static enum outcome check_clock(struct checking *checking)
 {
-	struct timed timed = {.piece = {.iov_base = (void *)(uintptr_t) "check", .iov_len = 5}};
 	char off[UNITS_TEXT_BYTES];
-	struct err err = {0};
-	int64_t off_ms;
+	int64_t off_ms = checking->clock_off_us / 1000;
 
-	if (!checking->repository)
+	if (!checking->clock_known)
 		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
-	timed.store = checking->site->repo->store;
-	snprintf(timed.name, sizeof(timed.name), "probe/try-%08x%016llx", (unsigned)getpid(),
-	         (unsigned long long)clock_now_us());
-	if (!story_run(&checking->runtime, start_timed, &timed.op, &timed, &err))
-		return check_fail(checking, &err);
-	off_ms = timed.off_us / 1000;
 	units_duration(off_ms < 0 ? -off_ms : off_ms, off);
 	if (off_ms <= CLOCK_OFF_MS_MAX && off_ms >= -CLOCK_OFF_MS_MAX)
 		return check_say(checking, CHECK_OK, "the repository's differs by %s", off);
@@ -253,7 +177,7 @@ const struct step check_here[] = {
         {"state", check_state},
         {"server", check_server},
         {"repository", check_repository},
-        {"write, read, delete", check_probe},
+        {"write, read, delete", check_trial},
         {"clock", check_clock},
         {"disk", check_disk},
         {0},

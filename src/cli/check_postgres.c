@@ -139,7 +139,6 @@ static enum outcome check_folder(struct checking *checking)
 		        "\"connect\" leads to the cluster in \"%s\", and \"pgdata\" is \"%s\"",
 		        *theirs ? theirs : "another folder", pgdata);
 	}
-	checking->same_folder = true;
 	return check_say(checking, CHECK_OK, "\"%s\", system identifier %llu", pgdata,
 	                 (unsigned long long)control.system_identifier);
 }
@@ -233,6 +232,8 @@ static enum outcome check_archive_command(struct checking *checking)
 
 	if (!checking->known)
 		return skip(checking);
+	if (!checking->archives)
+		return check_say(checking, CHECK_SKIPPED, "archive_mode is off");
 	wanted = setup_archive_command(checking->config, &err);
 	if (!wanted)
 		return check_fail(checking, &err);
@@ -246,7 +247,7 @@ static enum outcome check_archive_command(struct checking *checking)
 	}
 	if (strstr(command, "seawall-wal") && strstr(command, "push") && strstr(command, "%p"))
 		return check_say(checking, CHECK_OK, "%s", command);
-	if (*command && strcmp(command, "(disabled)") != 0 && strstr(command, "seawall")) {
+	if (*command && strstr(command, "seawall")) {
 		check_hint(checking, "Seawall's own is archive_command = '%s'.", wanted);
 		return check_say(checking, CHECK_WARNING, "is %s", command);
 	}
@@ -254,10 +255,7 @@ static enum outcome check_archive_command(struct checking *checking)
 	check_hint(checking, "Set archive_command = '%s' in postgresql.conf and reload PostgreSQL.",
 	           wanted);
 	return check_say(checking, CHECK_FAILED, "%s%s",
-	                 *command && strcmp(command, "(disabled)") != 0
-	                         ? "does not call seawall-wal: "
-	                         : "is empty",
-	                 *command && strcmp(command, "(disabled)") != 0 ? command : "");
+	                 *command ? "does not call seawall-wal: " : "is empty", command);
 }
 
 /* The clock of the server: on another host when `connect` leads there. */
@@ -349,17 +347,32 @@ static bool segment_is_there(struct checking *checking, const char *name, bool *
 	return true;
 }
 
+/* What PostgreSQL's archiver thinks of the segment: done, or failing. */
+static bool ask_archiver(struct checking *checking, const char *name, bool *ret_done,
+                         struct err *err)
+{
+	struct asking asking;
+	bool good = ask(checking, &asking, "SELECT last_archived_wal FROM pg_stat_archiver", err);
+
+	*ret_done = good && strcmp(value(&asking, 0), name) >= 0;
+	query_release(&asking.query);
+	return good;
+}
+
+/* Until it is there, or PostgreSQL says that it was archived, or time is up. */
 static bool wait_for_segment(struct checking *checking, const char *name, bool *ret_there,
-                             struct err *err)
+                             bool *ret_archived, struct err *err)
 {
 	int64_t until_us = clock_mono_us() + INT64_C(1000) * SEGMENT_MS;
 
 	for (;;) {
 		struct nap nap = {0};
 
-		if (!segment_is_there(checking, name, ret_there, err))
+		/* Asked before the look: what was archived by now must be seen by it. */
+		if (!ask_archiver(checking, name, ret_archived, err) ||
+		    !segment_is_there(checking, name, ret_there, err))
 			return false;
-		if (*ret_there || clock_mono_us() >= until_us)
+		if (*ret_there || *ret_archived || clock_mono_us() >= until_us)
 			return true;
 		if (!story_run(&checking->runtime, start_nap, &nap.op, &nap, err))
 			return false;
@@ -389,7 +402,7 @@ static enum outcome check_segment(struct checking *checking)
 	int64_t begun_us = clock_mono_us();
 	char name[SEGMENT_NAME_BYTES], took[UNITS_TEXT_BYTES];
 	struct err err = {0};
-	bool there;
+	bool there, archived;
 
 	if (option_given(checking->cli->arguments, "no-segment"))
 		return check_say(checking, CHECK_SKIPPED, "--no-segment");
@@ -400,12 +413,20 @@ static enum outcome check_segment(struct checking *checking)
 		return check_say(checking, CHECK_SKIPPED,
 		                 "a standby cannot switch to a new segment");
 	if (!switch_segment(checking, name, &err) ||
-	    !wait_for_segment(checking, name, &there, &err))
+	    !wait_for_segment(checking, name, &there, &archived, &err))
 		return check_fail(checking, &err);
 	units_duration((clock_mono_us() - begun_us) / 1000, took);
 	if (there)
 		return check_say(checking, CHECK_OK, "\"%s\" is in the repository after %s", name,
 		                 took);
+	if (archived) {
+		check_hint(checking,
+		           "archive_command succeeds without storing anything here: look at it.");
+		return check_say(checking, CHECK_FAILED,
+		                 "PostgreSQL says that \"%s\" is archived, and it is not in the "
+		                 "repository",
+		                 name);
+	}
 	check_hint(checking,
 	           "PostgreSQL's log has what archive_command said; \"seawall status\" shows "
 	           "what waits.");

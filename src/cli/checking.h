@@ -21,7 +21,8 @@ struct checking {
 	struct session session;
 	struct facts facts;
 	/* what is known to be good: later steps stand on it */
-	bool repository, connected, known, same_folder, archives, may_switch;
+	bool repository, connected, known, archives, may_switch, clock_known;
+	int64_t clock_off_us; /* the repository's clock, less ours */
 	/* of the step that runs */
 	char note[CHECK_NOTE_MAX], hint[CHECK_NOTE_MAX];
 };

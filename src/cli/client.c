@@ -6,7 +6,7 @@
 #include "base/poison.h"
 
 enum {
-	ASK_MS = 30 * 1000, /* the server answers these from memory */
+	ASK_MS = 10 * 1000, /* the server answers these from memory */
 	SILENT_MS = 60 * 1000,
 	REQUEST_BYTES_MAX = 64 * 1024,
 	EVENT_BYTES_MAX = 1024 * 1024,

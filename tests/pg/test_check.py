@@ -1,0 +1,300 @@
+"""`seawall check`: each of its steps is broken, and exactly that one says so."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from seawalltest import wait_for
+
+
+@pytest.fixture(name="good")
+def fixture_good(made):
+    """A cluster that archives, with a server: everything is in order."""
+    cluster = made.cluster()
+    wall = made.seawall(cluster)
+    wall.init()
+    cluster.start()
+    wall.archive()
+    wall.serve()
+    return cluster, wall
+
+
+def check(wall, *options, **environment):
+    """What each step said: {step: (outcome, note, hint)}, and the exit status."""
+    result = wall.run("check", "--json", *options, status=None, **environment)
+    steps = json.loads(result.out)["steps"]
+    assert json.loads(result.out)["good"] == (result.status == 0)
+    assert result.status in (0, 1), result
+    return {step["step"]: (step["outcome"], step["note"], step.get("hint", "")) for step in steps}
+
+
+def bad_steps(steps, outcome="failed"):
+    # The scratch repository is on the disk of the data directory, and says so.
+    return {name for name, (found, _, _) in steps.items() if found == outcome and name != "disk"}
+
+
+def broken(wall, step, words, *options, **environment):
+    """Exactly this step fails, says these words, and hints at something."""
+    steps = check(wall, *options, **environment)
+    assert bad_steps(steps) == {step}, steps
+    _, note, hint = steps[step]
+    assert words in note, note
+    assert hint
+    return steps
+
+
+def warned(wall, step, words):
+    steps = check(wall)
+    assert bad_steps(steps) == set(), steps
+    assert step in bad_steps(steps, "warning"), steps
+    assert words in steps[step][1]
+
+
+def test_all_is_well(good):
+    _, wall = good
+    steps = check(wall)
+    assert bad_steps(steps) == set() and bad_steps(steps, "warning") == set(), steps
+    assert bad_steps(steps, "skipped") == set()
+    assert "is in the repository after" in steps["one segment"][1]
+    segment = steps["one segment"][1].split('"')[1]
+    assert segment in wall.run("wal", "list").out or int(segment, 16) > 0
+    text = wall.run("check").out
+    assert len([line for line in text.splitlines() if line.startswith(("ok", "warning"))]) == len(steps)
+
+
+def test_settings(good):
+    _, wall = good
+    wall.sections["server"]["memroy"] = "1GB"
+    wall.write_config()
+    result = wall.run("check", status=3)
+    assert 'Did you mean "memory"?' in result.err
+
+
+def test_user_the_data_directory_is_not_there(good):
+    _, wall = good
+    wall.sections["cluster main"]["pgdata"] = wall.folder / "elsewhere"
+    wall.write_config()
+    steps = check(wall)
+    assert steps["user"][0] == "failed" and "elsewhere" in steps["user"][1]
+    assert steps["data directory"][0] == "failed"
+
+
+def test_programs(good, scratch):
+    _, wall = good
+    alone = scratch / "alone"
+    alone.mkdir()
+    shutil.copy(wall.bin / "seawall", alone)
+    alone.chmod(0o755)
+    wall.bin = alone
+    broken(wall, "programs", "seawall-wal is not beside")
+
+
+def test_state(good):
+    _, wall = good
+    (wall.folder / "other").write_text("a file")
+    wall.sections["server"]["state"] = wall.folder / "other"
+    wall.write_config()
+    broken(wall, "state", "could not use the state folder")
+
+
+def test_server_none_runs(good):
+    _, wall = good
+    wall.stop()
+    warned(wall, "server", "none runs")
+
+
+def test_server_hangs_is_told_within_its_deadline(good):
+    _, wall = good
+    wall.freeze()
+    begun = time.monotonic()
+    steps = check(wall, "--no-segment")
+    wall.thaw()
+    assert steps["server"][0] == "failed", steps
+    assert time.monotonic() - begun < 60
+
+
+def test_repository_is_missing(good):
+    _, wall = good
+    wall.sections["repository local"]["url"] = f"file://{wall.folder}/unmounted"
+    wall.write_config()
+    broken(wall, "repository", "unmounted")
+
+
+def test_repository_of_another_format(good):
+    _, wall = good
+    path = wall.repository / "seawall.json"
+    path.chmod(0o600)
+    path.write_text(path.read_text().replace('"format": 1', '"format": 9').replace('"format":1', '"format":9'))
+    steps = check(wall)
+    assert steps["repository"][0] == "failed" and "9" in steps["repository"][1], steps
+
+
+def test_write_read_delete(good):
+    _, wall = good
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    probe = wall.repository / "probe"
+    drafts = wall.repository / ".drafts"
+    probe.chmod(0o500)
+    drafts.chmod(0o500)
+    try:
+        steps = check(wall, "--no-segment")
+    finally:
+        probe.chmod(0o700)
+        drafts.chmod(0o700)
+    assert bad_steps(steps) == {"write, read, delete"}, steps
+    assert "could not write an object" in steps["write, read, delete"][1]
+    assert steps["write, read, delete"][2]
+
+
+def test_connection(good):
+    cluster, wall = good
+    cluster.stop()
+    broken(wall, "connection", "could not connect")
+
+
+def test_an_unsupported_version_is_told(good):
+    """Nothing older than 13 is on this machine: the words of a server that says so are in the unit tests."""
+    cluster, wall = good
+    assert check(wall, "--no-segment")["PostgreSQL"][1].startswith(f"{cluster.major}.")
+
+
+def test_data_directory_of_another_cluster(good, made):
+    _, wall = good
+    other = made.cluster(name="other")
+    wall.sections["cluster main"]["pgdata"] = other.data
+    wall.write_config()
+    steps = check(wall, "--no-segment")
+    assert bad_steps(steps) == {"data directory"}, steps
+    assert "leads to the cluster in" in steps["data directory"][1]
+
+
+def test_role_without_rights(good):
+    cluster, wall = good
+    cluster.sql("CREATE ROLE weak LOGIN")
+    wall.sections["cluster main"]["connect"] = cluster.dsn().replace("user=postgres", "") + " user=weak"
+    wall.write_config()
+    steps = check(wall)
+    assert bad_steps(steps) == {"role"}, steps
+    assert '"weak" may not call pg_backup_start, pg_backup_stop, pg_switch_wal' in steps["role"][1]
+    assert "setup.sql" in steps["role"][2]
+    cluster.sql("GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean), pg_switch_wal() "
+                "TO weak")
+    steps = check(wall, "--no-segment")
+    assert "pg_read_all_settings" in steps["role"][1] and bad_steps(steps) == {"role"}
+
+
+def restart(cluster, **settings):
+    cluster.configure(**settings)
+    cluster.stop()
+    cluster.start()
+
+
+def test_wal_level(good):
+    cluster, wall = good
+    restart(cluster, wal_level="minimal", archive_mode="off", max_wal_senders="0")
+    steps = check(wall)
+    assert bad_steps(steps) == {"wal_level", "archive_mode"}, steps
+    assert steps["one segment"][0] == "skipped"
+
+
+def test_full_page_writes(good):
+    cluster, wall = good
+    cluster.configure(full_page_writes="off")
+    broken(wall, "wal_level", "full_page_writes is off")
+
+
+def test_archive_mode(good):
+    cluster, wall = good
+    restart(cluster, archive_mode="off")
+    broken(wall, "archive_mode", 'is "off"')
+
+
+def test_archive_command_is_empty(good):
+    cluster, wall = good
+    cluster.configure(archive_command="")
+    steps = broken(wall, "archive_command", "is empty")
+    assert str(wall.config) in steps["archive_command"][2]
+
+
+def test_archive_command_is_another(good):
+    cluster, wall = good
+    cluster.configure(archive_command="/bin/true")
+    broken(wall, "archive_command", "does not call seawall-wal: /bin/true")
+
+
+def test_archiver_fails(good):
+    cluster, wall = good
+    cluster.configure(archive_command="/bin/false # seawall-wal push %p")
+    cluster.sql("SELECT txid_current()")
+    cluster.switch_wal()
+    wait_for(lambda: cluster.one("SELECT failed_count FROM pg_stat_archiver") > 0, "a failure", 30)
+    steps = check(wall, "--no-segment")
+    assert bad_steps(steps) == set() and steps["archiver"][0] == "warning", steps
+    assert "fails with" in steps["archiver"][1]
+
+
+def test_one_segment_does_not_arrive(good):
+    """archive_command looks right, and lies."""
+    cluster, wall = good
+    cluster.configure(archive_command="/bin/true # seawall-wal push %p")
+    steps = check(wall)
+    assert bad_steps(steps) == {"one segment"}, steps
+    assert "is archived, and it is not in the repository" in steps["one segment"][1]
+
+
+def test_the_disk_is_shared(good):
+    _, wall = good
+    steps = check(wall, "--no-segment")
+    assert steps["disk"][0] == "warning"
+    assert "on the disk of the data directory" in steps["disk"][1]
+    assert "on the same disk" in wall.run("status").out
+
+
+CLOCK_C = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+	int result = real(id, t);
+
+	if (id == CLOCK_REALTIME)
+		t->tv_sec -= 3600;
+	return result;
+}
+"""
+
+
+def test_clocks(good, scratch):
+    """This program's clock is an hour behind: the repository's and PostgreSQL's are ahead of it."""
+    _, wall = good
+    source, library = scratch / "clock.c", scratch / "clock.so"
+    source.write_text(CLOCK_C)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    steps = check(wall, "--no-segment", LD_PRELOAD=str(library))
+    assert bad_steps(steps) == set(), steps
+    assert bad_steps(steps, "warning") == {"clock", "PostgreSQL's clock"}, steps
+    assert "ahead" in steps["clock"][1]
+
+
+def test_quiet_shows_failures_only(good):
+    cluster, wall = good
+    assert wall.run("check", "--quiet", "--no-segment").out == ""
+    cluster.configure(archive_command="")
+    out = wall.run("check", "--quiet", status=1).out
+    assert len([line for line in out.splitlines() if not line.startswith(" ")]) == 1
+
+
+def test_the_repository_is_not_changed(good):
+    _, wall = good
+    wall.run("check", "--no-segment")
+    before = sorted(pathlib.Path(wall.repository).rglob("*"))
+    wall.run("check", "--no-segment")
+    assert sorted(pathlib.Path(wall.repository).rglob("*")) == before
