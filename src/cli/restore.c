@@ -160,9 +160,9 @@ static void on_planned(struct restore *restore)
 	AUTO_BUF struct buf out;
 	struct err err = {0};
 
+	buf_init(&out, OUT_BYTES_MAX);
 	if (restoring->cli->json || restoring->cli->quiet)
 		return;
-	buf_init(&out, OUT_BYTES_MAX);
 	restore_plan_lines(restore, &out);
 	progress_end(&restoring->progress);
 	if (!print(buf_text(&out), &err))

@@ -531,9 +531,9 @@ static bool timeline_known(const struct restore_ask *ask, struct err *err)
 {
 	AUTO_BUF struct buf list;
 
+	buf_init(&list, 200);
 	if (!ask->timeline || catalog_timeline(ask->catalog, ask->timeline))
 		return true;
-	buf_init(&list, 200);
 	for (size_t i = 0; i < ask->catalog->timelines; i++)
 		buf_addf(&list, "%s%u", i ? ", " : "", ask->catalog->timeline[i].tli);
 	err_set(err, ERR_NOTFOUND, "timeline %u is not in the archive", ask->timeline);
