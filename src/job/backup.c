@@ -1,9 +1,10 @@
 /*
  * backup.c — the story of a base backup.
  *
- *   START -> LOCKING -> CONNECTING -> ASKING -> LOOKING -> OPENING -> CLAIMING -> LISTING
+ *   START -> LOCKING -> CONNECTING -> ASKING -> LOOKING -> OPENING -> CLAIMING
  *         -> STARTING     pg_backup_start; meanwhile a walk counts the bytes
  *         -> COPYING      the data directory, without what comes late
+ *         -> LISTING      the names of the tablespaces
  *         -> ENDING       pg_control as it is now
  *         -> STOPPING     pg_backup_stop, without waiting for anything
  *         -> COPYING_LATE pg_control, backup_label, tablespace_map, configuration outside
@@ -62,12 +63,12 @@ struct backup_detail {
 	struct object_builder_end end;
 };
 
-#define BACKUP_STATES(X)                                                                           \
-	X(START)                                                                                   \
-	X(LOCKING)                                                                                 \
-	X(CONNECTING)                                                                              \
-	X(ASKING) X(LOOKING) X(OPENING) X(CLAIMING) X(LISTING) X(STARTING) X(COPYING) X(ENDING)    \
-	        X(STOPPING) X(COPYING_LATE) X(WAITING) X(WRITING)
+/* clang-format off */
+#define BACKUP_STATES(X) \
+	X(START) X(LOCKING) X(CONNECTING) X(ASKING) X(LOOKING) X(OPENING) X(CLAIMING) \
+	X(STARTING) X(COPYING) X(LISTING) X(ENDING) X(STOPPING) X(COPYING_LATE) \
+	X(WAITING) X(WRITING)
+/* clang-format on */
 enum backup_state {
 #define X(name) STATE_##name,
 	BACKUP_STATES(X)
@@ -427,6 +428,7 @@ static bool story_check_stop(struct backup_detail *detail, struct err *err)
 	head->start_tli = head->stop_tli = stop->label.start_tli;
 	head->stop_time_us = stop->time_us;
 	head->ended_us = clock_now_us();
+	copy_tally_judge(&detail->tally, stop->stop_lsn);
 	return true;
 }
 

@@ -40,6 +40,10 @@ void copy_tally_init(struct copy_tally *tally)
 void copy_tally_release(struct copy_tally *tally)
 {
 	buf_release(&tally->body);
+	for (size_t i = 0; i < tally->doubts; i++)
+		free(tally->doubt[i].path);
+	free(STEAL(tally->doubt));
+	tally->doubts = 0;
 	free(tally->path);
 	free(tally->extent);
 	tally->path = NULL;
@@ -120,6 +124,7 @@ static void tally_finding(struct copy_tally *tally, const char *path,
 {
 	struct manifest_head *head = tally->head;
 
+	tally->progress->findings = ++head->findings_total;
 	if (finding->warning)
 		log_warning("page %" PRIu32
 		            " of \"%s\" has a wrong checksum or looks odd; the server "
@@ -138,16 +143,43 @@ static void tally_finding(struct copy_tally *tally, const char *path,
 	        .path = xstrdup(path), .block = finding->block, .warning = finding->warning};
 }
 
+static void tally_doubt(struct copy_tally *tally, const char *path,
+                        const struct page_finding *finding)
+{
+	if (tally->doubts == MANIFEST_FINDINGS_MAX)
+		return;
+	if (!tally->doubt)
+		tally->doubt = xcalloc(MANIFEST_FINDINGS_MAX, sizeof(*tally->doubt));
+	tally->doubt[tally->doubts++] =
+	        (struct copy_doubt){.path = xstrdup(path), .finding = *finding};
+}
+
+void copy_tally_judge(struct copy_tally *tally, lsn stop_lsn)
+{
+	for (size_t i = 0; i < tally->doubts; i++) {
+		const struct copy_doubt *doubt = &tally->doubt[i];
+
+		if (doubt->finding.position > stop_lsn)
+			tally_finding(tally, doubt->path, &doubt->finding);
+	}
+}
+
 /* Takes over what became of a slot's plan. */
 static void tally_slot(struct copy_tally *tally, struct copy_slot *slot)
 {
 	for (size_t i = 0; i < slot->plan.count; i++)
 		tally_item(tally, &slot->plan.item[i], slot->pack);
-	for (size_t i = 0; i < slot->fill.findings; i++)
-		tally_finding(tally, slot->plan.item[slot->fill.finding[i].item].path,
-		              &slot->fill.finding[i]);
-	tally->head->findings_total += slot->fill.findings_total;
-	tally->progress->findings = tally->head->findings_total;
+	for (size_t i = 0; i < slot->fill.findings; i++) {
+		const struct page_finding *finding = &slot->fill.finding[i];
+		const char *path = slot->plan.item[finding->item].path;
+
+		if (finding->position > 0)
+			tally_doubt(tally, path, finding);
+		else
+			tally_finding(tally, path, finding);
+	}
+	/* Those beyond the limit are counted without a name. */
+	tally->head->findings_total += slot->fill.findings_total - slot->fill.findings;
 	tally->head->packs += slot->stored_bytes > 0;
 	tally->head->stored_bytes += slot->stored_bytes;
 }

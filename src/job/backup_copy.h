@@ -15,6 +15,12 @@
 
 enum { COPY_SLOTS_MAX = 16 };
 
+/* A page that is damaged unless the backup ends behind its LSN. */
+struct copy_doubt {
+	char *path;
+	struct page_finding finding;
+};
+
 /* What is copied, where to, and what has come of it so far; one for each backup. */
 struct copy_tally {
 	/* in */
@@ -35,8 +41,12 @@ struct copy_tally {
 	uint32_t extent_size;
 	bool open, cut;    /* cut: it became shorter, the pieces behind do not count */
 	uint32_t warnings; /* findings kept that are only warnings */
+	struct copy_doubt *doubt;
+	size_t doubts; /* at most MANIFEST_FINDINGS_MAX */
 };
 void copy_tally_init(struct copy_tally *tally);
+/* When the backup's end is known: which pages in doubt are damaged. */
+void copy_tally_judge(struct copy_tally *tally, lsn stop_lsn);
 void copy_tally_release(struct copy_tally *tally);
 
 /* Where plans come from; on a worker, one call after the other. An empty plan is the end. */

@@ -4,8 +4,9 @@
  * A file is read straight to where it is compressed; its pages are checked and summed up while they
  * are in the processor's cache. A page with a wrong checksum may be one that the server is writing
  * at this moment, half old and half new: it is read again a few times, with pauses that get longer,
- * before it is believed to be damaged. Its LSN decides too: what was written since the backup began
- * comes back by replay, however it looks now.
+ * before it is believed to be damaged. (An LSN from behind the backup's end is none: a page that
+ * was shifted by a byte has one. The story judges those when it knows the end.) Its LSN decides
+ * too: what was written since the backup began comes back by replay, however it looks now.
  *
  * A file that is gone is missing, and no error. One that got shorter ends where it ends now. One
  * that grew is copied as long as it was planned, since the replay brings the rest; only a small
@@ -45,8 +46,7 @@ void fill_release(struct fill *fill)
 
 /* ---- pages ---- */
 
-static void finding_add(struct fill *fill, const struct plan_item *item, uint32_t block,
-                        bool warning)
+static void finding_add(struct fill *fill, const struct page_finding *finding)
 {
 	fill->findings_total++;
 	if (fill->findings == MANIFEST_FINDINGS_MAX)
@@ -56,8 +56,7 @@ static void finding_add(struct fill *fill, const struct plan_item *item, uint32_
 		fill->finding =
 		        xrealloc(fill->finding, fill->findings_size * sizeof(*fill->finding));
 	}
-	fill->finding[fill->findings++] = (struct page_finding){
-	        .item = (size_t)(item - fill->plan->item), .block = block, .warning = warning};
+	fill->finding[fill->findings++] = *finding;
 }
 
 static void pause_ms(unsigned ms)
@@ -67,9 +66,39 @@ static void pause_ms(unsigned ms)
 	nanosleep(&rest, NULL);
 }
 
-static bool verdict_is_suspect(enum page_verdict verdict)
+/* Its number in the relation. */
+static uint32_t item_block(const struct plan_item *item, uint64_t offset)
 {
-	return verdict == PAGE_BAD || verdict == PAGE_ODD;
+	return item->relation.segment * RELATION_FILE_BLOCKS + (uint32_t)(offset / PAGE_BYTES);
+}
+
+static bool page_is_suspect(const struct fill *fill, const uint8_t *page, uint32_t block)
+{
+	switch (page_judge(page, block, fill->start_lsn)) {
+	case PAGE_OK:
+	case PAGE_NEW:
+		return false;
+	case PAGE_SKIPPED:
+		return page_judge(page, block, LSN_MAX) == PAGE_BAD;
+	case PAGE_BAD:
+	case PAGE_ODD:
+		return true;
+	}
+	return true;
+}
+
+static struct page_finding page_finding(const struct fill *fill, const struct plan_item *item,
+                                        const uint8_t *page, uint32_t block)
+{
+	enum page_verdict verdict = page_judge(page, block, fill->start_lsn);
+	enum relation_fork fork = item->relation.fork;
+
+	return (struct page_finding){
+	        .item = (size_t)(item - fill->plan->item),
+	        .block = block,
+	        .warning = verdict == PAGE_ODD || fork == FORK_FSM || fork == FORK_VM,
+	        .position = verdict == PAGE_SKIPPED ? page_lsn(page) : 0,
+	};
 }
 
 /* Pages [0, pages) of room, the first of which is `block` of the relation. The numbers of those
@@ -80,8 +109,7 @@ static unsigned pages_suspect(const struct fill *fill, const uint8_t *room, unsi
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < pages; i++)
-		if (verdict_is_suspect(
-		            page_judge(room + (size_t)i * PAGE_BYTES, block + i, fill->start_lsn)))
+		if (page_is_suspect(fill, room + (size_t)i * PAGE_BYTES, block + i))
 			suspect[count++] = i;
 	return count;
 }
@@ -93,11 +121,11 @@ static bool page_reread(int fd, uint8_t *page, uint64_t offset)
 }
 
 /* The suspects are read again until they are good or patience ends. */
-static void pages_recheck(struct fill *fill, const struct plan_item *item, int fd, uint8_t *room,
-                          uint64_t offset, unsigned *suspect, unsigned count)
+static void pages_recheck(struct fill *fill, const struct plan_item *item, uint8_t *room,
+                          unsigned *suspect, unsigned count)
 {
-	uint32_t block =
-	        item->relation.segment * RELATION_FILE_BLOCKS + (uint32_t)(offset / PAGE_BYTES);
+	uint64_t offset = item->offset + item->got;
+	uint32_t block = item_block(item, offset);
 	unsigned tries = fill->findings_total < TIRED_AFTER ? REREADS : REREADS_TIRED;
 
 	for (unsigned try = 0; try < tries && count > 0; try++) {
@@ -107,99 +135,106 @@ static void pages_recheck(struct fill *fill, const struct plan_item *item, int f
 		for (unsigned i = 0; i < count; i++) {
 			uint8_t *page = room + (size_t)suspect[i] * PAGE_BYTES;
 
-			if (page_reread(fd, page, offset + (uint64_t)suspect[i] * PAGE_BYTES) &&
-			    verdict_is_suspect(
-			            page_judge(page, block + suspect[i], fill->start_lsn)))
+			if (page_reread(fill->fd, page,
+			                offset + (uint64_t)suspect[i] * PAGE_BYTES) &&
+			    page_is_suspect(fill, page, block + suspect[i]))
 				suspect[left++] = suspect[i];
 		}
 		count = left;
 	}
 	for (unsigned i = 0; i < count; i++) {
-		const uint8_t *page = room + (size_t)suspect[i] * PAGE_BYTES;
-		bool odd = page_judge(page, block + suspect[i], fill->start_lsn) == PAGE_ODD;
+		struct page_finding finding = page_finding(
+		        fill, item, room + (size_t)suspect[i] * PAGE_BYTES, block + suspect[i]);
 
-		finding_add(fill, item, block + suspect[i],
-		            odd || item->relation.fork == FORK_FSM ||
-		                    item->relation.fork == FORK_VM);
+		finding_add(fill, &finding);
 	}
 }
 
-static void pages_check(struct fill *fill, const struct plan_item *item, int fd, uint8_t *room,
+static void pages_check(struct fill *fill, const struct plan_item *item, uint8_t *room,
                         size_t length)
 {
 	uint64_t offset = item->offset + item->got;
-	uint32_t block =
-	        item->relation.segment * RELATION_FILE_BLOCKS + (uint32_t)(offset / PAGE_BYTES);
+	uint32_t block = item_block(item, offset);
 	unsigned suspect[PIECE_PAGES_MAX];
 	unsigned count;
 
 	assert(length / PAGE_BYTES <= PIECE_PAGES_MAX);
 	count = pages_suspect(fill, room, (unsigned)(length / PAGE_BYTES), block, suspect);
 	if (count > 0)
-		pages_recheck(fill, item, fd, room, offset, suspect, count);
+		pages_recheck(fill, item, room, suspect, count);
+}
+
+/* A relation ends within a page while it is being extended, and not for long. */
+static void end_check(struct fill *fill, const struct plan_item *item)
+{
+	uint64_t end = item->offset + item->got;
+	struct stat status;
+
+	for (unsigned try = 0; try < REREADS; try++) {
+		if (fstat(fill->fd, &status) != 0 || status.st_size % PAGE_BYTES == 0)
+			return;
+		pause_ms(1U << try);
+	}
+	finding_add(fill, &(struct page_finding){.item = (size_t)(item - fill->plan->item),
+	                                         .block = item_block(item, end),
+	                                         .warning = true});
 }
 
 /* ---- one file ---- */
 
-/* A page that does not fit the room at hand goes by a buffer of its own. */
-static bool copy_page(struct fill *fill, struct plan_item *item, int fd, size_t want,
-                      ssize_t *ret_got, struct err *err)
+/* The next `want` bytes of the item into room, checked and summed up; got is -1 with errno. */
+static ssize_t copy_read(struct fill *fill, struct plan_item *item, uint8_t *room, size_t want)
 {
-	uint8_t page[PAGE_BYTES];
-	ssize_t got = file_pread_full(fd, page, want, item->offset + item->got);
+	ssize_t got = file_pread_full(fill->fd, room, want, item->offset + item->got);
 
-	*ret_got = got;
 	if (got <= 0)
-		return true;
-	if (got == PAGE_BYTES)
-		pages_check(fill, item, fd, page, PAGE_BYTES);
-	item->crc32c = crc32c(item->crc32c, page, (size_t)got);
-	return sealer_add(fill->sealer, page, (size_t)got, err);
+		return got;
+	if (item->pages)
+		pages_check(fill, item, room, (size_t)got);
+	item->crc32c = crc32c(item->crc32c, room, (size_t)got);
+	item->got += (uint32_t)got;
+	return got;
 }
 
-static bool copy_room(struct fill *fill, struct plan_item *item, int fd, size_t want, uint8_t *room,
-                      ssize_t *ret_got, struct err *err)
+/* Some bytes, at most length in all; *ret_ended: the file ends here now. */
+static bool copy_some(struct fill *fill, struct plan_item *item, uint64_t length, bool *ret_ended,
+                      struct err *err)
 {
-	ssize_t got = file_pread_full(fd, room, want, item->offset + item->got);
+	uint64_t left = length - item->got;
+	size_t room_bytes, want;
+	uint8_t *room = sealer_room(fill->sealer, &room_bytes), page[PAGE_BYTES];
+	ssize_t got;
 
-	*ret_got = got;
-	if (got <= 0)
-		return true;
-	if (item->pages)
-		pages_check(fill, item, fd, room, (size_t)got);
-	item->crc32c = crc32c(item->crc32c, room, (size_t)got);
+	want = (size_t)MIN((uint64_t)room_bytes, left);
+	if (item->pages && left > want)
+		want -= want % PAGE_BYTES;
+	if (want > 0) {
+		got = copy_read(fill, item, room, want);
+	} else { /* a page that does not fit the room goes by a buffer of its own */
+		want = (size_t)MIN((uint64_t)PAGE_BYTES, left);
+		got = copy_read(fill, item, page, want);
+		room = page;
+	}
+	if (got < 0)
+		return err_sys(err, "could not read file \"%s\"", item->path);
+	*ret_ended = (size_t)got < want;
+	if (room == page)
+		return sealer_add(fill->sealer, page, (size_t)got, err);
 	return sealer_filled(fill->sealer, (size_t)got, err);
 }
 
-static bool copy_bytes(struct fill *fill, struct plan_item *item, int fd, uint64_t length,
-                       struct err *err)
+static bool copy_bytes(struct fill *fill, struct plan_item *item, uint64_t length, struct err *err)
 {
-	while (item->got < length) {
-		uint64_t left = length - item->got;
-		size_t room_bytes, want;
-		uint8_t *room = sealer_room(fill->sealer, &room_bytes);
-		ssize_t got;
-		bool good;
+	bool ended = false;
 
+	while (item->got < length && !ended) {
 		if (fill->work && work_cancelled(fill->work))
 			return err_set(err, ERR_CANCELLED, "cancelled");
-		want = (size_t)MIN((uint64_t)room_bytes, left);
-		if (item->pages && left > want)
-			want -= want % PAGE_BYTES;
-		if (want > 0) {
-			good = copy_room(fill, item, fd, want, room, &got, err);
-		} else {
-			want = (size_t)MIN((uint64_t)PAGE_BYTES, left);
-			good = copy_page(fill, item, fd, want, &got, err);
-		}
-		if (!good)
+		if (!copy_some(fill, item, length, &ended, err))
 			return false;
-		if (got < 0)
-			return err_sys(err, "could not read file \"%s\"", item->path);
-		item->got += (uint32_t)got;
-		if ((size_t)got < want)
-			break; /* it ends here now */
 	}
+	if (item->pages && (item->offset + item->got) % PAGE_BYTES != 0)
+		end_check(fill, item);
 	return true;
 }
 
@@ -224,7 +259,7 @@ static int item_open(const struct fill *fill, const struct plan_item *item, stru
 }
 
 /* How much is copied: as planned, or for what may have been replaced, what is there now. */
-static bool item_length(const struct fill *fill, struct plan_item *item, int fd, uint64_t *ret,
+static bool item_length(const struct fill *fill, struct plan_item *item, uint64_t *ret,
                         struct err *err)
 {
 	struct stat status;
@@ -234,7 +269,7 @@ static bool item_length(const struct fill *fill, struct plan_item *item, int fd,
 	*ret = item->length;
 	if (!item->first)
 		return true;
-	if (fstat(fd, &status) != 0)
+	if (fstat(fill->fd, &status) != 0)
 		return err_sys(err, "could not look at file \"%s\"", item->path);
 	if (!S_ISREG(status.st_mode))
 		return err_set(err, ERR_REFUSED,
@@ -270,7 +305,8 @@ static bool fill_item(struct fill *fill, struct plan_item *item, struct err *err
 		item->missing = true;
 		return !err_is(err);
 	}
-	return item_length(fill, item, fd, &length, err) && copy_bytes(fill, item, fd, length, err);
+	fill->fd = fd;
+	return item_length(fill, item, &length, err) && copy_bytes(fill, item, length, err);
 }
 
 bool fill_run(struct fill *fill, struct err *err)

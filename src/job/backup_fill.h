@@ -14,6 +14,7 @@ struct page_finding {
 	size_t item;    /* of the plan */
 	uint32_t block; /* in the relation */
 	bool warning;
+	lsn position; /* 0, or: it is damaged only if the backup ends before this LSN of the page */
 };
 
 struct fill {
@@ -30,6 +31,7 @@ struct fill {
 	uint64_t bytes; /* copied */
 	/* private */
 	uint64_t ahead; /* planned bytes of the items behind the one at hand */
+	int fd;         /* of the item at hand */
 };
 /* Blocks: for workers. Fills in what became of each item. */
 MUST_USE bool fill_run(struct fill *fill, struct err *err);

@@ -5,7 +5,7 @@
  *   START -> LOOKING -> LOOKING ... -> done
  *               ^  |
  *               |  v   not there yet: 10 ms at first, 200 ms at most
- *             RESTING
+ *             RESTING <- - COUNTING    at first, and out of time: has anything come meanwhile?
  *
  * The header says what the object is (its name is checked against it) and how long its content is;
  * it was proven record by record when it was stored.
@@ -20,7 +20,7 @@
 
 enum { NAP_FIRST_MS = 10, NAP_MS_MAX = 200 };
 
-enum wait_state { WAIT_START, WAIT_LOOKING, WAIT_RESTING };
+enum wait_state { WAIT_START, WAIT_LOOKING, WAIT_RESTING, WAIT_COUNTING };
 
 static void wait_look(struct op *op, struct wal_wait *wait)
 {
@@ -60,11 +60,32 @@ static void wait_timeout(struct op *op, const struct wal_wait *wait)
 
 static void wait_rest(struct op *op, struct wal_wait *wait)
 {
-	if (loop_now_ms(op->loop) - wait->since_ms >= wait->wait_ms)
-		return wait_timeout(op, wait);
+	if (!wait->counted || loop_now_ms(op->loop) - wait->since_ms >= wait->wait_ms) {
+		wait->tail = (struct catalog_tail){
+		        .repo = wait->repo,
+		        .generation = wait->generation,
+		        .segment_bytes = wait->segment_bytes,
+		        .tli = wait->tli,
+		};
+		catalog_tail_start(op, &wait->tail);
+		return op_wait(op, WAIT_COUNTING);
+	}
 	nap_start(op, &wait->nap, wait->nap_ms);
 	wait->nap_ms = MIN(2 * wait->nap_ms, NAP_MS_MAX);
 	op_wait(op, WAIT_RESTING);
+}
+
+/* The archiver works through a queue: as long as it gets on, waiting makes sense. */
+static void wait_counted(struct op *op, struct wal_wait *wait)
+{
+	if (op_failed(&wait->tail.op))
+		return op_fail(op, &wait->tail.op.err, "could not look for the backup's WAL");
+	if (wait->counted && (!wait->tail.found || wait->tail.segno <= wait->highest))
+		return wait_timeout(op, wait);
+	wait->counted = true;
+	wait->highest = wait->tail.found ? wait->tail.segno : 0;
+	wait->since_ms = loop_now_ms(op->loop);
+	wait_rest(op, wait);
 }
 
 /* Ends when the last is there. */
@@ -118,6 +139,9 @@ static void wait_step(struct op *op)
 
 	case WAIT_RESTING:
 		return wait_look(op, wait);
+
+	case WAIT_COUNTING:
+		return wait_counted(op, wait);
 	}
 }
 

@@ -5,11 +5,13 @@
 #include "loop/nap.h"
 #include "pg/lsn.h"
 #include "pg/segment.h"
+#include "repo/catalog.h"
 #include "repo/object.h"
 
 /* Ends when every segment from that of start_lsn to that of the byte before stop_lsn is there, of
  * the right kind and size, and the timeline's history; ERR_TIMEOUT names the first that is not,
- * when none has come for wait_ms. */
+ * when nothing at all of the timeline was archived for wait_ms: what waits before it in the queue
+ * takes its time. */
 struct wal_wait {
 	struct op op;
 	/* in; must stay */
@@ -26,6 +28,9 @@ struct wal_wait {
 	char name[NAME_BYTES];
 	struct object_stat stat;
 	struct nap nap;
+	struct catalog_tail tail;
+	bool counted;
+	uint64_t highest; /* segment of the timeline, when it was looked up last */
 };
 void wal_wait_start(struct op *parent, struct wal_wait *wait);
 

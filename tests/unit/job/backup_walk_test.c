@@ -486,7 +486,7 @@ static void a_damaged_page_is_found_with_its_block_and_others_are_not(void **sta
 
 	for (uint32_t i = 0; i < 40; i++) {
 		page_make(page, RELATION_FILE_BLOCKS + i, i == 8 ? START_LSN : START_LSN - 1);
-		if (i == 7 || i == 8 || i == 31) /* 8 is replayed anyway */
+		if (i == 7 || i == 8 || i == 31) /* 8 is replayed anyway, if its LSN is one */
 			page[5000] ^= 1;
 		if (i == 9)
 			memset(page, 0, sizeof(page));
@@ -498,16 +498,18 @@ static void a_damaged_page_is_found_with_its_block_and_others_are_not(void **sta
 	put_bytes(place, "base/5/100_vm", 0, page, sizeof(page));
 	plan = plan_of(place);
 	copied = copy_plan(place, &plan);
-	assert_int_equal(copied->fill.findings_total, 3);
-	for (size_t i = 0; i < 3; i++) {
+	assert_int_equal(copied->fill.findings_total, 4);
+	for (size_t i = 0; i < 4; i++) {
 		const struct page_finding *finding = &copied->fill.finding[i];
 		static const uint32_t blocks[] = {RELATION_FILE_BLOCKS + 7,
+		                                  RELATION_FILE_BLOCKS + 8,
 		                                  RELATION_FILE_BLOCKS + 31, 0};
 
 		assert_int_equal(finding->block, blocks[i]);
-		assert_int_equal(finding->warning, i == 2);
+		assert_int_equal(finding->warning, i == 3);
+		assert_int_equal(finding->position, i == 1 ? START_LSN : 0);
 		assert_string_equal(copied->plan.item[finding->item].path,
-		                    i == 2 ? "base/5/100_vm" : "base/5/100.1");
+		                    i == 3 ? "base/5/100_vm" : "base/5/100.1");
 	}
 	copied_free(copied);
 }

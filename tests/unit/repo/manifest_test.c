@@ -125,7 +125,7 @@ static bool read_in_pieces(const struct buf *body, size_t piece, struct seen *se
 	return good;
 }
 
-static void records_come_back_from_pieces_of_every_size(void **state)
+static void d32_records_come_back_from_pieces_of_every_size(void **state)
 {
 	struct seen whole = {0}, seen = {0};
 	struct err err = {0};
@@ -420,7 +420,7 @@ static void a_head_that_was_changed_is_refused_with_the_field(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(records_come_back_from_pieces_of_every_size),
+	        cmocka_unit_test(d32_records_come_back_from_pieces_of_every_size),
 	        cmocka_unit_test(a_body_that_is_cut_anywhere_inside_a_record_is_damaged),
 	        cmocka_unit_test(components_are_compared_not_bytes),
 	        cmocka_unit_test(paths_that_leave_the_data_directory_are_refused),
