@@ -5,7 +5,7 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup list show wal cat help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show wal cat help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
@@ -27,6 +27,7 @@ _seawall() {
 	'serve') options='--pgdata --config --json --verbose --quiet --help' ;;
 	'status') options='--config --json --verbose --quiet --help' ;;
 	'backup') options='--label --full --fast --spread --pgdata --dry-run --config --json --verbose --quiet --help' ;;
+	'restore') options='--to --before --including --timeline --pgdata --in-place --start --then --tablespace --link-pgwal --port --option --owner --without --plan --dry-run --config --json --verbose --quiet --help' ;;
 	'list') options='--config --json --verbose --quiet --help' ;;
 	'show') options='--cluster --files --config --json --verbose --quiet --help' ;;
 	'wal push') options='--cluster --restore --config --json --verbose --quiet --help' ;;

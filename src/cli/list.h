@@ -10,9 +10,9 @@
 	X(serve)                                                                                   \
 	X(status)                                                                                  \
 	X(backup)                                                                                  \
+	X(restore)                                                                                 \
 	X(list)                                                                                    \
 	X(show)                                                                                    \
-	X(restore)                                                                                 \
 	X(wal_push)                                                                                \
 	X(wal_fetch)                                                                               \
 	X(wal_list)                                                                                \

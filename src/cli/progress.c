@@ -95,7 +95,8 @@ void progress_show(struct progress *progress, const struct progress_figures *fig
 	AUTO_BUF struct buf line = {0};
 
 	measure(progress, figures->done, now_ms);
-	if (progress->silent || now_ms - progress->begun_ms < PROGRESS_FIRST_MS)
+	if (progress->silent || now_ms - progress->begun_ms <
+	                                (progress->terminal ? PROGRESS_FIRST_MS : PROGRESS_LINE_MS))
 		return;
 	if (progress->shown_ms && now_ms - progress->shown_ms < every_ms &&
 	    !(changed && progress->terminal))
