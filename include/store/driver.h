@@ -52,6 +52,9 @@ struct store_driver {
 	void (*close)(struct store *store); /* frees it */
 	/* May be NULL. */
 	bool (*space)(struct store *store, uint64_t *ret_free, uint64_t *ret_total);
+	/* May be NULL: as store_anchor and store_still. */
+	void (*anchor)(struct store *store, const char *name, const void *bytes, size_t length);
+	bool (*still)(struct store *store, const char *name);
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */

@@ -43,6 +43,17 @@ const char *store_url(const struct store *store);
  * store). Blocking and quick. */
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total);
 
+/*
+ * Ties the store to the content of one small object that never changes (seawall.json). From then on
+ * every operation that does not find that object in the place ends in ERR_STORE: an empty or
+ * another disk under the same path is no place where something is "not found", or stored. Once for
+ * all; quick.
+ */
+void store_anchor(struct store *store, const char *name, const void *bytes, size_t length);
+/* Whether an object that was there is there now, where that can be seen without a request (else
+ * true). Blocking, for a worker. */
+bool store_still(struct store *store, const char *name);
+
 /* Private: one verb of the driver with its repetitions, which every operation below waits for. */
 struct store_attempt;
 struct store_call {
@@ -129,6 +140,7 @@ struct store_head {
 	struct op op;
 	struct store *store;
 	const char *name;
+	bool durable;        /* in: success says also that the object is on disk, whoever made it */
 	uint64_t bytes;      /* out */
 	int64_t modified_us; /* out */
 	int64_t deadline_ms;

@@ -133,6 +133,8 @@ static void open_step(struct op *op)
 		err_wrap(err, "object \"%s\" in repository \"%s\" is not valid", NAME_REPOSITORY,
 		         store_label(repo->store));
 	}
+	if (!err_is(err))
+		store_anchor(repo->store, NAME_REPOSITORY, open->block, (size_t)open->get.got);
 	free(STEAL(open->block));
 	op_done(op);
 }

@@ -11,7 +11,10 @@
  * Each attempt opens the root anew and looks whether it is still the folder that was opened at
  * first: below a disk that was unmounted there is another, empty folder, and neither "not found"
  * nor "stored" would be true there. The open descriptor keeps the disk mounted until the attempt
- * ends. The device number may change when it is mounted again, the inode's does not.
+ * ends. The device number may change when it is mounted again, the inode's does not; but the roots
+ * of two disks have the same inode, and that of a removed folder is given away again, so the
+ * content of one object, the anchor, is compared as well. A put looks at the root's path once more
+ * when all is on disk, since it works with paths.
  *
  * Drafts of killed processes are removed at open: those of this boot of this host whose process is
  * gone, and all that are older than an hour.
@@ -42,9 +45,16 @@ enum {
 	HOST_DIGITS = 8,
 };
 
+struct anchor {
+	char *name;
+	size_t length;
+	uint8_t bytes[];
+};
+
 struct file_store {
 	struct store store;
 	char *root;
+	struct anchor *anchor; /* set once, and atomically: workers look at it */
 	ino_t inode;
 	char host[HOST_DIGITS + 1]; /* of this boot of this host */
 	char *known[KNOWN_FOLDERS]; /* folders that are on disk up to the root; a ring */
@@ -115,6 +125,32 @@ static bool missing_root(struct err *err, const char *root)
 	return false;
 }
 
+static bool anchor_holds(const struct file_store *store, int root_fd, struct err *err)
+{
+	const struct anchor *anchor = __atomic_load_n(&store->anchor, __ATOMIC_ACQUIRE);
+	AUTO_FREE
+	uint8_t *bytes = NULL;
+	AUTO_FD
+	int fd = -1;
+	ssize_t got = 0;
+
+	if (!anchor)
+		return true;
+	fd = openat(root_fd, anchor->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno != ENOENT && errno != ENOTDIR)
+		return file_error(err, "open file", anchor->name);
+	bytes = xmalloc(anchor->length + 1);
+	if (fd >= 0 && (got = file_pread_full(fd, bytes, anchor->length + 1, 0)) < 0)
+		return file_error(err, "read file", anchor->name);
+	if ((size_t)got == anchor->length && memcmp(bytes, anchor->bytes, anchor->length) == 0)
+		return true;
+	err_set(err, ERR_STORE, "folder \"%s\" is not what was opened at first: its \"%s\" is %s",
+	        store->root, anchor->name, fd < 0 ? "not there" : "another one");
+	err_hint(err, "Is a disk not mounted, or was the folder replaced? After a replacement, "
+	              "start Seawall again.");
+	return false;
+}
+
 /* A descriptor of the root, or -1. */
 static int root_open(const struct file_store *store, struct err *err)
 {
@@ -130,11 +166,25 @@ static int root_open(const struct file_store *store, struct err *err)
 		        store->root);
 		err_hint(err, "Is a disk not mounted, or was the folder replaced? After a "
 		              "replacement, start Seawall again.");
-	} else
+	} else if (anchor_holds(store, fd, err))
 		return fd;
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+/* Whether the root's path still leads to the root that was opened, and the object lies in that. */
+static bool root_stayed(const struct file_store *store, int root_fd, const char *name,
+                        struct err *err)
+{
+	struct stat opened, now, object;
+
+	if (fstat(root_fd, &opened) == 0 && stat(store->root, &now) == 0 &&
+	    opened.st_dev == now.st_dev && opened.st_ino == now.st_ino &&
+	    fstatat(root_fd, name, &object, AT_SYMLINK_NOFOLLOW) == 0)
+		return true;
+	return err_set(err, ERR_STORE, "folder \"%s\" was replaced or unmounted meanwhile",
+	               store->root);
 }
 
 /* ---- put ---- */
@@ -196,23 +246,17 @@ static bool put_publish(const struct file_store *store, const struct file_attemp
 	return err->code == ERR_EXISTS ? false : put_error(store, folder, err);
 }
 
-static void file_put(struct work *work)
+static void put_run(struct file_attempt *attempt, int root_fd, struct err *err)
 {
-	struct file_attempt *attempt = container_of(work, struct file_attempt, work);
 	const struct file_store *store = file_store(attempt);
 	const struct store_put *put = attempt->base.put;
-	struct err *err = &work->op.err;
 	AUTO_FREE
 	char *path = path_join(store->root, put->name);
 	AUTO_FREE
 	char *folder = path_folder(path);
-	AUTO_FD
-	int root_fd = root_open(store, err);
 	struct draft draft = {.fd = -1};
 	struct stat st;
 
-	if (root_fd < 0)
-		return;
 	/* There already: as durable as a new one, and nothing needs to be written to know it. */
 	if (fstatat(root_fd, put->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		if (S_ISDIR(st.st_mode))
@@ -222,12 +266,28 @@ static void file_put(struct work *work)
 			err_set(err, ERR_EXISTS, "there is an object of that name already");
 		return;
 	}
-	if (put_draft(store, path, &draft, err) && put_write(work, put, &draft, err)) {
+	if (put_draft(store, path, &draft, err) && put_write(&attempt->work, put, &draft, err)) {
 		put_publish(store, attempt, folder, &draft, err);
 		return;
 	}
 	draft_drop(&draft);
 	put_error(store, store->root, err);
+}
+
+static void file_put(struct work *work)
+{
+	struct file_attempt *attempt = container_of(work, struct file_attempt, work);
+	const struct file_store *store = file_store(attempt);
+	struct err *err = &work->op.err, moved = {0};
+	AUTO_FD
+	int root_fd = root_open(store, err);
+
+	if (root_fd < 0)
+		return;
+	put_run(attempt, root_fd, err);
+	if ((!err_is(err) || err->code == ERR_EXISTS) &&
+	    !root_stayed(store, root_fd, attempt->base.put->name, &moved))
+		*err = moved;
 }
 
 /* ---- get, head, remove ---- */
@@ -281,6 +341,19 @@ static void file_get(struct work *work)
 		get_blocks(work, fd, get, err);
 }
 
+/* The name is on disk, too: who gave it may have been killed before that, or be about to do it. */
+static bool head_settle(const struct file_store *store, const char *name, int root_fd,
+                        struct err *err)
+{
+	AUTO_FREE
+	char *path = path_join(store->root, name);
+	AUTO_FREE
+	char *folder = path_folder(path);
+
+	return durable_sync_file(path, err) && durable_sync_dir(folder, err) &&
+	       sync_up(store, folder, err) && root_stayed(store, root_fd, name, err);
+}
+
 static void file_head(struct work *work)
 {
 	struct file_attempt *attempt = container_of(work, struct file_attempt, work);
@@ -302,6 +375,8 @@ static void file_head(struct work *work)
 	}
 	head->bytes = (uint64_t)st.st_size;
 	head->modified_us = st.st_mtim.tv_sec * US_PER_S + st.st_mtim.tv_nsec / 1000;
+	if (head->durable)
+		(void)head_settle(file_store(attempt), head->name, root_fd, err);
 }
 
 /* Folders that have become empty go too, as far as they let themselves be removed. */
@@ -543,6 +618,9 @@ static void file_close(struct store *base)
 
 	for (unsigned i = 0; i < KNOWN_FOLDERS; i++)
 		free(store->known[i]);
+	if (store->anchor)
+		free(store->anchor->name);
+	free(store->anchor);
 	free(store->root);
 	free(store);
 }
@@ -566,6 +644,31 @@ static struct store *file_open(struct loop *loop, const struct store_options *op
 	return &store->store;
 }
 
+static void file_anchor(struct store *base, const char *name, const void *bytes, size_t length)
+{
+	struct file_store *store = container_of(base, struct file_store, store);
+	struct anchor *anchor;
+
+	if (store->anchor)
+		return;
+	anchor = xmalloc(sizeof(*anchor) + length);
+	anchor->name = xstrdup(name);
+	anchor->length = length;
+	memcpy(anchor->bytes, bytes, length);
+	__atomic_store_n(&store->anchor, anchor, __ATOMIC_RELEASE);
+}
+
+static bool file_still(struct store *base, const char *name)
+{
+	const struct file_store *store = container_of(base, struct file_store, store);
+	struct err ignored = {0};
+	AUTO_FD
+	int root_fd = root_open(store, &ignored);
+	struct stat st;
+
+	return root_fd >= 0 && fstatat(root_fd, name, &st, 0) == 0 && S_ISREG(st.st_mode);
+}
+
 static bool file_space(struct store *base, uint64_t *ret_free, uint64_t *ret_total)
 {
 	struct file_store *store = container_of(base, struct file_store, store);
@@ -583,6 +686,8 @@ const struct store_driver store_file_driver = {
         .open = file_open,
         .close = file_close,
         .space = file_space,
+        .anchor = file_anchor,
+        .still = file_still,
         .attempt_bytes = sizeof(struct file_attempt),
         .start = file_start,
 };

@@ -77,7 +77,14 @@ static bool folder_listed(const struct store_list *list, const char *path)
 	       str_starts(path, list->prefix);
 }
 
-/* 'd', 'f', or 0 for everything that is no object and holds none. */
+/* A folder that was removed meanwhile is empty. */
+static bool gone(int number)
+{
+	return number == ENOENT || number == ENOTDIR;
+}
+
+/* 'd', 'f', 0 for everything that is no object and holds none, or '?' with errno: not known, and so
+ * not to be left out. */
 static char entry_kind(int fd, const struct dirent *entry)
 {
 	struct stat st;
@@ -89,7 +96,7 @@ static char entry_kind(int fd, const struct dirent *entry)
 	if (entry->d_type == DT_REG)
 		return 'f';
 	if (fstatat(fd, entry->d_name, &st, 0) != 0)
-		return 0;
+		return gone(errno) || errno == ELOOP ? 0 : '?';
 	return S_ISDIR(st.st_mode) ? 'd' : S_ISREG(st.st_mode) ? 'f' : 0;
 }
 
@@ -102,12 +109,6 @@ static DIR *folder_open(const struct lister *lister, const char *path)
 	if (fd >= 0 && !dir)
 		close(fd);
 	return dir;
-}
-
-/* A folder that was removed meanwhile is empty. */
-static bool gone(int number)
-{
-	return number == ENOENT || number == ENOTDIR;
 }
 
 static bool batch_read(const struct lister *lister, const char *path, struct batch *batch)
@@ -125,6 +126,8 @@ static bool batch_read(const struct lister *lister, const char *path, struct bat
 
 		if (!kind)
 			continue;
+		if (kind == '?')
+			break;
 		snprintf(key, sizeof(key), "%s%s", entry->d_name, kind == 'd' ? "/" : "");
 		length = snprintf(full, sizeof(full), "%s%s", path, key);
 		if (length > STORE_NAME_MAX)
@@ -151,16 +154,18 @@ static bool holds_object(const struct lister *lister, const char *path, int dept
 
 	if (!dir)
 		return !gone(errno); /* who cannot look must not say that there is nothing */
-	while (!found && (entry = readdir(dir)) != NULL) {
+	while (!found && (errno = 0, entry = readdir(dir)) != NULL) {
 		char full[STORE_NAME_MAX + 2];
 		char kind = entry_kind(dirfd(dir), entry);
 		int length = snprintf(full, sizeof(full), "%s%s/", path, entry->d_name);
 
-		if (kind == 'f')
+		if (kind == 'f' || kind == '?')
 			found = true;
 		else if (kind == 'd' && length <= STORE_NAME_MAX && depth < DEPTH_MAX)
 			found = holds_object(lister, full, depth + 1);
 	}
+	if (!entry && errno != 0)
+		found = true;
 	closedir(dir);
 	return found;
 }

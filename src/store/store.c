@@ -80,6 +80,17 @@ bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total)
 	return store->driver->space && store->driver->space(store, ret_free, ret_total);
 }
 
+void store_anchor(struct store *store, const char *name, const void *bytes, size_t length)
+{
+	if (store->driver->anchor)
+		store->driver->anchor(store, name, bytes, length);
+}
+
+bool store_still(struct store *store, const char *name)
+{
+	return !store->driver->still || store->driver->still(store, name);
+}
+
 const struct store_counts *store_counts(const struct store *store)
 {
 	return &store->counts;

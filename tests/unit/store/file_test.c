@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -215,6 +216,141 @@ static void an_unmounted_disk_is_neither_not_found_nor_a_new_repository(void **s
 	assert_int_equal(put_text(f->store, "b", "x"), ERR_NONE);
 }
 
+static void anchor_begin(struct store *store)
+{
+	assert_int_equal(put_text(store, "seawall.json", "{1}"), ERR_NONE);
+	assert_int_equal(put_text(store, "a/b", "x"), ERR_NONE);
+	store_anchor(store, "seawall.json", "{1}", 3);
+	assert_text(store, "a/b", "x");
+	assert_true(store_still(store, "a/b"));
+	assert_false(store_still(store, "a/c"));
+}
+
+/* Whatever is asked, the answer is neither "not there" nor "stored" nor an empty list. */
+static void nothing_is_known_of(struct store *store)
+{
+	static const char *const names[] = {"a/b"};
+	struct store_list list = {.store = store, .prefix = ""};
+	struct store_head durable = {.store = store, .name = "a/b", .durable = true};
+	AUTO_BUF struct buf buf;
+	uint64_t bytes;
+
+	buf_init(&buf, BLOCK_BYTES);
+	assert_int_equal(get_range(store, "a/b", 0, 9, &buf), ERR_STORE);
+	assert_int_equal(head_of(store, "a/b", &bytes), ERR_STORE);
+	assert_int_equal(put_text(store, "a/b", "x"), ERR_STORE);
+	assert_int_equal(put_text(store, "a/d", "x"), ERR_STORE);
+	assert_int_equal(remove_names(store, names, 1), ERR_STORE);
+	assert_false(RUN(store->loop, store_list_start, &list));
+	assert_int_equal(list.op.err.code, ERR_STORE);
+	assert_false(RUN(store->loop, store_head_start, &durable));
+	assert_int_equal(durable.op.err.code, ERR_STORE);
+	assert_false(store_still(store, "a/b"));
+}
+
+/* As a disk that was mounted again, and as rm -rf and mkdir: the inode may be the same. */
+static void a_place_that_lost_its_anchor_is_unreachable(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_FREE char *anchor = path_join(f->root, "seawall.json");
+
+	anchor_begin(f->store);
+	assert_int_equal(unlink(anchor), 0);
+	nothing_is_known_of(f->store);
+	make_file(f, "seawall.json", "{2}");
+	nothing_is_known_of(f->store);
+	make_file(f, "seawall.json", "{1} and more");
+	nothing_is_known_of(f->store);
+	make_file(f, "seawall.json", "{1}");
+	assert_text(f->store, "a/b", "x");
+	assert_int_equal(put_text(f->store, "a/d", "x"), ERR_NONE);
+}
+
+/* The roots of two disks have the same inode. */
+static void an_empty_disk_in_its_place_is_unreachable(void **state)
+{
+	struct fixture *f = *state;
+	AUTO_FREE char *mount_point = path_join(f->folder, "disk");
+	char url[160];
+	struct store *store;
+
+	assert_int_equal(mkdir(mount_point, 0700), 0);
+	if (mount("none", mount_point, "tmpfs", 0, "size=2m") != 0)
+		skip();
+	snprintf(url, sizeof(url), "file://%s", mount_point);
+	store = open_place(f->loop, url, true);
+	anchor_begin(store);
+	assert_int_equal(mount("none", mount_point, "tmpfs", 0, "size=2m"), 0);
+	nothing_is_known_of(store);
+	assert_int_equal(umount(mount_point), 0);
+	assert_text(store, "a/b", "x");
+	assert_int_equal(umount(mount_point), 0);
+	nothing_is_known_of(store);
+	store_close(store);
+}
+
+/* A thread that takes the root away and puts it back, or another one in its place, all the time. */
+struct shuffle {
+	char root[128], away[128], empty[128];
+	bool stop;
+};
+
+static void *shuffle_run(void *context)
+{
+	struct shuffle *shuffle = context;
+
+	while (!__atomic_load_n(&shuffle->stop, __ATOMIC_RELAXED)) {
+		rename(shuffle->root, shuffle->away);
+		rename(shuffle->empty, shuffle->root);
+		rename(shuffle->root, shuffle->empty);
+		rename(shuffle->away, shuffle->root);
+	}
+	return NULL;
+}
+
+static void a_root_that_is_swapped_at_any_moment_never_lies(void **state)
+{
+	enum { ROUNDS = 400 };
+	struct fixture *f = *state;
+	struct shuffle shuffle = {.stop = false};
+	bool stored[ROUNDS] = {false};
+	pthread_t thread;
+	char name[32];
+
+	anchor_begin(f->store);
+	snprintf(shuffle.root, sizeof(shuffle.root), "%s", f->root);
+	snprintf(shuffle.away, sizeof(shuffle.away), "%s/away", f->folder);
+	snprintf(shuffle.empty, sizeof(shuffle.empty), "%s/empty", f->folder);
+	assert_int_equal(mkdir(shuffle.empty, 0700), 0);
+	assert_int_equal(pthread_create(&thread, NULL, shuffle_run, &shuffle), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct store_list list = {.store = f->store, .prefix = "a/"};
+		struct iovec piece = {name, 4};
+		struct store_put put = {.store = f->store,
+		                        .name = name,
+		                        .piece = &piece,
+		                        .pieces = 1,
+		                        .deadline_ms = 1};
+		uint64_t bytes;
+
+		snprintf(name, sizeof(name), "a/%u", i);
+		RUN(f->loop, store_put_start, &put);
+		stored[i] = put.op.err.code == ERR_NONE || put.op.err.code == ERR_EXISTS;
+		assert_int_not_equal(head_of(f->store, "a/b", &bytes), ERR_NOTFOUND);
+		assert_true(!RUN(f->loop, store_list_start, &list) || list.count > 0);
+		store_list_release(&list);
+	}
+	__atomic_store_n(&shuffle.stop, true, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		uint64_t bytes;
+
+		snprintf(name, sizeof(name), "a/%u", i);
+		if (stored[i])
+			assert_int_equal(head_of(f->store, name, &bytes), ERR_NONE);
+	}
+}
+
 static void a_place_that_is_no_folder_or_no_path(void **state)
 {
 	static const char *const bad[] = {"file://relative/path", "file://"};
@@ -335,6 +471,9 @@ int main(int argc, char **argv)
 	        TEST(leftovers_of_killed_processes_go_at_the_next_opening),
 	        TEST(drafts_of_others_go_only_when_they_are_old),
 	        TEST(an_unmounted_disk_is_neither_not_found_nor_a_new_repository),
+	        TEST(a_place_that_lost_its_anchor_is_unreachable),
+	        TEST(an_empty_disk_in_its_place_is_unreachable),
+	        TEST(a_root_that_is_swapped_at_any_moment_never_lies),
 	        TEST(a_place_that_is_no_folder_or_no_path),
 	        TEST(free_space_is_told),
 	        TEST(no_right_to_write_is_said_as_that),
