@@ -6,6 +6,7 @@
  * already?
  *              '----- next part ---------'
  *                                    `-> COMPARING -> done   the name is taken: same content?
+ *   SEALING -> SETTLING -> done          there already: it is on disk, and then: same content?
  *
  * Whether 16 MiB are the whole or its first part shows only when one more piece of the content
  * comes, so a worker seals first and says then what it has sealed (sealer_become). Memory is never
@@ -31,6 +32,7 @@ struct write_detail {
 	struct work work;
 	struct store_put put;
 	struct object_stat stat;
+	struct store_head settle;
 	struct sealer *sealer;
 	struct digester *whole; /* from the second object on */
 	struct sealed_spec spec;
@@ -172,13 +174,14 @@ enum write_state {
 	WRITE_SEALING,
 	WRITE_LOOKING,
 	WRITE_PUTTING,
-	WRITE_COMPARING
+	WRITE_COMPARING,
+	WRITE_SETTLING
 };
 
 static const char *write_state_name(int state)
 {
-	static const char *const names[] = {"START",   "HOLDING", "SEALING",
-	                                    "LOOKING", "PUTTING", "COMPARING"};
+	static const char *const names[] = {"START",   "HOLDING",   "SEALING", "LOOKING",
+	                                    "PUTTING", "COMPARING", "SETTLING"};
 
 	return names[state];
 }
@@ -269,12 +272,24 @@ static void write_compare(struct object_write *write)
 	write_fail(write, &err);
 }
 
+/* No put says that what was found is durable: who stored it may not have got that far. */
+static void write_settle(struct object_write *write)
+{
+	struct write_detail *d = write->detail;
+
+	object_drop(d);
+	d->settle = (struct store_head){
+	        .store = write->repo->store, .name = write->name, .durable = true};
+	store_head_start(&write->op, &d->settle);
+	op_wait(&write->op, WRITE_SETTLING);
+}
+
 static void write_put(struct object_write *write)
 {
 	struct write_detail *d = write->detail;
 
 	if (d->exists)
-		return d->ended ? write_compare(write) : write_hold(write);
+		return d->ended ? write_settle(write) : write_hold(write);
 	d->put = (struct store_put){
 	        .store = write->repo->store,
 	        .name = d->ended ? write->name : d->part_name,
@@ -350,6 +365,11 @@ static void write_step(struct op *op)
 	case WRITE_COMPARING:
 		if (op_failed(&d->stat.op))
 			return write_fail(write, &d->stat.op.err);
+		return write_compare(write);
+
+	case WRITE_SETTLING:
+		if (op_failed(&d->settle.op))
+			return write_fail(write, &d->settle.op.err);
 		return write_compare(write);
 	}
 }

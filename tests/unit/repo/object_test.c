@@ -2,7 +2,9 @@
 #include "unit/repo/place.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/fault.h"
 #include "repo/object.h"
 
 #define NAME "main/7-15-1/thing/one"
@@ -210,6 +212,46 @@ static void a_big_thing_that_is_there_already_leaves_no_parts(void **state)
 	write_source(f, NAME, &source, &write);
 	assert_int_equal(write.op.err.code, ERR_EXISTS);
 	assert_int_equal(count_objects(f), before);
+}
+
+/* Points that fail when told so, passed while a big thing is written that is there already. */
+static unsigned points_of_a_repetition(struct fixture *f)
+{
+	struct source source = {.seed = 1, .length = 33 * MIB};
+	struct object_write write;
+	unsigned before;
+
+	write_source(f, NAME, &source, &write);
+	assert_int_equal(write.op.err.code, ERR_NONE);
+	source.at = 0;
+	before = fault_count();
+	write_source(f, NAME, &source, &write);
+	assert_true(write.repeated);
+	return fault_count() - before;
+}
+
+static void a_big_thing_that_is_there_already_is_synced_before_it_counts(void **state)
+{
+	struct fixture *f = *state, files = *f;
+	char folder[] = "/tmp/seawall-object.XXXXXX", url[64];
+	struct source source = {.seed = 1, .length = 33 * MIB};
+	struct object_write write;
+	struct err err = {0};
+	unsigned in_memory = points_of_a_repetition(f), in_files;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(url, sizeof(url), "file://%s/repo", folder);
+	files.store = open_place(f->loop, url, true);
+	files.repo = repo_new(files.store, f->blocks);
+	in_files = points_of_a_repetition(&files);
+	/* Syncs of the file and of each folder up to the root. */
+	assert_true(in_files >= in_memory + 2 * 5);
+	fault_plan_fail(in_files);
+	write_source(&files, NAME, &source, &write);
+	fault_plan_fail(0);
+	assert_int_not_equal(write.op.err.code, ERR_NONE);
+	repo_free(files.repo);
+	assert_true(file_remove_tree(folder, &err));
 }
 
 static void what_is_not_accepted_is_not_visible(void **state)
@@ -578,6 +620,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(content_of_every_size_comes_back),
 	        TEST(a_big_thing_that_is_there_already_leaves_no_parts),
+	        TEST(a_big_thing_that_is_there_already_is_synced_before_it_counts),
 	        TEST(what_is_not_accepted_is_not_visible),
 	        TEST(ranges_touch_only_what_they_need),
 	        TEST(each_damaged_byte_is_found_and_the_object_named),
