@@ -144,10 +144,11 @@ static bool read_head(struct backing *backing, const char *id, struct err *err)
 static void cancel_job(struct backing *backing, const char *id)
 {
 	AUTO_FREE char *path = xasprintf("/v1/jobs/%s/cancel", id);
+	const struct client_request what = {.method = "POST", .path = path};
 	struct jval *answer = NULL;
 	struct err err = {0};
 
-	if (client_ask(&backing->client, "POST", path, NULL, &answer, &err) == CLIENT_FAILED)
+	if (client_ask(&backing->client, &what, &answer, &err) == CLIENT_FAILED)
 		log_err(LOG_WARNING, &err, NULL);
 	jval_free(answer);
 }
@@ -157,7 +158,8 @@ static bool watch(struct backing *backing, const struct jval *started, struct er
 	AUTO_FREE char *id = xstrdup(field_text(started, "id"));
 	AUTO_FREE char *result = NULL;
 	struct jval *end = NULL;
-	bool done = client_watch(&backing->client, id, news, backing, &end, err);
+	const struct client_watcher watcher = {.job = id, .each = news, .context = backing};
+	bool done = client_watch(&backing->client, &watcher, &end, err);
 
 	if (!done && err->code == ERR_CANCELLED)
 		cancel_job(backing, id);
@@ -175,11 +177,12 @@ static enum client_outcome back_up_in_server(struct backing *backing, struct err
 	AUTO_FREE char *path = xasprintf("/v1/clusters/%s/backups",
 	                                 backing->runtime.site[backing->cluster].cluster);
 	struct jval *wishes = jobject_new(), *started = NULL;
+	const struct client_request what = {.method = "POST", .path = path, .body = wishes};
 	enum client_outcome outcome;
 
 	jset_str(wishes, "label", option_value(arguments, "label"));
 	jset_bool(wishes, "fast", !option_given(arguments, "spread"));
-	outcome = client_ask(&backing->client, "POST", path, wishes, &started, err);
+	outcome = client_ask(&backing->client, &what, &started, err);
 	if (outcome == CLIENT_ANSWERED && !watch(backing, started, err))
 		outcome = CLIENT_FAILED;
 	jval_free(started);
@@ -226,13 +229,13 @@ static bool report(struct backing *backing, struct err *err)
 static bool plan(struct backing *backing, struct err *err)
 {
 	const struct site *site = &backing->runtime.site[backing->cluster];
+	const struct client_request what = {.method = "GET", .path = "/v1/status"};
 	struct jval *status = NULL;
 	bool server;
 
 	if (!runtime_open(&backing->runtime, backing->cluster, err))
 		return false;
-	server = client_ask(&backing->client, "GET", "/v1/status", NULL, &status, err) ==
-	         CLIENT_ANSWERED;
+	server = client_ask(&backing->client, &what, &status, err) == CLIENT_ANSWERED;
 	jval_free(status);
 	err_clear(err);
 	return printf_out(

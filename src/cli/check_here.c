@@ -73,10 +73,11 @@ static enum outcome check_state(struct checking *checking)
 
 static enum outcome check_server(struct checking *checking)
 {
+	static const struct client_request what = {.method = "GET", .path = "/v1/status"};
 	struct jval *status = NULL;
 	struct err err = {0};
 
-	switch (client_ask(&checking->client, "GET", "/v1/status", NULL, &status, &err)) {
+	switch (client_ask(&checking->client, &what, &status, &err)) {
 	case CLIENT_ANSWERED:
 		jval_free(status);
 		return check_say(checking, CHECK_OK, "runs at \"%s\"", checking->client.socket);

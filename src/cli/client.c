@@ -89,13 +89,13 @@ static enum client_outcome run(struct asking *asking, struct err *err)
 	return CLIENT_FAILED;
 }
 
-enum client_outcome client_ask(struct client *client, const char *method, const char *path,
-                               const struct jval *body, struct jval **ret, struct err *err)
+enum client_outcome client_ask(struct client *client, const struct client_request *what,
+                               struct jval **ret, struct err *err)
 {
-	AUTO_FREE char *url = xasprintf("http://seawall%s", path);
+	AUTO_FREE char *url = xasprintf("http://seawall%s", what->path);
 	AUTO_BUF struct buf text = {0};
 	struct asking asking = {.client = client,
-	                        .request = {.method = method,
+	                        .request = {.method = what->method,
 	                                    .url = url,
 	                                    .unix_socket = client->socket,
 	                                    .answer_max = EVENT_BYTES_MAX * 16,
@@ -103,8 +103,8 @@ enum client_outcome client_ask(struct client *client, const char *method, const 
 	enum client_outcome outcome;
 
 	buf_init(&text, REQUEST_BYTES_MAX);
-	if (body) {
-		json_print(body, false, &text);
+	if (what->body) {
+		json_print(what->body, false, &text);
 		asking.request.body = text.data;
 		asking.request.body_bytes = text.length;
 	}
@@ -161,15 +161,14 @@ static bool take(struct http_request *request, const void *bytes, size_t length,
 	return true;
 }
 
-bool client_watch(struct client *client, const char *job,
-                  void (*each)(void *context, const struct jval *job), void *context,
-                  struct jval **ret, struct err *err)
+bool client_watch(struct client *client, const struct client_watcher *watcher, struct jval **ret,
+                  struct err *err)
 {
 	static const char *const header[] = {"Accept: text/event-stream", NULL};
-	AUTO_FREE char *url = xasprintf("http://seawall/v1/jobs/%s", job);
+	AUTO_FREE char *url = xasprintf("http://seawall/v1/jobs/%s", watcher->job);
 	struct asking asking = {.client = client,
-	                        .each = each,
-	                        .context = context,
+	                        .each = watcher->each,
+	                        .context = watcher->context,
 	                        .request = {.url = url,
 	                                    .unix_socket = client->socket,
 	                                    .header = header,

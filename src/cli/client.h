@@ -22,15 +22,23 @@ enum client_outcome {
 	CLIENT_FAILED,    /* err says why: it refused, or it does not answer */
 };
 
-/* One request; body NULL: none. The answer is JSON, the caller's. A refusal is the server's own
- * words, with a code that fits. */
-enum client_outcome client_ask(struct client *client, const char *method, const char *path,
-                               const struct jval *body, struct jval **ret, struct err *err);
+struct client_request {
+	const char *method, *path;
+	const struct jval *body; /* NULL: none */
+};
+/* One request. The answer is JSON, the caller's. A refusal is the server's own words, with a code
+ * that fits. */
+enum client_outcome client_ask(struct client *client, const struct client_request *what,
+                               struct jval **ret, struct err *err);
 
-/* Watches a job until its end: each(context, job) for every news of it. The last one, with its end,
- * is in *ret. False: the server went away, or we were cancelled. */
-MUST_USE bool client_watch(struct client *client, const char *job,
-                           void (*each)(void *context, const struct jval *job), void *context,
+struct client_watcher {
+	const char *job;
+	void (*each)(void *context, const struct jval *job); /* for every news of it */
+	void *context;
+};
+/* Watches a job until its end; the last news, with its end, is in *ret. False: the server went
+ * away, or we were cancelled. */
+MUST_USE bool client_watch(struct client *client, const struct client_watcher *watcher,
                            struct jval **ret, struct err *err);
 
 #endif

@@ -287,10 +287,11 @@ static void status_json(struct looking *looking, struct buf *out)
 
 static bool look(struct looking *looking, struct err *err)
 {
+	static const struct client_request what = {.method = "GET", .path = "/v1/status"};
 	const struct config *config = looking->cli->config;
 
-	if (client_ask(&looking->client, "GET", "/v1/status", NULL, &looking->server,
-	               &looking->server_err) == CLIENT_FAILED &&
+	if (client_ask(&looking->client, &what, &looking->server, &looking->server_err) ==
+	            CLIENT_FAILED &&
 	    looking->server_err.code == ERR_CANCELLED) {
 		*err = looking->server_err;
 		return false;

@@ -160,6 +160,30 @@ static bool open_to_others(const struct stat *status)
 	return status->st_uid != 0 || (status->st_mode & (S_IWGRP | S_IWOTH)) != 0;
 }
 
+/* Whether only root decides where this path leads: no folder on the way is open to others, but for
+ * one like /tmp, whose entries only their owner can replace. */
+static bool only_root_leads(const char *path)
+{
+	AUTO_FREE char *part = xstrdup("/");
+	struct stat folder, entry;
+
+	for (const char *at = path; *at == '/';) {
+		size_t length = strcspn(at + 1, "/");
+
+		if (stat(part, &folder) != 0)
+			return false;
+		free(part);
+		at += 1 + length;
+		part = xstrndup(path, (size_t)(at - path));
+		if (lstat(part, &entry) != 0)
+			return false;
+		if (open_to_others(&folder) &&
+		    !(folder.st_uid == 0 && (folder.st_mode & S_ISVTX) && entry.st_uid == 0))
+			return false;
+	}
+	return stat(part, &folder) == 0 && !open_to_others(&folder);
+}
+
 bool owner_give_folder(const struct owner *owner, const char *path, struct err *err)
 {
 	struct stat status;
@@ -169,7 +193,7 @@ bool owner_give_folder(const struct owner *owner, const char *path, struct err *
 	const char *next = path + (strcmp(part, "/") == 0 ? 1 : length + 1);
 	AUTO_FD int fd = -1;
 
-	if (strcmp(part, path) == 0 || open_to_others(&status))
+	if (strcmp(part, path) == 0 || !only_root_leads(part))
 		return true; /* it is there, or the owner makes it */
 	folder = xstrndup(path, (size_t)(next - path) + strcspn(next, "/"));
 	if (mkdir(folder, FOLDER_MODE) != 0 && errno != EEXIST)
