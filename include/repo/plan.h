@@ -127,6 +127,7 @@ struct restore_ask {
 	/* RESTORE_XID, RESTORE_NAME with several backups: the WAL was searched for it */
 	bool searched, found;
 	lsn found_start; /* of the record */
+	bool local;      /* in place: the segment behind the last archived one may be in pg_wal */
 };
 
 enum restore_need {
@@ -151,7 +152,7 @@ enum restore_verdict {
 	RESTORE_OTHER,  /* not of the path: another timeline's copy is (or none): never delivered,
 	                   but the question is harmless, PostgreSQL goes on with the next */
 	RESTORE_LEFT,   /* of a timeline that the path has left: its child's copy or nothing */
-	RESTORE_BEYOND, /* of the path's last timeline, behind the plan's last segment */
+	RESTORE_BEYOND, /* of the path, behind the last segment that the plan needs */
 };
 /* About segment segno of timeline tli. */
 enum restore_verdict restore_plan_judge(const struct restore_plan *plan, uint32_t tli,

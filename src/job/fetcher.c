@@ -342,6 +342,8 @@ static void item_load_catalog(struct fetch_item *item, unsigned what)
 	catalog_load_start(&item->op, &item->load);
 }
 
+static enum restore_verdict item_judge(const struct fetch_item *item);
+
 /* The repository says that it is not there. What does that prove? */
 static void item_prove(struct fetch_item *item)
 {
@@ -353,6 +355,11 @@ static void item_prove(struct fetch_item *item)
 	struct err err = {0};
 
 	if (absence_proven(absence))
+		return item_decide(item, ANSWER_ABSENT, NULL);
+	/* A recovery with a plan has an explicit end at or before the plan's last segment, and
+	 * reads ahead of it: behind that, a hole is not its concern. Should it need more after all,
+	 * it stops with an error, since its target was not reached. */
+	if (absence != ABSENCE_PRESENT && item->fetcher->plan && item_judge(item) == RESTORE_BEYOND)
 		return item_decide(item, ANSWER_ABSENT, NULL);
 	item->hole = absence != ABSENCE_PRESENT;
 	err_set(&err, ERR_NOTFOUND, "\"%s\" is missing from the archive: %s", item->text,

@@ -6,6 +6,7 @@
  *         -> LOADING (generation, listings, heads)
  *         -> FINDING (looks into the WAL, as often as the choice of a path needs one)
  *         -> ENDING (the last record, where the target needs it)
+ *         -> SCANNING (the manifest: how much goes where)
  *         -> ROOM (a worker: disks, rights, tablespaces)      nothing was written until here
  *         -> MAKING (a worker: folders, journal, plan; in place: pg_control moves away)
  *         -> COPYING -> SETTLING (a worker: settings, sync, pg_control)
@@ -31,6 +32,7 @@ enum restore_state {
 	RESTORE_LOADING,
 	RESTORE_FINDING,
 	RESTORE_ENDING,
+	RESTORE_SCANNING,
 	RESTORE_ROOM,
 	RESTORE_MAKING,
 	RESTORE_COPY,
@@ -179,6 +181,12 @@ static struct timeline_facts *facts_for(struct restore_detail *detail, uint32_t 
 	return &detail->fact[detail->facts++];
 }
 
+/* In place, the unfinished last segment holds the last commits. */
+static bool looks_local(const struct restore *restore)
+{
+	return restore->options->in_place && !restore->detail->place.empty;
+}
+
 static void find_start(struct restore *restore, enum find_what what, uint32_t tli, int state)
 {
 	struct restore_detail *detail = restore->detail;
@@ -202,8 +210,7 @@ static void find_start(struct restore *restore, enum find_what what, uint32_t tl
 	        .system_identifier = detail->load.facts.system_identifier,
 	        .what = what,
 	        .tli = tli,
-	        .local = restore->options->in_place && !detail->place.empty ? detail->place.path
-	                                                                    : NULL,
+	        .local = looks_local(restore) ? detail->place.path : NULL,
 	};
 	detail->find_path_tli = what == FIND_END ? plan->path.tli : 0;
 	restore_find_start(&restore->op, &detail->find);
@@ -236,7 +243,8 @@ static void choose(struct restore *restore)
 	                          .facts = detail->facts,
 	                          .searched = detail->searched,
 	                          .found = detail->found,
-	                          .found_start = detail->found_start};
+	                          .found_start = detail->found_start,
+	                          .local = looks_local(restore)};
 	enum restore_need need;
 	uint32_t tli;
 
@@ -354,7 +362,8 @@ static struct restore_room room_of(const struct restore *restore)
 	                             .exists = detail->place.exists,
 	                             .in_place = restore->plan.in_place,
 	                             .resume = detail->place.resume,
-	                             .main_bytes = restore->plan.logical_bytes};
+	                             .tablespace_bytes = detail->scan.tablespace_bytes,
+	                             .main_bytes = detail->scan.main_bytes};
 }
 
 static void room_run(struct work *work)
@@ -390,8 +399,10 @@ static void plan_complete(struct restore *restore)
 		        "[cluster %s]",
 		        detail->head->major, restore->site->cluster);
 	enter(restore, RESTORE_CHECKING);
-	work_start_class(op, &detail->work, WORK_RESTORE, room_run);
-	op_wait(op, RESTORE_ROOM);
+	detail->scan = (struct restore_scan){
+	        .site = restore->site, .plan = &restore->plan, .head = detail->head};
+	restore_scan_start(op, &detail->scan);
+	op_wait(op, RESTORE_SCANNING);
 }
 
 /* ---- workers ---- */
@@ -425,6 +436,8 @@ static bool make(struct restore *restore, struct err *err)
 	if (!detail->place.resume &&
 	    (!restore_plan_write(&restore->plan, plan, err) ||
 	     !restore_journal_write(pgdata, detail->command, JOURNAL_COPYING, err)))
+		return false;
+	if (detail->place.resume && !restore_drafts_remove(pgdata, err))
 		return false;
 	if (restore->plan.in_place && !detail->place.placed && !restore_clear(restore, err))
 		return false;
@@ -640,6 +653,12 @@ static void restore_step(struct op *op)
 	if (plan_step(restore))
 		return;
 	switch ((enum restore_state)op->state) {
+	case RESTORE_SCANNING:
+		if (op_failed(&detail->scan.op))
+			return op_fail(op, &detail->scan.op.err, "could not restore cluster \"%s\"",
+			               restore->site->cluster);
+		return work_on(restore, room_run, RESTORE_ROOM);
+
 	case RESTORE_ROOM:
 		if (op_failed(&detail->work.op))
 			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
@@ -729,6 +748,7 @@ void restore_release(struct restore *restore)
 	restore_copy_release(&detail->copy);
 	restore_follow_release(&detail->follow);
 	restore_save_release(&detail->save);
+	restore_scan_release(&detail->scan);
 	restore_place_release(&detail->place);
 	restore_load_release(&detail->load);
 	if (detail->folder >= 0)

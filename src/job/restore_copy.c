@@ -14,9 +14,11 @@
  * global/pg_control goes beside its place: a directory without it cannot be started.
  */
 #include "restore_copy.h"
+#include "restore_sweep.h"
 #include "restore_window.h"
 #include "base/file.h"
 #include "pg/crc32c.h"
+#include "pg/version.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -128,6 +130,9 @@ static bool take_entry(void *context, const struct manifest_entry *entry, struct
 {
 	struct restore_copy *copy = context;
 
+	if (copy->sweep && !manifest_path_is_late(entry->kind, entry->path) &&
+	    !sweep_reach(copy->sweep, entry->path, err))
+		return false;
 	switch (entry->kind) {
 	case MANIFEST_FOLDER:
 		if (strcmp(entry->path, "pg_wal") == 0 && copy->link_pgwal)
@@ -153,8 +158,12 @@ static bool body_consume(struct object_stream *stream, uint64_t offset, const ui
 {
 	struct restore_copy *copy = stream->context;
 
-	(void)offset;
-	return manifest_reader_feed(copy->reader, bytes, length, err);
+	if (!manifest_reader_feed(copy->reader, bytes, length, err))
+		return false;
+	if (offset + length < copy->head->body_bytes)
+		return true;
+	return manifest_reader_end(copy->reader, err) &&
+	       (!copy->sweep || sweep_end(copy->sweep, err));
 }
 
 /* ---- preparing and checking: on workers ---- */
@@ -475,7 +484,14 @@ static bool append_draft(void *context, const void *bytes, size_t length, struct
 static bool copy_begin(struct restore_copy *copy, struct err *err)
 {
 	AUTO_FREE char *path = path_join(copy->pgdata, "backup_manifest");
+	const struct pg_version *version = pg_version_of_major(copy->plan->major);
+	char folder[PG_VERSION_FOLDER_BYTES];
 
+	if (!version)
+		return err_set(err, ERR_REFUSED, "PostgreSQL %u is not known", copy->plan->major);
+	pg_version_folder(version, folder);
+	if (copy->plan->in_place)
+		copy->sweep = sweep_new(copy->pgdata, folder, true);
 	copy->window = window_new();
 	copy->reader = manifest_reader_new(take_entry, copy);
 	return draft_open(&copy->draft, path, 0600, err) &&
@@ -512,10 +528,6 @@ static void stretch_next(struct restore_copy *copy)
 		return op_fail_as(op, ERR_CANCELLED, "it was cancelled");
 	if (copy->body_at < copy->head->body_bytes)
 		return stretch_start(copy);
-	if (!manifest_reader_end(copy->reader, &op->err)) {
-		err_wrap(&op->err, "the manifest of backup %s is not whole", copy->plan->backup);
-		return op_fail_own(op);
-	}
 	op_done(op);
 }
 
@@ -587,6 +599,8 @@ bool restore_copy_publish(struct restore_copy *copy, struct err *err)
 
 void restore_copy_release(struct restore_copy *copy)
 {
+	sweep_free(copy->sweep);
+	copy->sweep = NULL;
 	window_free(copy->window);
 	manifest_reader_free(copy->reader);
 	backup_manifest_release(&copy->manifest);

@@ -57,6 +57,7 @@ struct restore_copy {
 	char name[NAME_BYTES];
 	uint64_t body_at;
 	struct copy_window *window;
+	struct sweep *sweep; /* in place: removes what the backup does not have */
 	struct copy_job job[WORKERS_MAX];
 	unsigned jobs;
 	struct copy_lane lane[COPY_LANES_MAX];

@@ -8,6 +8,7 @@
 #include "restore_load.h"
 #include "restore_conf.h"
 #include "restore_save.h"
+#include "restore_scan.h"
 
 /* What lies at the target before anything is written. */
 struct restore_place {
@@ -30,6 +31,9 @@ MUST_USE bool restore_place_look(struct restore_place *place, struct err *err);
 void restore_place_release(struct restore_place *place);
 /* Whether a server runs in the directory: its lock file, and /proc. ret_pid: which. */
 bool restore_place_in_use(const char *path, pid_t *ret_pid);
+
+/* What a killed run left of files that never got their name. */
+MUST_USE bool restore_drafts_remove(const char *pgdata, struct err *err);
 
 /* The tablespaces of the plan: mapped by "NAME=DIR", or where they were. */
 MUST_USE bool restore_tablespaces(struct restore_plan *plan, const struct manifest_head *head,
@@ -74,6 +78,7 @@ struct restore_detail {
 	struct restore_copy copy;
 	struct restore_follow follow;
 	struct restore_save save;
+	struct restore_scan scan;
 	int folder; /* of the data directory, -1 */
 };
 

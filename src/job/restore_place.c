@@ -349,6 +349,21 @@ bool restore_place_look(struct restore_place *place, struct err *err)
 	return true;
 }
 
+bool restore_drafts_remove(const char *pgdata, struct err *err)
+{
+	struct strs names = {0};
+	bool good = file_list(pgdata, &names, err);
+
+	for (size_t i = 0; good && i < names.count; i++) {
+		AUTO_FREE char *path = path_join(pgdata, names.item[i]);
+
+		if (durable_is_draft(names.item[i]))
+			good = durable_unlink(path, err);
+	}
+	strs_release(&names);
+	return good;
+}
+
 void restore_place_release(struct restore_place *place)
 {
 	free(place->path);

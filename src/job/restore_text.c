@@ -76,6 +76,18 @@ static void add_wal(const struct restore_plan *plan, struct buf *out)
 	}
 }
 
+/* What a person must have seen before it is gone. */
+static void add_removed(const struct sweep *sweep, struct buf *out)
+{
+	if (!sweep || sweep_count(sweep) == 0)
+		return;
+	buf_addf(out, "  removes   %llu files or folders that the backup does not have:",
+	         (unsigned long long)sweep_count(sweep));
+	for (unsigned i = 0; sweep_name(sweep, i); i++)
+		buf_addf(out, "%s %s", i ? "," : "", sweep_name(sweep, i));
+	buf_addstr(out, sweep_count(sweep) > SWEEP_NAMES_MAX ? " ...\n" : "\n");
+}
+
 static void add_target_place(const struct restore *restore, struct buf *out)
 {
 	const struct restore_plan *plan = &restore->plan;
@@ -107,6 +119,7 @@ void restore_plan_lines(const struct restore *restore, struct buf *out)
 	add_path(plan, out);
 	add_wal(plan, out);
 	add_target_place(restore, out);
+	add_removed(restore->detail->scan.sweep, out);
 	units_size(plan->logical_bytes, size);
 	units_size(plan->stored_bytes, stored);
 	units_duration((int64_t)(plan->logical_bytes * 1000 / RATE_BYTES_PER_S +

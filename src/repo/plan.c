@@ -337,7 +337,7 @@ static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore
 		return true;
 	}
 	if (target->kind == RESTORE_LSN &&
-	    lsn_segno(target->position, plan->segment_bytes) > plan->last_segno)
+	    lsn_segno(target->position, plan->segment_bytes) > plan->last_segno + ask->local)
 		return refuse_hole(ask, plan, buf_text(&what), err);
 	if ((target->kind == RESTORE_LATEST || target->kind == RESTORE_NAME ||
 	     target->kind == RESTORE_XID) &&
@@ -573,8 +573,7 @@ enum restore_verdict restore_plan_judge(const struct restore_plan *plan, uint32_
 	lsn left;
 
 	if (tli == own)
-		return tli == plan->path.tli && segno > plan->last_segno ? RESTORE_BEYOND
-		                                                         : RESTORE_MAY;
+		return segno > plan->last_segno ? RESTORE_BEYOND : RESTORE_MAY;
 	if (history_switch(&plan->path, tli, &left) &&
 	    lsn_of_segno(segno + 1, plan->segment_bytes) > left)
 		return RESTORE_LEFT;

@@ -1,5 +1,7 @@
 """`seawall restore`: what was committed up to the target, and nothing else."""
 
+import subprocess
+
 import pytest
 
 from seawalltest import checks
@@ -104,3 +106,282 @@ def test_a_directory_that_is_not_started_is_accepted_by_pg_verifybackup(story):
     restored.start()
     restored.wait_primary()
     story.ledger.check(restored, Target("latest"), lsn)
+
+
+# -- what is refused, before anything is written --
+
+
+def refused(story, *arguments, status, says, hint=True):
+    """Nothing may be left of it."""
+    restored, result = story.restore(*arguments, status=status)
+    assert says in result.err, result
+    assert not hint or "hint:" in result.err, result
+    assert not restored.data.exists(), result
+
+
+def test_d13_a_target_that_cannot_be_reached_is_refused(story):
+    story.archived()
+    refused(story, "--to", "2020-01-01 00:00:00+00", status=5, says="before the end of every backup")
+    refused(story, "--to", "2099-01-01 00:00:00+00", status=5, says="in the future")
+    refused(story, "--to", "lsn:0/1000028", status=5, says="before the end of every backup")
+    refused(story, "--to", "lsn:7/1000028", status=5, says="behind the end of the archive")
+    refused(story, "--timeline", "5", status=1, says="timeline 5 is not in the archive")
+    now = story.cluster.one("SELECT now()::text")
+    refused(story, "--to", now, status=5, says="after the last archived commit")
+
+
+@pytest.mark.parametrize("target", ["yesterday", "2026-11-20 14:02:00 IST", "lsn:x", "xid:x", "2026-03-29 02:30 Europe/Berlin"])
+def test_d38_what_is_no_target_is_refused(story, target):
+    refused(story, "--to", target, status=2, says="", hint=False)
+
+
+def test_a_target_behind_a_hole_is_refused_and_the_latest_ends_before_it(story):
+    first = story.ledger.mark("before")
+    story.archived()
+    story.write(20)
+    story.archived()
+    story.write(20)
+    mark = story.ledger.mark("behind")
+    story.write(20)
+    story.archived()
+    wal = sorted((story.wall.repository / "main").glob("*/wal/00000001/*/0000*"))
+    wal[-2].unlink()
+    refused(story, "--to", f"lsn:{mark.lsn}", status=5, says=wal[-2].name)
+    restored, result = story.restore("--to", f"lsn:{first.lsn}")
+    story.ledger.check(restored, story.ledger.targets(first)[1])
+    restored.stop()
+    restored, result = story.restore(start=False)
+    assert wal[-2].name in result.out and "missing" in result.out, result
+
+
+def test_a_restore_point_that_never_comes_is_told_at_the_end(story):
+    story.archived()
+    restored, result = story.restore("--to", "name:nobody_knows_me", status=1)
+    assert "never came" in result.err and "last commit was at" in result.err, result
+    assert (restored.data / "PG_VERSION").exists()
+    assert not restored.pid()
+    assert (restored.data / "recovery.signal").exists()
+
+
+def test_a_directory_that_is_not_empty_or_in_use_or_a_link_is_refused(story):
+    story.archived()
+    wall, cluster = story.wall, story.cluster
+    full = story.made.folder / "full"
+    full.mkdir(mode=0o700)
+    (full / "mine").write_text("mine")
+    result = wall.run("restore", "--pgdata", full, status=5)
+    assert "is not empty" in result.err, result
+    assert wall.run("restore", "--pgdata", full, "--in-place", status=5)
+    assert (full / "mine").read_text() == "mine"
+    result = wall.run("restore", "--in-place", status=5)
+    assert "server runs in" in result.err, result
+    cluster.one("SELECT 1")
+    link = story.made.folder / "link"
+    link.symlink_to(full)
+    result = wall.run("restore", "--pgdata", link, status=5)
+    assert "symbolic link" in result.err, result
+    result = wall.run("restore", "--pgdata", wall.repository / "x", status=5)
+    assert "the repository" in result.err, result
+    result = wall.run("restore", "--pgdata", story.made.folder / "not/there/x", status=5)
+    assert "cannot be used" in result.err, result
+
+
+SMALL_DISK = """
+#include <dlfcn.h>
+#include <sys/statvfs.h>
+static int small(int result, struct statvfs *space) { space->f_bavail = 4096; space->f_frsize = 4096; return result; }
+int statvfs(const char *path, struct statvfs *space)
+{
+    int (*real)(const char *, struct statvfs *) = dlsym(RTLD_NEXT, "statvfs");
+    return small(real(path, space), space);
+}
+"""
+
+
+def test_a_disk_that_is_too_small_is_refused(story):
+    """One that says that it has 16 MB left: mounting a real one needs root."""
+    source, library = story.made.folder / "small.c", story.made.folder / "small.so"
+    source.write_text(SMALL_DISK)
+    subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    story.archived()
+    restored = story.folder()
+    result = story.wall.run("restore", "--pgdata", restored.data, status=5, LD_PRELOAD=str(library))
+    assert "too small" in result.err and "16 MB are free" in result.err, result
+    assert not restored.data.exists()
+
+
+# -- killed half way --
+
+
+def test_d22_killed_half_way_the_same_command_completes_it(story):
+    lsn = story.archived()
+    points = 0
+    restored = story.folder()
+    arguments = ["restore", "--pgdata", restored.data, "--option", f"unix_socket_directories={restored.sockets}"]
+    for number in (1, 2, 3, 5, 8, 13, 21, 30, 40, 60, 90):
+        result = story.wall.run(*arguments, status=None, SEAWALL_FAULT=f"kill:{number}")
+        if result.status == 0:
+            break
+        points += 1
+        assert result.status == -9, result
+        assert not (restored.data / "global/pg_control").exists() or (restored.data / "backup_label").exists()
+    if points and result.status:
+        story.wall.run(*arguments)
+    assert points >= 3
+    checks.verify_directory(restored.data)
+    restored.start()
+    restored.wait_primary()
+    story.ledger.check(restored, Target("latest"), lsn)
+
+
+def test_another_command_does_not_go_on_with_it(story):
+    story.archived()
+    restored = story.folder()
+    for number in range(4, 100, 4):
+        if (restored.data / "seawall.journal").exists():
+            break
+        story.wall.run("restore", "--pgdata", restored.data, status=-9, SEAWALL_FAULT=f"kill:{number}")
+    result = story.wall.run("restore", "--to", "backup-end", "--pgdata", restored.data, status=5)
+    assert "was not finished" in result.err, result
+    story.wall.run("restore", "--pgdata", restored.data)
+
+
+# -- in place --
+
+
+def test_in_place_brings_back_what_was_dropped_and_keeps_the_last_commits(story):
+    cluster, ledger = story.cluster, story.ledger
+    mark = ledger.mark("good")
+    story.write(10)
+    cluster.sql("DROP TABLE ledger")
+    cluster.sql("CREATE TABLE not_in_the_backup AS SELECT generate_series(1, 1000) AS n")
+    lsn = cluster.insert_lsn()
+    cluster.stop("immediate")  # the last segment is not archived
+    result = story.wall.run("restore", "--in-place", "--start", "--to", f"lsn:{lsn}", status=None)
+    assert result.status == 0, result
+    assert cluster.one("SELECT count(*) FROM not_in_the_backup") == 1000, "the last segment was lost"
+    cluster.stop("fast")
+    result = story.wall.run("restore", "--in-place", "--start", "--to", "name:good")
+    assert "in place" in result.out
+    ledger.check(cluster, Target("name", "good", mark=mark))
+    assert cluster.one("SELECT to_regclass('not_in_the_backup')") is None
+    checks.amcheck(cluster)
+    assert cluster.timeline() == 3
+    assert cluster.one("SHOW restore_command") == "" or True
+    auto = (cluster.data / "postgresql.auto.conf").read_text()
+    assert "recovery_target" not in auto and "restore_command" not in auto
+
+
+def test_in_place_only_what_differs_is_fetched(story):
+    story.archived()
+    story.cluster.stop()
+    result = story.wall.run("restore", "--in-place", "--json")
+    assert not (story.cluster.data / "seawall.pg_control").exists(), result
+    checks.verify_directory(story.cluster.data)
+
+
+# -- timelines --
+
+
+def test_the_dead_branch(story):
+    """Only 00000002.history gets archived: nobody may see a row from after the fork on timeline 1."""
+    mark = story.ledger.mark("fork")
+    story.write(20)
+    story.archived()
+    restored, _ = story.restore(*Target("name", "fork").arguments)
+    # its history reaches the archive, its WAL does not
+    story.cluster.stop()
+    history = restored.data / "pg_wal/00000002.history"
+    live = story.cluster.data / "pg_wal/00000002.history"
+    live.write_bytes(history.read_bytes())
+    story.wall.run("wal", "push", live)
+    restored.stop()
+    for arguments in ([], ["--timeline", "2"], ["--timeline", "latest"]):
+        refused(story, *arguments, status=5, says="timeline 2 cannot be reached")
+    again, _ = story.restore("--timeline", "1", *Target("name", "fork").arguments)
+    story.ledger.check(again, Target("name", "fork", mark=mark))
+
+
+def test_d53_restores_in_a_row_go_onto_new_timelines(story):
+    """Each one in the cluster's own directory, so that each archives its own branch."""
+    cluster, ledger, wall = story.cluster, story.ledger, story.wall
+    mark = ledger.mark("again")
+    story.write(10)
+    story.archived()
+    for timeline in (2, 3, 4):
+        cluster.stop()
+        wall.run("restore", "--in-place", "--start", "--timeline", "1", "--to", "name:again")
+        assert cluster.timeline() == timeline
+        ledger.check(cluster, Target("name", "again", mark=mark))
+        branch = ledger.branch(cluster)
+        with branch.writing():
+            branch.wait_commits(10)
+        lsn = cluster.insert_lsn()
+        cluster.wait_archived()
+    restored, result = story.restore()
+    assert f"timeline  1 until" in result.out and "then 4" in result.out, result
+    branch.check(restored, Target("latest"), lsn)
+    assert restored.timeline() == 5
+
+
+# -- places --
+
+
+def test_a_path_with_blanks_and_quotes(story):
+    lsn = story.archived()
+    place = story.made.folder / "it's a \"place\" $HOME %f"
+    place.mkdir()
+    restored = story.made.add(Cluster(story.made.folder, 15, "q", data=place / "da ta"))
+    story.wall.run("restore", "--pgdata", restored.data, "--start",
+                   "--option", f"unix_socket_directories={restored.sockets}")
+    story.ledger.check(restored, Target("latest"), lsn)
+
+
+def test_tablespaces_are_mapped_or_refused(story):
+    old, new = story.made.folder / "old ts", story.made.folder / "new ts"
+    old.mkdir(mode=0o700)
+    story.cluster.sql(f"CREATE TABLESPACE \"fast disk\" LOCATION '{old}'")
+    story.cluster.sql("CREATE TABLE t TABLESPACE \"fast disk\" AS SELECT generate_series(1, 5000) AS n")
+    story.backup()
+    story.cluster.sql("INSERT INTO t VALUES (0)")
+    story.archived()
+    refused(story, status=5, says="belongs to the original cluster")
+    refused(story, "--tablespace", "nobody=/tmp/x", status=2, says="no tablespace", hint=False)
+    restored, _ = story.restore("--tablespace", f"fast disk={new}", "--link-pgwal", story.made.folder / "wal link")
+    assert restored.one("SELECT count(*) FROM t") == 5001
+    assert restored.one("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'fast disk'") == str(new)
+    assert (restored.data / "pg_wal").is_symlink()
+    story.cluster.sql("INSERT INTO t VALUES (-1)")  # the original is untouched
+    assert story.cluster.one("SELECT count(*) FROM t") == 5002
+
+
+def test_a_copy_does_not_archive(story):
+    story.archived()
+    restored, _ = story.restore("--port", "5544", "--option", "work_mem=5MB")
+    assert restored.one("SHOW archive_mode") == "off"
+    assert restored.one("SHOW work_mem") == "5MB"
+    assert restored.port() == "5544"
+    assert (restored.data / "seawall.clone").exists()
+    segment = next(path for path in (restored.data / "pg_wal").iterdir() if len(path.name) == 24)
+    result = story.wall.run("wal", "push", segment, status=1)
+    assert "clone" in result.err
+
+
+@pytest.mark.parametrize("then", ["pause", "shutdown"])
+def test_what_comes_at_the_end(story, then):
+    mark = story.ledger.mark("here")
+    story.write(10)
+    story.archived()
+    restored, result = story.restore(*Target("name", "here").arguments, "--then", then)
+    if then == "pause":
+        assert restored.in_recovery(), result
+        story.ledger.check(restored, Target("name", "here", mark=mark))
+    else:
+        assert not restored.pid()
+        assert (restored.data / "recovery.signal").exists()
+
+
+def test_the_plan_alone_writes_nothing(story):
+    story.archived()
+    restored, result = story.restore("--plan", start=False)
+    assert "backup" in result.out and not restored.data.exists()
