@@ -95,7 +95,7 @@ static const struct cli_option *find_option(const struct command *command, const
 }
 
 /* words[at] begins with "--". Returns how many words it took; 0 with err. */
-static unsigned take_option(struct arguments *arguments, char *const *words, unsigned left,
+static unsigned take_option(struct arguments *arguments, const char *const *words, unsigned left,
                             struct err *err)
 {
 	const struct command *command = arguments->command;
@@ -174,7 +174,7 @@ static bool check_counts(const struct arguments *arguments, struct err *err)
 	return false;
 }
 
-bool arguments_parse(const struct command *command, char *const *words, unsigned count,
+bool arguments_parse(const struct command *command, const char *const *words, unsigned count,
                      struct arguments *ret, struct err *err)
 {
 	struct arguments arguments = {.command = command};

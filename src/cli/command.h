@@ -93,8 +93,8 @@ unsigned option_values(const struct arguments *arguments, const char *name, cons
 const char *argument_at(const struct arguments *arguments, unsigned number); /* NULL: not given */
 
 /* words: without the program's name and the command's. ERR_USAGE with a hint. */
-MUST_USE bool arguments_parse(const struct command *command, char *const *words, unsigned count,
-                              struct arguments *ret, struct err *err);
+MUST_USE bool arguments_parse(const struct command *command, const char *const *words,
+                              unsigned count, struct arguments *ret, struct err *err);
 
 /* The options of a command: its own, then the shared ones. Returns how many. */
 unsigned command_options(const struct command *command, const struct cli_option **ret);
@@ -102,7 +102,7 @@ unsigned command_options(const struct command *command, const struct cli_option 
 /* The list, in the order of help; ends with NULL. */
 extern const struct command *const commands[];
 /* Finds the command in words (one or two of them); NULL with err. *ret_words: how many were it. */
-const struct command *command_find(char *const *words, unsigned count, unsigned *ret_words,
+const struct command *command_find(const char *const *words, unsigned count, unsigned *ret_words,
                                    struct err *err);
 
 /* Help, as printed by --help. */

@@ -18,7 +18,8 @@ static const char *const later[] = {
 #undef X
 };
 
-static bool is_named(const char *name, char *const *words, unsigned count, unsigned *ret_words)
+static bool is_named(const char *name, const char *const *words, unsigned count,
+                     unsigned *ret_words)
 {
 	const char *blank = strchr(name, ' ');
 	size_t first = blank ? (size_t)(blank - name) : strlen(name);
@@ -56,7 +57,7 @@ static bool begins_one(const char *word)
 	return false;
 }
 
-const struct command *command_find(char *const *words, unsigned count, unsigned *ret_words,
+const struct command *command_find(const char *const *words, unsigned count, unsigned *ret_words,
                                    struct err *err)
 {
 	AUTO_FREE char *both = NULL;

@@ -92,7 +92,7 @@ void help_command(const struct command *command, struct buf *out)
 static bool help_run(struct cli *cli, struct err *err)
 {
 	const struct arguments *arguments = cli->arguments;
-	char *words[2] = {(char *)argument_at(arguments, 0), (char *)argument_at(arguments, 1)};
+	const char *const words[2] = {argument_at(arguments, 0), argument_at(arguments, 1)};
 	const struct command *command;
 	unsigned used;
 	AUTO_BUF struct buf out = {0};

@@ -124,7 +124,7 @@ static int run_alone(int argc, char **argv)
 
 /* Options in front of the command go behind it: `seawall --config FILE wal push PATH`. Returns how
  * many words they are. */
-static unsigned leading_options(char *const *words, unsigned count)
+static unsigned leading_options(const char *const *words, unsigned count)
 {
 	unsigned used = 0;
 
@@ -136,7 +136,8 @@ static unsigned leading_options(char *const *words, unsigned count)
 int main(int argc, char **argv)
 {
 	unsigned count = argc > 1 ? (unsigned)argc - 1 : 0, leading, used = 0;
-	char **words = argv + 1, **behind;
+	const char *const *words = (const char *const *)argv + 1;
+	const char **behind;
 	struct arguments arguments;
 	struct cli cli = {.arguments = &arguments, .argc = argc, .argv = argv};
 	const struct command *command;
