@@ -135,7 +135,8 @@ enum absence {
 	ABSENCE_BEFORE_BEGIN, /* absent: its timeline begins later */
 	ABSENCE_HOLE,         /* not there, and there is more behind it: no end */
 	ABSENCE_BELOW_FORK,   /* not there, but a timeline forked behind it: no end */
-	ABSENCE_UNPROVEN, /* N.history: other things say that timeline N exists, or a higher one */
+	ABSENCE_UNPROVEN, /* N.history: other things say that timeline N exists, or a higher one; a
+	                     segment: a later timeline without history may have begun behind it */
 };
 /* What the catalog (CATALOG_HISTORIES and CATALOG_WAL or CATALOG_TIMELINES) proves about a segment
  * that could not be fetched, about <tli>.history. */

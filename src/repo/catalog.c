@@ -253,6 +253,15 @@ static bool below_fork(const struct catalog *catalog, uint32_t tli, uint64_t seg
 	return false;
 }
 
+/* Whether there is a later timeline of which nobody knows where it began: no history of it. */
+static bool fork_unknown(const struct catalog *catalog, uint32_t tli)
+{
+	for (size_t i = 0; i < catalog->timelines; i++)
+		if (catalog->timeline[i].tli > tli && !catalog->timeline[i].history_archived)
+			return true;
+	return false;
+}
+
 enum absence absent_verdict(const struct catalog *catalog, uint32_t tli, uint64_t segno)
 {
 	const struct catalog_timeline *timeline = catalog_timeline(catalog, tli);
@@ -266,7 +275,9 @@ enum absence absent_verdict(const struct catalog *catalog, uint32_t tli, uint64_
 		return ABSENCE_HOLE;
 	if (timeline && segno + 1 < timeline->files_to)
 		return ABSENCE_HOLE;
-	return below_fork(catalog, tli, segno) ? ABSENCE_BELOW_FORK : ABSENCE_ABOVE;
+	if (below_fork(catalog, tli, segno))
+		return ABSENCE_BELOW_FORK;
+	return fork_unknown(catalog, tli) ? ABSENCE_UNPROVEN : ABSENCE_ABOVE;
 }
 
 enum absence absent_history_verdict(const struct catalog *catalog, uint32_t tli)

@@ -113,7 +113,7 @@ static const struct {
         {4, 30, ABSENCE_ABOVE},
         {5, 29, ABSENCE_BEFORE_BEGIN},
         {5, 30, ABSENCE_ABOVE}, /* promoted, and nothing archived yet */
-        {6, 0, ABSENCE_ABOVE},  /* nothing is known of it at all */
+        {6, 2, ABSENCE_ABOVE},  /* nothing is known of it but that 7 left it */
         {7, 3, ABSENCE_HOLE},   /* only a .partial and a .backup of it */
         {7, 4, ABSENCE_HOLE},
         {7, 5, ABSENCE_ABOVE}, /* a .partial is never the segment */
@@ -130,6 +130,7 @@ static void the_rule_for_an_absent_segment(void **state)
 	static const uint64_t four[][2] = {{1, 3 * (uint64_t)SEGMENT + 7}, {0, 0}};
 	static const uint64_t five[][2] = {
 	        {1, 3 * (uint64_t)SEGMENT + 7}, {4, 30 * (uint64_t)SEGMENT}, {0, 0}};
+	static const uint64_t seven[][2] = {{6, 2 * (uint64_t)SEGMENT}, {0, 0}};
 	struct catalog catalog = {.segment_bytes = SEGMENT};
 	struct walname name = {.kind = WALNAME_PARTIAL, .tli = 7, .seg = 5};
 
@@ -141,6 +142,7 @@ static void the_rule_for_an_absent_segment(void **state)
 	add_history(&catalog, 3, three);
 	add_history(&catalog, 4, four);
 	add_history(&catalog, 5, five);
+	add_history(&catalog, 7, seven);
 	catalog_add_file(&catalog, &name, "00", 5);
 	for (size_t i = 0; i < ARRAY_LENGTH(segment_cases); i++) {
 		enum absence got =
@@ -169,6 +171,20 @@ static void positions_that_go_down_hide_no_fork(void **state)
 	assert_int_equal(absent_verdict(&catalog, 1, 11), ABSENCE_BELOW_FORK);
 	assert_int_equal(absent_verdict(&catalog, 4, 3), ABSENCE_BEFORE_BEGIN);
 	assert_int_equal(absent_verdict(&catalog, 4, 4), ABSENCE_ABOVE);
+	catalog_release(&catalog);
+}
+
+/* WAL of timeline 2 and no 2.history: it may have left timeline 1 anywhere. */
+static void a_fork_that_nobody_knows_proves_nothing(void **state)
+{
+	struct catalog catalog = {.segment_bytes = SEGMENT};
+
+	(void)state;
+	add_range(&catalog, 1, 0, 5);
+	assert_int_equal(absent_verdict(&catalog, 1, 6), ABSENCE_ABOVE);
+	catalog_add_segment(&catalog, 2, 9);
+	assert_int_equal(absent_verdict(&catalog, 1, 6), ABSENCE_UNPROVEN);
+	assert_int_equal(absent_verdict(&catalog, 2, 10), ABSENCE_ABOVE);
 	catalog_release(&catalog);
 }
 
@@ -341,7 +357,7 @@ static void the_ends_of_timelines_cost_few_requests(void **state)
 	assert_true(catalog_has(&catalog, 2, 261));
 	assert_int_equal(catalog_timeline(&catalog, 3)->runs, 0);
 	assert_int_equal(absent_verdict(&catalog, 1, 260), ABSENCE_HOLE);
-	assert_int_equal(absent_verdict(&catalog, 1, 262), ABSENCE_ABOVE);
+	assert_int_equal(absent_verdict(&catalog, 1, 262), ABSENCE_UNPROVEN); /* 3 has no history */
 	assert_int_equal(absent_verdict(&catalog, 3, 261), ABSENCE_HOLE);
 	assert_int_equal(absent_verdict(&catalog, 3, 262), ABSENCE_ABOVE);
 	catalog_release(&catalog);
@@ -443,6 +459,7 @@ int main(void)
 	        cmocka_unit_test(timelines_stand_in_order),
 	        cmocka_unit_test(the_rule_for_an_absent_segment),
 	        cmocka_unit_test(positions_that_go_down_hide_no_fork),
+	        cmocka_unit_test(a_fork_that_nobody_knows_proves_nothing),
 	        cmocka_unit_test(the_rule_for_an_absent_history),
 	        cmocka_unit_test(a_path_is_followed_over_its_forks),
 	        TEST(everything_is_found_in_a_listing),
