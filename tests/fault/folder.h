@@ -77,7 +77,7 @@ static inline char *folder_new(uint64_t system_identifier)
 static inline void folder_ready(const char *folder, const char *name, const void *bytes,
                                 size_t length)
 {
-	char path[128];
+	char path[256];
 
 	snprintf(path, sizeof(path), "pg_wal/%s", name);
 	folder_write(folder, path, bytes, length);

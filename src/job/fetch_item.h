@@ -1,0 +1,74 @@
+/* fetch_item.h — one file on its way to a data directory: what fetcher.c and fetch_item.c share.
+ * Private to this layer. */
+#ifndef JOB_FETCH_ITEM_H
+#define JOB_FETCH_ITEM_H
+
+#include "branch.h"
+#include "fetch_file.h"
+#include "job/fetcher.h"
+#include "loop/nap.h"
+#include "repo/catalog.h"
+
+#define ITEM_STATES(X)                                                                             \
+	X(START)                                                                                   \
+	X(LOOKING)                                                                                 \
+	X(OPENING) X(MAPPING) X(FETCHING) X(READY) X(PROVING) X(RESTING) X(DELIVERING) X(TOLD)
+enum item_state {
+#define X(name) ITEM_##name,
+	ITEM_STATES(X)
+#undef X
+};
+
+/* What is known about the recovery that asks. */
+struct fetch_guide {
+	char *folder; /* owned */
+	bool standby, recovery;
+	struct branch_aim aim;
+	uint64_t system_identifier;
+	uint32_t segment_bytes;
+	char generation[NAME_GENERATION_MAX];
+	bool has_path;
+	struct history path;
+};
+
+struct fetch_item {
+	struct op op;
+	struct fetcher *fetcher;
+	struct fetch_item *next;
+	struct fetch_ask *asks;
+	struct fetch_guide guide;
+	struct walname name;
+	char text[WALNAME_BYTES];
+	char *path, *spool; /* where it is wanted; where it waits. Owned */
+	bool wanted, hole;
+	int64_t begun_ms;
+	unsigned tries;
+	enum answer answer;
+	struct err warning;
+	struct work work;
+	struct generation_open opening;
+	struct catalog catalog;
+	struct catalog_load load;
+	struct fetch_file file;
+	struct nap nap;
+	struct timer keep;
+};
+
+struct fetcher {
+	struct site *site;
+	const struct restore_plan *plan;
+	char *restore_id; /* owned; NULL: none */
+	unsigned ahead_max, window;
+	struct fetch_item *items;
+	struct fetch_guide guide; /* of the last wanted segment: prefetch goes on from there */
+	struct fetcher_close *closing;
+	struct fetcher_figures figures;
+};
+
+struct fetch_item *fetch_item_begin(struct fetcher *fetcher, const struct walname *name,
+                                    const char *path);
+/* Answers those who wait; the item goes on. */
+void fetch_item_tell(struct fetch_item *item, enum answer answer);
+void guide_release(struct fetch_guide *guide);
+
+#endif
