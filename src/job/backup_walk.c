@@ -6,9 +6,9 @@
  *
  * What vanishes between being listed and being looked at is left out: the WAL has its removal. What
  * cannot be read for any other reason ends the backup. Symbolic links are followed where PostgreSQL
- * makes them (tablespaces; pg_wal is noted and not entered), and at the top for single files (a
- * postgresql.conf that lies elsewhere); a linked folder anywhere else is refused, since leaving it
- * out would be a backup that cannot be restored.
+ * makes them (tablespaces; pg_wal is noted and not entered). A link to a file (a postgresql.conf
+ * that lies elsewhere) is copied as the file; a linked folder anywhere else is refused, since
+ * leaving it out would be a backup that cannot be restored.
  */
 #include "backup_walk.h"
 
@@ -263,7 +263,6 @@ static bool look_at_tablespace(struct walk *walk, const char *full, struct found
 static bool look_at_link(struct walk *walk, const char *full, struct found *found, struct err *err)
 {
 	struct stat status;
-	bool is_top = !strchr(found->path, '/');
 
 	if (str_starts(found->path, "pg_tblspc/"))
 		return look_at_tablespace(walk, full, found, err);
@@ -290,9 +289,7 @@ static bool look_at_link(struct walk *walk, const char *full, struct found *foun
 		return true;
 	found->kind = MANIFEST_FILE;
 	found->through_link = true;
-	found->present = is_top && S_ISREG(status.st_mode);
-	if (!found->present)
-		log_warning("\"%s\" is a symbolic link, it is not in the backup", full);
+	found->present = S_ISREG(status.st_mode);
 	return true;
 }
 

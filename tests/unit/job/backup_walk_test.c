@@ -259,8 +259,10 @@ static void links_are_followed_where_postgresql_makes_them(void **state)
 	put_link(place, "pg_wal", "/tmp/wal");
 	put_bytes(place, "../conf", 0, "x = 1\n", 6);
 	put_link(place, "postgresql.conf", conf);
+	put_link(place, "base/5/x.conf", conf);
 	put_link(place, "nowhere", "/does/not/exist");
-	expect_walk(place, "2 base\n2 base/1\n2 base/5\n2 global\n2 pg_stat_tmp\n2 pg_tblspc\n"
+	expect_walk(place, "2 base\n2 base/1\n2 base/5\n1 base/5/x.conf 0+6 first last\n"
+	                   "2 global\n2 pg_stat_tmp\n2 pg_tblspc\n"
 	                   "3 pg_wal>wal\n2 pg_xact\n1 postgresql.conf 0+6 first last\n");
 }
 
