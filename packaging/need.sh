@@ -3,7 +3,7 @@
 
 PACKAGES_BUILD="gcc make pkg-config libev-dev libcurl4-openssl-dev libpq-dev libssl-dev liblz4-dev libzstd-dev
 libxxhash-dev libmicrohttpd-dev libjansson-dev"
-PACKAGES_POSTGRES="postgresql-15 postgresql-client-15 util-linux"
+PACKAGES_POSTGRES="postgresql-15 postgresql-client-15 util-linux tzdata"
 export PACKAGES_BUILD PACKAGES_POSTGRES
 
 # packages_missing PACKAGE...: prints those that are not installed.

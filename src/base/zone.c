@@ -405,6 +405,7 @@ struct written { /* a local time and what stands behind it */
 	bool dated, offset_known;
 	int32_t offset_s;
 	const char *zone; /* rest of the text, or "" */
+	const char *text; /* all of it */
 };
 
 static bool bad(struct err *err, const char *text)
@@ -492,7 +493,7 @@ static bool written_parse(const char *text, struct written *ret)
 	const char *p = text;
 	int64_t days = 0, seconds;
 
-	*ret = (struct written){.zone = ""};
+	*ret = (struct written){.zone = "", .text = text};
 	while (*p == ' ')
 		p++;
 	if (strlen(p) >= 5 && p[4] == '-') {
@@ -548,8 +549,8 @@ static size_t offsets_of(const struct zone *zone, int32_t out[OFFSETS_MAX])
 	return count;
 }
 
-static bool local_refuse(const struct zone *zone, const struct written *written, const char *text,
-                         const char *name, const int64_t moment[2], struct err *err)
+static bool local_refuse(const struct zone *zone, const struct written *written,
+                         const int64_t moment[2], struct err *err)
 {
 	bool twice = moment[0] != moment[1];
 	int64_t a = moment[0], b = moment[1];
@@ -567,13 +568,13 @@ static bool local_refuse(const struct zone *zone, const struct written *written,
 	err_set(err, ERR_USAGE,
 	        twice ? "\"%.100s\" came twice in %s, because the clocks were set back"
 	              : "\"%.100s\" never was in %s, because the clocks were set forward",
-	        text, name);
+	        written->text, written->zone);
 	err_hint(err, "Write which one is meant: \"%s\" or \"%s\".", one, other);
 	return false;
 }
 
-static bool local_to_utc(const struct zone *zone, struct written *written, const char *text,
-                         const char *name, int64_t *ret_s, struct err *err)
+static bool local_to_utc(const struct zone *zone, const struct written *written, int64_t *ret_s,
+                         struct err *err)
 {
 	int32_t offset[OFFSETS_MAX];
 	size_t count = offsets_of(zone, offset), found = 0;
@@ -586,7 +587,7 @@ static bool local_to_utc(const struct zone *zone, struct written *written, const
 			moment[found++] = at;
 	}
 	if (found != 1)
-		return local_refuse(zone, written, text, name, moment, err);
+		return local_refuse(zone, written, moment, err);
 	*ret_s = moment[0];
 	return true;
 }
@@ -633,11 +634,12 @@ bool zone_parse_time(const char *text, const char *fallback, int64_t now_us, int
 		written.local_s += local / DAY_S * DAY_S;
 	}
 	good = true;
+	if (!*written.zone && fallback)
+		written.zone = fallback;
 	if (written.offset_known)
 		unix_s = written.local_s - written.offset_s;
 	else
-		good = local_to_utc(zone, &written, text, *written.zone ? written.zone : fallback,
-		                    &unix_s, err);
+		good = local_to_utc(zone, &written, &unix_s, err);
 	zone_free(zone);
 	if (good)
 		*ret_us = unix_s * US_PER_S + written.fraction_us;

@@ -645,6 +645,41 @@ static bool plan_step(struct restore *restore)
 	}
 }
 
+/* Ends the story with the error of a part of it. */
+static void give_up(struct restore *restore, const struct op *part)
+{
+	op_fail(&restore->op, &part->err, "could not restore cluster \"%s\"",
+	        restore->site->cluster);
+}
+
+static void copied(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	copy_moved(&detail->copy);
+	if (op_failed(&detail->copy.op)) {
+		op_fail(&restore->op, &detail->copy.op.err,
+		        "could not restore the files into \"%s\"", restore->plan.pgdata);
+		return err_hint(&restore->op.err, "The same command goes on where this one ended.");
+	}
+	enter(restore, RESTORE_SYNCING);
+	work_on(restore, settle_run, RESTORE_SETTLING);
+}
+
+static void followed(struct restore *restore)
+{
+	struct restore_detail *detail = restore->detail;
+
+	if (detail->follow.served && restore->unserve)
+		restore->unserve(restore);
+	if (op_failed(&detail->follow.op))
+		return op_fail(
+		        &restore->op, &detail->follow.op.err,
+		        "the files are restored into \"%s\", but the recovery did not succeed",
+		        restore->plan.pgdata);
+	work_on(restore, finish_run, RESTORE_ENDED);
+}
+
 static void restore_step(struct op *op)
 {
 	struct restore *restore = container_of(op, struct restore, op);
@@ -655,58 +690,31 @@ static void restore_step(struct op *op)
 	switch ((enum restore_state)op->state) {
 	case RESTORE_SCANNING:
 		if (op_failed(&detail->scan.op))
-			return op_fail(op, &detail->scan.op.err, "could not restore cluster \"%s\"",
-			               restore->site->cluster);
+			return give_up(restore, &detail->scan.op);
 		return work_on(restore, room_run, RESTORE_ROOM);
 
 	case RESTORE_ROOM:
 		if (op_failed(&detail->work.op))
-			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
-			               restore->site->cluster);
+			return give_up(restore, &detail->work.op);
 		return planned(restore);
-
-	case RESTORE_SAVE:
-		if (op_failed(&detail->save.op))
-			return op_fail(
-			        op, &detail->save.op.err,
-			        "nothing was changed, because the WAL in \"%s\" could not be saved",
-			        restore->plan.pgdata);
-		return work_on(restore, make_run, RESTORE_MAKING);
 
 	case RESTORE_MAKING:
 		if (op_failed(&detail->work.op))
-			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
-			               restore->site->cluster);
+			return give_up(restore, &detail->work.op);
 		if (detail->place.placed)
 			return ready(restore);
 		return copy_begin(restore);
 
 	case RESTORE_COPY:
-		copy_moved(&detail->copy);
-		if (op_failed(&detail->copy.op)) {
-			op_fail(op, &detail->copy.op.err, "could not restore the files into \"%s\"",
-			        restore->plan.pgdata);
-			return err_hint(&op->err, "The same command goes on where this one ended.");
-		}
-		enter(restore, RESTORE_SYNCING);
-		return work_on(restore, settle_run, RESTORE_SETTLING);
+		return copied(restore);
 
 	case RESTORE_SETTLING:
 		if (op_failed(&detail->work.op))
-			return op_fail(op, &detail->work.op.err, "could not restore cluster \"%s\"",
-			               restore->site->cluster);
+			return give_up(restore, &detail->work.op);
 		return ready(restore);
 
 	case RESTORE_FOLLOWING:
-		if (detail->follow.served && restore->unserve)
-			restore->unserve(restore);
-		if (op_failed(&detail->follow.op))
-			return op_fail(
-			        op, &detail->follow.op.err,
-			        "the files are restored into \"%s\", but the recovery did not "
-			        "succeed",
-			        restore->plan.pgdata);
-		return work_on(restore, finish_run, RESTORE_ENDED);
+		return followed(restore);
 
 	case RESTORE_ENDED:
 		if (op_failed(&detail->work.op)) {

@@ -314,12 +314,19 @@ static bool lane_open(struct copy_lane *lane, const struct window_extent *extent
 	return true;
 }
 
-static bool lane_write(struct copy_lane *lane, struct window_extent *extent, uint64_t offset,
-                       const uint8_t *bytes, size_t length, struct err *err)
+struct frame { /* of a pack, decoded */
+	uint64_t offset;
+	const uint8_t *bytes;
+	size_t length;
+};
+
+static bool lane_write(struct copy_lane *lane, struct window_extent *extent,
+                       const struct frame *frame, struct err *err)
 {
-	uint64_t from = MAX(offset, extent->pack_offset);
-	uint64_t to = MIN(offset + length, (uint64_t)extent->pack_offset + extent->length);
-	const uint8_t *at = bytes + (from - offset);
+	uint64_t from = MAX(frame->offset, extent->pack_offset);
+	uint64_t to =
+	        MIN(frame->offset + frame->length, (uint64_t)extent->pack_offset + extent->length);
+	const uint8_t *at = frame->bytes + (from - frame->offset);
 
 	if (!lane_open(lane, extent, err))
 		return false;
@@ -338,6 +345,7 @@ static bool lane_consume(struct object_stream *stream, uint64_t offset, const ui
 {
 	struct copy_lane *lane = stream->context;
 	struct copy_window *window = lane->copy->window;
+	const struct frame frame = {.offset = offset, .bytes = bytes, .length = length};
 
 	for (size_t i = lane->at; i < lane->end; i++) {
 		struct window_extent *extent = &window->extent[window->order[i]];
@@ -345,7 +353,7 @@ static bool lane_consume(struct object_stream *stream, uint64_t offset, const ui
 		if (extent->pack_offset >= offset + length)
 			break;
 		if ((uint64_t)extent->pack_offset + extent->length > offset &&
-		    !lane_write(lane, extent, offset, bytes, length, err))
+		    !lane_write(lane, extent, &frame, err))
 			return false;
 		if (i == lane->at &&
 		    (uint64_t)extent->pack_offset + extent->length <= offset + length)

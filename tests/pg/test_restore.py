@@ -364,7 +364,7 @@ def test_a_copy_does_not_archive(story):
     assert (restored.data / "seawall.clone").exists()
     segment = next(path for path in (restored.data / "pg_wal").iterdir() if len(path.name) == 24)
     result = story.wall.run("wal", "push", segment, status=1)
-    assert "clone" in result.err
+    assert "is not that of a configured cluster" in result.err
 
 
 @pytest.mark.parametrize("then", ["pause", "shutdown"])

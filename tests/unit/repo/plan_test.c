@@ -60,13 +60,14 @@ static void history(struct world *w, uint32_t tli, const char *path)
 	catalog_add_history(&w->catalog, &history);
 }
 
-static void backup(struct world *w, const char *id, uint32_t tli, lsn start, lsn stop, int64_t us)
+/* It starts and stops in one segment. */
+static void backup(struct world *w, const char *id, uint32_t tli, uint64_t segno, int64_t us)
 {
 	struct manifest_head *head = &w->head[w->heads++];
 
 	head->start_tli = head->stop_tli = tli;
-	head->start_lsn = start;
-	head->stop_lsn = stop;
+	head->start_lsn = S(segno) + 40;
+	head->stop_lsn = S(segno) + 9000;
 	head->stop_time_us = us;
 	head->time_zone = (char *)(uintptr_t) "UTC";
 	snprintf(head->id, sizeof(head->id), "20261120T140200Z-%s", id);
@@ -173,8 +174,9 @@ static void simple(struct world *w)
 {
 	world_init(w);
 	wal(w, 1, 1, 20);
-	backup(w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
-	backup(w, "bbbb", 1, S(8) + 40, S(9) + 9000, T(200));
+	backup(w, "aaaa", 1, 2, T(100));
+	backup(w, "bbbb", 1, 8, T(200));
+	w->head[w->heads - 1].stop_lsn = S(9) + 9000;
 	fact(w, 1, INT64_MIN, T(300), S(20) + 500);
 }
 
@@ -224,7 +226,7 @@ static void a_hole_ends_the_latest_and_refuses_what_lies_behind_it(void **state)
 	world_init(&w);
 	wal(&w, 1, 1, 12);
 	wal(&w, 1, 14, 20);
-	backup(&w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
+	backup(&w, "aaaa", 1, 2, T(100));
 	chosen(&w, "latest", 0, "aaaa", 1);
 	assert_int_equal(w.plan.last_segno, 12);
 	assert_true(w.plan.hole.found);
@@ -235,7 +237,7 @@ static void a_hole_ends_the_latest_and_refuses_what_lies_behind_it(void **state)
 	fact(&w, 1, INT64_MIN, T(150), S(12) + 500);
 	refused(&w, "T200", 0, ERR_REFUSED, "behind a hole");
 	/* a backup behind it makes it harmless */
-	backup(&w, "bbbb", 1, S(15) + 40, S(15) + 9000, T(180));
+	backup(&w, "bbbb", 1, 15, T(180));
 	chosen(&w, "latest", 0, "bbbb", 1);
 	assert_int_equal(w.plan.last_segno, 20);
 	chosen(&w, "lsn:0/F009000", 0, "bbbb", 1);
@@ -250,9 +252,10 @@ static void a_backup_whose_own_wal_is_missing_is_not_taken(void **state)
 	world_init(&w);
 	wal(&w, 1, 1, 8);
 	wal(&w, 1, 10, 20);
-	backup(&w, "bbbb", 1, S(8) + 40, S(9) + 9000, T(200));
+	backup(&w, "bbbb", 1, 8, T(200));
+	w.head[w.heads - 1].stop_lsn = S(9) + 9000;
 	refused(&w, "latest", 0, ERR_REFUSED, "the end of the backup");
-	backup(&w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
+	backup(&w, "aaaa", 1, 2, T(100));
 	chosen(&w, "latest", 0, "aaaa", 1);
 	assert_int_equal(w.plan.last_segno, 8);
 	world_release(&w);
@@ -270,8 +273,8 @@ static void branches(struct world *w)
 	wal(w, 2, 10, 15);
 	history(w, 3, "1:0/6800000");
 	wal(w, 3, 6, 9);
-	backup(w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
-	backup(w, "bbbb", 2, S(12) + 40, S(12) + 9000, T(410));
+	backup(w, "aaaa", 1, 2, T(100));
+	backup(w, "bbbb", 2, 12, T(410));
 	fact(w, 1, INT64_MIN, T(300), S(20) + 500);
 	fact(w, 2, T(400), T(450), S(15) + 500);
 	fact(w, 3, T(500), T(600), S(9) + 500);
@@ -313,7 +316,7 @@ static void a_time_between_a_crash_and_the_promotion_is_on_the_heirs_path(void *
 	wal(&w, 1, 1, 10);
 	history(&w, 2, "1:0/A800000");
 	wal(&w, 2, 10, 15);
-	backup(&w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
+	backup(&w, "aaaa", 1, 2, T(100));
 	fact(&w, 1, INT64_MIN, T(300), S(10) + 0x700000);
 	fact(&w, 2, T(400), T(450), S(15) + 500);
 	chosen(&w, "T350", 0, "aaaa", 2);
@@ -352,7 +355,7 @@ static void the_dead_branch_is_not_taken_for_the_missing_child(void **state)
 	world_init(&w);
 	wal(&w, 1, 1, 20);
 	history(&w, 2, "1:0/A800000"); /* only its history was archived */
-	backup(&w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
+	backup(&w, "aaaa", 1, 2, T(100));
 	refused(&w, "latest", 0, ERR_REFUSED, "timeline 2 cannot be reached");
 	assert_non_null(strstr(w.err.text, "00000002000000000000000A"));
 	refused(&w, "latest", 2, ERR_REFUSED, "timeline 2 cannot be reached");
@@ -373,7 +376,7 @@ static void a_path_without_its_history_is_not_known(void **state)
 	world_init(&w);
 	wal(&w, 1, 1, 20);
 	wal(&w, 2, 10, 12);
-	backup(&w, "aaaa", 1, S(2) + 40, S(2) + 9000, T(100));
+	backup(&w, "aaaa", 1, 2, T(100));
 	refused(&w, "latest", 0, ERR_REFUSED, "00000002.history is not in the archive");
 	world_release(&w);
 }
@@ -393,7 +396,7 @@ static void d14_timelines_are_hexadecimal_in_names_only(void **state)
 		history(&w, rows[i], "");
 		history(&w, rows[i] + 1, path);
 		wal(&w, rows[i] + 1, 10, 15);
-		backup(&w, "aaaa", rows[i], S(2) + 40, S(2) + 9000, T(100));
+		backup(&w, "aaaa", rows[i], 2, T(100));
 		chosen(&w, "latest", 0, "aaaa", rows[i] + 1);
 		assert_int_equal(w.plan.last_segno, 15);
 		catalog_release(&w.catalog);
@@ -413,7 +416,7 @@ static void a_backup_of_a_left_branch_is_not_on_the_path(void **state)
 
 	(void)state;
 	branches(&w);
-	backup(&w, "cccc", 1, S(7) + 40, S(7) + 9000, T(250));
+	backup(&w, "cccc", 1, 7, T(250));
 	chosen(&w, "latest", 0, "aaaa", 3); /* 3 left 1 in segment 6 */
 	chosen(&w, "latest", 1, "cccc", 1);
 	/* one that the fork cuts through */
