@@ -10,7 +10,8 @@
  *                                 |
  *                                 +-> (time is up) ANSWERED "working", the push goes on
  *
- * LOOKING (worker) takes the file's identity. A push (push.c) is a root operation of its own, so
+ * LOOKING (worker) takes the file's identity, and looks whether the object of an earlier push is
+ * still there where that costs nothing. A push (push.c) is a root operation of its own, so
  * that no question's end ends it. Beside the wanted file the archiver works ahead: it looks at
  * archive_status (ready.c) and keeps up to `ahead` more pushes under way, but no more than
  * AHEAD_UNCLAIMED files beyond those that were asked for. It never touches archive_status.
@@ -39,14 +40,16 @@ enum {
 struct remembered {
 	struct walname name;
 	struct file_identity identity;
-	char *folder; /* owned */
-	bool claimed; /* somebody asked for it */
+	char *folder, *object; /* owned */
+	bool claimed;          /* somebody asked for it */
 };
 
 struct archive_wanted {
 	struct walname name;
 	struct file_identity identity;
-	char *path; /* absolute; owned */
+	char *path;   /* absolute; owned */
+	char *object; /* that of an earlier push, or NULL; owned */
+	bool there;   /* it still is */
 };
 
 /* A push under way. */
@@ -112,6 +115,12 @@ static void remembered_claim(struct archiver *archiver, struct remembered *known
 	known->claimed = true;
 }
 
+static void remembered_release(struct remembered *known)
+{
+	free(known->folder);
+	free(known->object);
+}
+
 static void remember(struct archiver *archiver, const struct archive_item *item, bool claimed)
 {
 	struct remembered *known = remembered_find(archiver, &item->push.name, item->folder);
@@ -120,10 +129,11 @@ static void remember(struct archiver *archiver, const struct archive_item *item,
 		known = &archiver->remembered[archiver->remembered_next++ % REMEMBERED_MAX];
 	if (known->folder)
 		remembered_claim(archiver, known);
-	free(known->folder);
+	remembered_release(known);
 	*known = (struct remembered){.name = item->push.name,
 	                             .identity = item->push.identity,
 	                             .folder = xstrdup(item->folder),
+	                             .object = xstrdup(item->push.object),
 	                             .claimed = claimed};
 	if (!claimed)
 		archiver->unclaimed++;
@@ -173,8 +183,11 @@ static void item_speak(struct archive_item *item)
 		snprintf(figures->failing, sizeof(figures->failing), "%s", push->text);
 		return;
 	}
-	if (figures->failing_since_us && strcmp(figures->failing, push->text) == 0) {
-		log_info("archiving \"%s\" works again", push->text);
+	/* PostgreSQL asks in order, and goes on only when a file is safe: if not through us, then
+	 * through a hook that did it alone. */
+	if (figures->failing_since_us &&
+	    (item->asks || strcmp(figures->failing, push->text) == 0)) {
+		log_info("archiving works again, with \"%s\"", push->text);
 		figures->failing_since_us = 0;
 		figures->failing[0] = '\0';
 	}
@@ -326,6 +339,7 @@ static void wanted_free(struct archive_wanted *wanted)
 	if (!wanted)
 		return;
 	free(wanted->path);
+	free(wanted->object);
 	free(wanted);
 }
 
@@ -339,6 +353,9 @@ static void ask_look(struct work *work)
 		err_sys(&work->op.err, "could not stat file \"%s\"", wanted->path);
 	else
 		file_identity_of(&status, &wanted->identity);
+	/* A repository that was taken away does not hold what was put into it. */
+	wanted->there =
+	        wanted->object && store_still(ask->archiver->site->repo->store, wanted->object);
 }
 
 static bool ask_name(struct archive_ask *ask, struct err *err)
@@ -354,6 +371,14 @@ static bool ask_name(struct archive_ask *ask, struct err *err)
 	err_hint(err, "archive_command hands over the path with %%p: archive_command = "
 	              "'seawall-wal push %%p'");
 	return false;
+}
+
+static void ask_recall(struct archive_ask *ask)
+{
+	struct archive_wanted *wanted = ask->wanted;
+	const struct remembered *known = remembered_find(ask->archiver, &wanted->name, ask->folder);
+
+	wanted->object = known ? xstrdup(known->object) : NULL;
 }
 
 static void ask_timer(struct timer *timer)
@@ -394,13 +419,15 @@ static void ask_looked(struct archive_ask *ask)
 	struct archive_wanted *wanted = ask->wanted;
 	struct remembered *known = remembered_find(archiver, &wanted->name, ask->folder);
 
-	if (known && file_identity_equal(&known->identity, &wanted->identity)) {
+	if (known && wanted->there && file_identity_equal(&known->identity, &wanted->identity)) {
 		remembered_claim(archiver, known);
 		ask->answer = ANSWER_STORED;
 		ask_end(ask);
 		archiver_pump(archiver);
 		return;
 	}
+	if (wanted->object && !wanted->there) /* so its generation may have gone, too */
+		archiver->destination.known = false;
 	ask->item = item_find(archiver, &wanted->name, wanted->path);
 	if (!ask->item)
 		ask->item = item_begin(archiver, &wanted->name, ask->folder, wanted->path);
@@ -428,6 +455,7 @@ static void ask_step(struct op *op)
 			ask->answer = ANSWER_FAILED;
 			return ask_end(ask);
 		}
+		ask_recall(ask);
 		work_start(op, &ask->look, ask_look);
 		return op_wait(op, ASK_LOOKING);
 
@@ -479,7 +507,7 @@ static void close_step(struct op *op)
 	if (archiver->items || op_running(&archiver->scan))
 		return;
 	for (unsigned i = 0; i < REMEMBERED_MAX; i++)
-		free(archiver->remembered[i].folder);
+		remembered_release(&archiver->remembered[i]);
 	free(archiver->folder);
 	free(archiver);
 	close->archiver = NULL;

@@ -130,6 +130,19 @@ static bool push_check_size(struct push *push, struct err *err)
 	               push->path, size);
 }
 
+static bool push_unchanged(const struct push *push, struct err *err)
+{
+	struct file_identity now;
+	struct stat status;
+
+	if (fstat(push->fd, &status) != 0)
+		return err_sys(err, "could not stat file \"%s\"", push->path);
+	file_identity_of(&status, &now);
+	if (file_identity_equal(&now, &push->identity))
+		return true;
+	return err_set(err, ERR_FAILED, "file \"%s\" was changed while it was read", push->path);
+}
+
 /* A history or backup file, whole. */
 static bool push_read_small(struct push *push, struct err *err)
 {
@@ -142,6 +155,8 @@ static bool push_read_small(struct push *push, struct err *err)
 	                     (ssize_t)push->identity.size)
 		return err_set(err, ERR_IO, "could not read file \"%s\" to its end", push->path);
 	push->content.length += (size_t)push->identity.size;
+	if (!push_unchanged(push, err))
+		return false;
 	if (push->name.kind != WALNAME_HISTORY)
 		return true;
 	if (!history_parse(push->name.tli, push->content.data, push->content.length, &history, err))
@@ -227,21 +242,11 @@ static bool push_produce(struct object_write *write, uint8_t *room, size_t room_
 static bool push_accept(struct object_write *write, struct err *err)
 {
 	struct push *push = write->context;
-	struct file_identity now;
-	struct stat status;
 
 	if (push->offset != push->control.segment_bytes)
 		return err_set(err, ERR_DAMAGED, "file \"%s\" ended after %" PRIu64 " bytes",
 		               push->path, push->offset);
-	if (!walwalk_end(push->walk, err))
-		return false;
-	if (fstat(push->fd, &status) != 0)
-		return err_sys(err, "could not stat file \"%s\"", push->path);
-	file_identity_of(&status, &now);
-	if (!file_identity_equal(&now, &push->identity))
-		return err_set(err, ERR_FAILED, "file \"%s\" was changed while it was read",
-		               push->path);
-	return true;
+	return walwalk_end(push->walk, err) && push_unchanged(push, err);
 }
 
 static enum sealed_kind push_kind(const struct push *push)

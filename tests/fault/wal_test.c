@@ -36,6 +36,65 @@ static void segments_are_archived_ahead_and_answered_from_memory(void **state)
 	world_free(world);
 }
 
+/* The world's repository is in files from now on, below its data directory's neighbour. */
+static char *repository_in_files(struct world *world, char root[64])
+{
+	char url[96];
+	struct err err = {0};
+	struct store *store;
+	struct repo_init *init;
+
+	snprintf(root, 64, "/tmp/seawall-wal.XXXXXX");
+	assert_non_null(mkdtemp(root));
+	snprintf(url, sizeof(url), "file://%s/repo", root);
+	repo_free(world->repo);
+	assert_true(store_open(world->loop,
+	                       &(struct store_options){.url = url, .label = "test", .create = true},
+	                       &store, &err));
+	world->site.repo = world->repo = repo_new(store, world->site.blocks);
+	init = repo_init_new(world->repo);
+	run(world, start_init, init);
+	assert_false(op_failed(repo_init_op(init)));
+	repo_init_free(init);
+	return xasprintf("%s/repo", root);
+}
+
+/* "Stored" is not said from memory of a repository that does not hold it. */
+static void memory_answers_only_for_what_the_repository_still_holds(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 2);
+	char base[64];
+	AUTO_FREE char *root = repository_in_files(world, base);
+	AUTO_FREE char *away = path_join(base, "away");
+	AUTO_FREE char *cluster = path_join(root, "main");
+	struct archiver_figures figures;
+	struct fetcher *fetcher;
+	struct err err = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	archiver_figures(archiver, &figures);
+	assert_int_equal(figures.repeated, 0); /* the second time was from memory */
+	assert_int_equal(rename(root, away), 0);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	assert_int_equal(mkdir(root, 0700), 0);
+	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_STORE);
+	assert_int_equal(rmdir(root), 0);
+	assert_int_equal(rename(away, root), 0);
+	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	assert_true(file_remove_tree(cluster, &err));
+	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	fetcher = fetcher_make(world);
+	assert_int_equal(fetch(world, fetcher, 0, &err), ANSWER_DELIVERED);
+	fetcher_end(world, fetcher);
+	archiver_end(world, archiver);
+	world_free(world);
+	assert_true(file_remove_tree(base, &err));
+}
+
 static void d51_the_same_content_again_is_success_after_a_restart(void **state)
 {
 	struct world *world = world_new();
@@ -295,6 +354,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(segments_are_archived_ahead_and_answered_from_memory),
+	        cmocka_unit_test(memory_answers_only_for_what_the_repository_still_holds),
 	        cmocka_unit_test(d51_the_same_content_again_is_success_after_a_restart),
 	        cmocka_unit_test(d19_other_content_is_refused_and_set_aside_and_the_first_stays),
 	        cmocka_unit_test(a_damaged_segment_is_refused_and_nothing_is_stored),
