@@ -1,10 +1,10 @@
 /*
  * main.c — seawall-wal: the program that PostgreSQL runs as archive_command and restore_command.
  *
- * It asks the server; without one it becomes `seawall wal push|fetch` (exec, so there is never a
- * child to leave behind, and SIGTERM does what it always does). Every way out passes through the
- * two exit rules of hook_exit: push never above 125, fetch never 1 unless the file is proven
- * absent.
+ * It asks the server; without one it runs `seawall wal push|fetch` as a child that never outlives
+ * it. Every way out passes through the two exit rules of hook_exit: push never above 125, fetch
+ * never 1 unless the file is proven absent. So it does not become the fallback by exec alone: a
+ * missing library (127) or the out-of-memory killer would have the last word then.
  */
 #include "hook/hook.h"
 #include "base/file.h"
@@ -15,11 +15,13 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/poison.h"
 
-enum { FALLBACK_ARGS_MAX = 16 };
+enum { FALLBACK_ARGS_MAX = 16, HOOK_CHILD_FAILED = 199 };
 
 static const char help[] =
         "seawall-wal is what PostgreSQL runs to archive its WAL and to get it back.\n"
@@ -171,8 +173,65 @@ static char *fallback_program(struct err *err)
 	return path_join(folder, "seawall");
 }
 
-/* Becomes `seawall wal push|fetch`; returns only when that fails. */
-static void fallback(const struct args *args, struct err *err)
+/* In the child: SIGTERM from the kernel when the parent dies, then the program. */
+static void become(const char *program, const char *const *argv, pid_t parent)
+{
+	struct err err = {0};
+
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
+		_exit(HOOK_CHILD_FAILED);
+	/* execv takes no const for historical reasons; it does not write. */
+	execv(program, (char *const *)(uintptr_t)argv);
+	err_sys(&err, "could not run \"%s\"", program);
+	err_hint(&err, "Start the server (seawall serve), or install both programs in one folder.");
+	say_err(&err);
+	_exit(HOOK_CHILD_FAILED);
+}
+
+/* What the fallback's end means: only the statuses of its own are believed. */
+static enum hook_result judge_child(const struct args *args, int status)
+{
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)
+		raise(SIGTERM); /* we are being stopped, too */
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return args->verb == HOOK_PUSH ? HOOK_STORED : HOOK_DELIVERED;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
+		return args->verb == HOOK_PUSH ? HOOK_FAILED : HOOK_ABSENT;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 255)
+		return HOOK_FAILED;
+	return HOOK_UNKNOWN;
+}
+
+static enum hook_result run_child(const struct args *args, const char *program,
+                                  const char *const *argv, struct err *err)
+{
+	pid_t parent = getpid(), child = fork();
+	enum hook_result result;
+	int status;
+
+	if (child < 0) {
+		err_sys(err, "could not make a process for \"%s\"", program);
+		return HOOK_UNKNOWN;
+	}
+	if (child == 0)
+		become(program, argv, parent);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR) {
+			err_sys(err, "could not wait for \"%s\"", program);
+			return HOOK_UNKNOWN;
+		}
+	result = judge_child(args, status);
+	if (result == HOOK_UNKNOWN && WIFSIGNALED(status))
+		err_set(err, ERR_INTERNAL, "\"%s\" was ended by signal %d", program,
+		        WTERMSIG(status));
+	else if (result == HOOK_UNKNOWN && WEXITSTATUS(status) != HOOK_CHILD_FAILED)
+		err_set(err, ERR_INTERNAL, "\"%s\" ended with status %d", program,
+		        WEXITSTATUS(status));
+	return result;
+}
+
+/* `seawall wal push|fetch`: the same without a server. */
+static enum hook_result fallback(const struct args *args, struct err *err)
 {
 	AUTO_FREE
 	char *program = fallback_program(err);
@@ -183,7 +242,7 @@ static void fallback(const struct args *args, struct err *err)
 	size_t n = 1;
 
 	if (!program)
-		return;
+		return HOOK_UNKNOWN;
 	if (args->config) {
 		argv[n++] = "--config";
 		argv[n++] = args->config;
@@ -201,10 +260,7 @@ static void fallback(const struct args *args, struct err *err)
 	if (args->verb == HOOK_FETCH)
 		argv[n++] = args->name;
 	argv[n++] = path;
-	/* execv takes no const for historical reasons; it does not write. */
-	execv(program, (char *const *)(uintptr_t)argv);
-	err_sys(err, "could not run \"%s\"", program);
-	err_hint(err, "Start the server (seawall serve), or install both programs in one folder.");
+	return run_child(args, program, argv, err);
 }
 
 /* --- with a server --- */
@@ -263,7 +319,7 @@ static void say_answer(const struct hook_request *request, const struct hook_ans
 		say("going on without the server, which seems to hang");
 }
 
-/* Asks the server, or becomes the fallback. */
+/* Asks the server, or runs the fallback. */
 static enum hook_result ask(const struct args *args, const struct hook_request *request)
 {
 	struct hook_answer answer;
@@ -275,7 +331,7 @@ static enum hook_result ask(const struct args *args, const struct hook_request *
 	result = answer.result;
 	hook_answer_release(&answer);
 	if (result == HOOK_NO_SERVER || result == HOOK_HUNG)
-		fallback(args, &err);
+		result = fallback(args, &err);
 	else if (result == HOOK_DELIVERED && !is_delivered(request->path, &err))
 		result = HOOK_FAILED;
 	if (err_is(&err))

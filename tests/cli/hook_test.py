@@ -132,10 +132,50 @@ def test_without_a_server_seawall_beside_does_it_and_its_status_holds(host, stat
     host.seawall(status)
     plan = host.root / "plan"
     plan.write_text(f"[restore]\nsocket = {host.root}/gone\n")
-    assert host.push() == (status, f"<wal><push><pg_wal/{SEGMENT}>", "")
+    assert host.push() == (min(status, 1), f"<wal><push><pg_wal/{SEGMENT}>", "")
     got = host.fetch("--config", str(host.config), "--cluster", "a b", "--restore", str(plan))
     assert got == (status, f"<--config><{host.config}><wal><fetch><--cluster><a b><--restore><{plan}>"
                    f"<{SEGMENT}><pg_wal/RECOVERYXLOG>", "")
+
+
+@pytest.mark.parametrize("end", ["exit 127", "exit 126", "exit 3", "kill -9 $$", "kill -ABRT $$"])
+def test_however_the_fallback_ends_postgresql_hears_a_status_of_the_hook(host, end):
+    program = host.bin / "seawall"
+    program.write_text(f"#!/bin/sh\n{end}\n")
+    program.chmod(0o755)
+    assert host.push()[0] == 1
+    status, _, err = host.fetch()
+    assert status == 255 and f'"{program}" ' in err
+    (host.data / "standby.signal").touch()
+    assert host.fetch()[0] == 1
+
+
+def test_a_missing_library_is_an_ordinary_failure(host):
+    program = host.bin / "seawall"
+    program.write_text("#!/nowhere/interpreter\n")
+    program.chmod(0o755)
+    assert host.push()[0] == 1
+    assert host.fetch()[0] == 255
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGQUIT])
+def test_the_fallback_never_outlives_the_hook(host, how):
+    program = host.bin / "seawall"
+    program.write_text('#!/bin/sh\necho $$; exec sleep 600\n')
+    program.chmod(0o755)
+    hook = host.start("push", "pg_wal/" + SEGMENT)
+    assert int(hook.stdout.readline()) > 0
+    hook.send_signal(how)
+    # Ends when the last one who has the pipe is gone: the child would have it for ten minutes.
+    assert hook.communicate(timeout=DEADLINE_S) == ("", "")
+    assert hook.returncode == -how
+
+
+def test_when_the_fallback_is_terminated_the_hook_dies_of_it_too(host):
+    program = host.bin / "seawall"
+    program.write_text("#!/bin/sh\nkill -TERM $$\n")
+    program.chmod(0o755)
+    assert host.push()[0] == -signal.SIGTERM
 
 
 def test_seawall_is_found_beside_the_real_hook_and_never_through_path(host):
