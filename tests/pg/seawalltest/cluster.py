@@ -91,13 +91,14 @@ class Cluster:
         return lines[7].strip() if len(lines) > 7 and self.pid() else None
 
     def start(self, until=("ready", "standby"), deadline_s=60, **settings):
-        """Starts the server; settings hold for this run only. until=() does not wait."""
+        """Starts the server; settings hold for this run only. until=() does not wait for it."""
         command = [self.bin / "postgres", "-D", self.data]
         for key, value in {"unix_socket_directories": self.sockets, **settings}.items():
             command += ["-c", f"{key}={value}"]
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                                             start_new_session=True, **process.OWNER)
+        wait_for(lambda: self.pid() or self.process.poll() is not None, "PostgreSQL to begin", deadline_s)
         if until:
             wait_for(lambda: self.state() in until or self.process.poll() is not None, f"PostgreSQL to be {until}",
                      deadline_s)
