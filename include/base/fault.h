@@ -2,8 +2,9 @@
  * fault.h — places where tests make things go wrong. Nothing of it is in a release build.
  *
  * SEAWALL_FAULT=kill:N ends the process (SIGKILL) at the N-th point passed, fail:N makes the N-th
- * call fail with EIO, count:FILE writes the number of points passed to FILE at exit.
- * SEAWALL_FAULT_ONLY=PREFIX limits both to points whose name begins so.
+ * call fail with EIO, count:FILE writes the number of points passed to FILE at exit, delay:MS makes
+ * each store call wait before it begins.
+ * SEAWALL_FAULT_ONLY=PREFIX limits them to points whose name begins so.
  */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
@@ -17,11 +18,18 @@ bool fault_point(const char *name);
  * far. */
 void fault_plan_fail(unsigned n);
 unsigned fault_count(void);
+/* How long the caller must wait before it does what the point stands for. */
+unsigned fault_delay_ms(const char *name);
 #else
 static inline bool fault_point(const char *name)
 {
 	(void)name;
 	return false;
+}
+static inline unsigned fault_delay_ms(const char *name)
+{
+	(void)name;
+	return 0;
 }
 #endif
 

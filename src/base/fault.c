@@ -19,6 +19,7 @@
 static atomic_uint passed;
 static atomic_uint fail_at; /* 0: never */
 static unsigned kill_at;
+static unsigned delay_ms;
 static const char *only;
 static const char *count_path;
 
@@ -47,9 +48,12 @@ __attribute__((constructor)) static void read_plan(void)
 		kill_at = number;
 	} else if (str_starts(plan, "fail:") && str_u32(plan + 5, &number) && number > 0) {
 		atomic_store(&fail_at, number);
+	} else if (str_starts(plan, "delay:") && str_u32(plan + 6, &number) && number > 0) {
+		delay_ms = number;
 	} else {
 		dprintf(STDERR_FILENO,
-		        "SEAWALL_FAULT is not kill:N, fail:N or count:FILE: \"%s\"\n", plan);
+		        "SEAWALL_FAULT is not kill:N, fail:N, count:FILE or delay:MS: \"%s\"\n",
+		        plan);
 		_exit(2);
 	}
 }
@@ -80,6 +84,11 @@ void fault_plan_fail(unsigned n)
 unsigned fault_count(void)
 {
 	return atomic_load(&passed);
+}
+
+unsigned fault_delay_ms(const char *name)
+{
+	return only && !str_starts(name, only) ? 0 : delay_ms;
 }
 
 #endif

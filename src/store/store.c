@@ -323,6 +323,7 @@ static void call_step(struct op *op)
 {
 	struct store_call *call = container_of(op, struct store_call, op);
 	struct err err = {0};
+	unsigned delay_ms;
 
 	if (op->cancelled && op->state != CALL_TRYING) {
 		err_set(&err, ERR_CANCELLED, "cancelled");
@@ -333,7 +334,11 @@ static void call_step(struct op *op)
 		call->begun_ms = loop_now_ms(op->loop);
 		timer_init(&call->timer, op->loop, call_fired);
 		timer_set(&call->timer, call->deadline_ms);
-		return call_try(call);
+		delay_ms = fault_delay_ms(points[call->attempt->verb][0]);
+		if (delay_ms == 0)
+			return call_try(call);
+		nap_start(op, &call->nap, delay_ms);
+		return op_wait(op, CALL_RESTING);
 
 	case CALL_TRYING:
 		return call_judge(call);

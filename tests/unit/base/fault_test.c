@@ -43,7 +43,7 @@ static int points(void)
 		if (fault_point(i % 2 ? "odd-point" : "even-point"))
 			return errno == EIO ? i : 98;
 	}
-	return 0;
+	return (int)fault_delay_ms("odd-point");
 }
 
 static void the_planned_point_fails(void **state)
@@ -79,9 +79,17 @@ static void the_points_are_counted_into_a_file(void **state)
 	assert_string_equal(buf_text(&buf), "5\n");
 }
 
+static void delays(void **state)
+{
+	(void)state;
+	assert_int_equal(WEXITSTATUS(run_points("delay:17", NULL)), 17);
+	assert_int_equal(WEXITSTATUS(run_points("delay:17", "even-")), 0);
+}
+
 static void a_plan_that_cannot_be_read_ends_the_process(void **state)
 {
-	static const char *const bad[] = {"kill", "kill:0", "kill:x", "fail:", "count:", "fial:3"};
+	static const char *const bad[] = {
+	        "kill", "kill:0", "kill:x", "fail:", "count:", "fial:3", "delay:0"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
@@ -119,6 +127,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(the_planned_point_fails),
 	        cmocka_unit_test(the_planned_point_kills),
 	        in_scratch(the_points_are_counted_into_a_file),
+	        cmocka_unit_test(delays),
 	        cmocka_unit_test(a_plan_that_cannot_be_read_ends_the_process),
 	        cmocka_unit_test(with_many_threads_exactly_one_meets_the_fault),
 	};
@@ -136,6 +145,7 @@ static void a_release_build_has_no_faults(void **state)
 	errno = 0;
 	assert_false(fault_point("any"));
 	assert_int_equal(errno, 0);
+	assert_int_equal(fault_delay_ms("any"), 0);
 }
 
 int main(void)
