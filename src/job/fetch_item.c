@@ -44,7 +44,8 @@ enum {
 	REST_MS_MIN = 250,
 	REST_MS_MAX = 5000,
 	KEEP_MS = 2000, /* an answer that nobody hears just now: the hook asks again at once */
-	KEEP_READY_MS = 60 * 1000, /* a file whose hook has left */
+	KEEP_READY_MS = 60 * 1000,      /* a file whose hook has left */
+	KEEP_AHEAD_MS = 10 * 60 * 1000, /* one that no replay came for */
 };
 
 static const char *item_state_name(int state)
@@ -450,8 +451,7 @@ static void item_ready(struct op *op, struct fetch_item *item)
 	if (op->cancelled)
 		return item_end(item);
 	if (!item->asks) { /* sleep until somebody asks */
-		if (item->wanted)
-			timer_set(&item->keep, KEEP_READY_MS);
+		timer_set(&item->keep, item->wanted ? KEEP_READY_MS : KEEP_AHEAD_MS);
 		return;
 	}
 	timer_stop(&item->keep);
