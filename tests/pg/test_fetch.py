@@ -15,7 +15,7 @@ from seawalltest.cluster import DEBIAN_BIN
 
 UNKNOWN = 255
 STANDBY_S_MAX = 10
-KILL_POINTS_FETCH = 4  # recorded; fewer means that a point is no longer passed
+KILL_POINTS_FETCH = 30  # recorded; fewer means that a point is no longer passed
 SEGMENT_BYTES = 1 << 20
 
 
@@ -30,6 +30,9 @@ class Past:
         if serve:
             self.wall.serve()
         self.cluster.start()
+        self.cluster.sql("UPDATE pg_database SET datistemplate = false")
+        for database in ("template0", "template1"):  # a copy has a third of the files then
+            self.cluster.sql(f"DROP DATABASE {database}")
         self.wall.archive()
         self.cluster.sql("CREATE TABLE t (k int)")
         self.copy = made.folder / "copy"
@@ -116,6 +119,25 @@ def away(path):
         other.rename(path)
 
 
+def test_prefetch_hides_the_way_to_the_repository(made):
+    """50 ms more for every get; the replay of one segment takes a fraction of that."""
+    past = Past(made, serve=False).write(60)
+    debug = made.seawall(past.cluster, "debug", kind="debug")
+    debug.sections["repository local"]["url"] = f"file://{past.wall.repository}"
+    debug.write_config()
+    past.wall.config, past.wall.bin = debug.config, debug.bin
+    took = {}
+    for delay in (None, "50"):
+        debug.serve(**(faults.environment("delay", delay, "store-get") if delay else {}))
+        restored = past.directory(f"restored{delay}")
+        assert recovered(restored) == past.rows()
+        took[delay] = float(re.search(r"redo done .* elapsed: ([0-9.]+) s", restored.log.read_text())[1])
+        debug.stop()
+        restored.stop("immediate")
+    print(took)
+    assert took["50"] - took[None] < 60 * 0.050 / 3
+
+
 @pytest.mark.parametrize("served", [True, False])
 def test_a_recovery_reaches_the_end_of_the_archive_and_leaves_nothing_behind(made, served):
     past = Past(made, serve=served).write(12)
@@ -138,8 +160,7 @@ def test_files_of_the_archive_come_back_byte_by_byte(made):
             assert path.read_bytes() == (past.cluster.data / "pg_wal" / name).read_bytes()
 
 
-@pytest.mark.parametrize("served", [True, False])
-@pytest.mark.parametrize("trouble", ["renamed", "closed"])
+@pytest.mark.parametrize("served, trouble", [(True, "renamed"), (False, "closed")])
 def test_d01_an_unreachable_repository_at_every_segment_never_ends_a_recovery(made, served, trouble):
     """restore_command takes the repository away before each segment; the test brings it back."""
     past = Past(made, serve=served).write(5)
@@ -175,7 +196,7 @@ def test_d01_an_outage_is_an_error_for_a_recovery_and_soon_over_for_a_standby(ma
             status, said, path = past.fetch(standby, past.names[0], served)
             assert status == 1 and not path.exists(), said
             assert time.monotonic() - begun < STANDBY_S_MAX + 2
-            assert "seawall-wal" in said and "ask again" in said
+            assert f"{past.wall.repository}" in said and "hint: Is a disk not mounted?" in said
 
 
 @pytest.mark.parametrize("when", [0, 2, 4])
@@ -196,19 +217,6 @@ def test_d52_a_frozen_server_does_not_stop_a_recovery(made):
     assert status == 0 and time.monotonic() - begun < 20, said
     past.wall.thaw()
     assert recovered(restored) == past.rows()
-
-
-def test_a_hole_stops_a_recovery_with_and_without_a_server(made):
-    past = Past(made).write(6)
-    past.object(past.names[3]).unlink()
-    both = [past.directory(f"restored{served}", restore_command=past.hook(served)) for served in (True, False)]
-    for restored in both:
-        restored.start(until=())
-    for restored in both:
-        wait_for(lambda: not restored.pid(), "PostgreSQL to stop", 90)  # pylint: disable=cell-var-from-loop
-        log = restored.log.read_text()
-        assert "archive recovery complete" not in log
-        assert past.names[3] in log and "missing" in log and "hint:" in log
 
 
 def test_a_damaged_object_stops_a_recovery_and_is_named(made):
@@ -315,11 +323,14 @@ def test_d21_a_server_killed_in_the_middle_of_a_fetch_hands_over_nothing_half(ma
     debug.sections["repository local"]["url"] = f"file://{past.wall.repository}"
     debug.write_config()
     past.wall.config, past.wall.bin = debug.config, debug.bin
-    for n in (2, 5, 9, 14):
-        debug.serve(**faults.environment("kill", n, "store."))
+    debug.serve(**faults.environment("count", made.folder / "points", "durable-"))
+    debug.stop()
+    start = int((made.folder / "points").read_text())
+    for n in (3, 10, 20):
+        debug.serve(**faults.environment("kill", start + n, "durable-"))
         restored = past.directory(f"restored{n}")
         assert recovered(restored) == past.rows()
-        debug.stop()
+        assert debug.stop() == -signal.SIGKILL
 
 
 # ---- standby ----
@@ -377,8 +388,7 @@ def test_the_right_branch_is_followed_without_a_plan(made):
     branch.stop()
     for served in (True, False):
         hook = past.hook(served)
-        for timeline, rows in (("1", past.rows()), ("2", kept), ("latest", kept), ("0x2", kept),
-                               ("current", past.rows())):
+        for timeline, rows in (("1", past.rows()), ("0x2", kept), ("latest", kept)):
             restored = past.directory(f"restored{timeline}{served}", restore_command=hook,
                                       recovery_target_timeline=timeline)
             assert recovered(restored) == rows, timeline
@@ -414,22 +424,32 @@ def test_the_dead_branch(made):
     wait_for(lambda: 100 in found(standby), "the standby to follow")
 
 
-def test_a_missing_history_is_no_proof_that_there_was_none(made):
+def test_what_is_missing_is_no_end_with_and_without_a_server(made):
+    """A hole in timeline 1 and the lost history of timeline 2, in four recoveries at once, for each waits half a minute."""
     past = Past(made).write(3)
     middle = past.cluster.insert_lsn()
-    past.write(1)
+    past.write(3)
     branch, wall = branch_off(made, past, "branch", 100, recovery_target_lsn=middle)
     wall.archive()
     wall.wait_archived()
     branch.stop()
-    restored = past.directory("restored")
-    assert past.fetch(restored, "00000003.history")[0] == 1
+    assert past.fetch(branch, "00000003.history")[0] == 1
+    past.object(past.names[4]).unlink()
     past.object("00000002.history").unlink()
     standby = past.directory("standby", "standby")
     begun = time.monotonic()
     assert past.fetch(standby, "00000002.history")[0] == 1
     assert time.monotonic() - begun < STANDBY_S_MAX + 2
-    assert "00000002" in refused(restored)
+    lost = {f"{name}{served}": (past.directory(f"{timeline}{served}", recovery_target_timeline=timeline,
+                                               restore_command=past.hook(served)), name)
+            for timeline, name in (("1", past.names[4]), ("latest", "00000002.history")) for served in (True, False)}
+    for restored, _ in lost.values():
+        restored.start(until=())
+    for restored, name in lost.values():
+        wait_for(lambda: not restored.pid(), "PostgreSQL to stop", 90)  # pylint: disable=cell-var-from-loop
+        log = restored.log.read_text()
+        assert "archive recovery complete" not in log
+        assert f'"{name}" is missing from the archive' in log and "hint:" in log
 
 
 @pytest.mark.parametrize("tli", [0x8, 0xE, 0xFE])
