@@ -103,12 +103,10 @@ class Place:
                 self.pgbench(cluster, "-c", 4, "-j", 2, "-T", 5, "-n")
             cluster.switch_wal()
             cluster.stop()
-            (self.folder / "wal.done").touch()
-        names = [path.name for path in sorted((cluster.data / "pg_wal").iterdir())
-                 if path.is_file() and len(path.name) == 24 and path.stat().st_size == 16 << 20]
-        label = (base / "backup_label").read_text().split("(file ")[1].split(")")[0]
-        ready = {path.stem for path in (cluster.data / "pg_wal/archive_status").iterdir()}
-        return cluster, base, [name for name in names if name >= label and name in ready]
+            label = (base / "backup_label").read_text().split("(file ")[1].split(")")[0]
+            names = [name for name in cluster.pending() if len(name) == 24 and name >= label]
+            (self.folder / "wal.done").write_text("\n".join(names))
+        return cluster, base, (self.folder / "wal.done").read_text().split()[:want]
 
     def data(self):
         """A running cluster of the wanted size."""
