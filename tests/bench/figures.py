@@ -51,6 +51,8 @@ class Push(Contender):
 
     def ready(self):
         self.place.mark_ready(self.cluster, self.names if self.how == "all" else [])
+        for name in self.names:  # everyone finds them in the cache
+            (self.cluster.data / "pg_wal" / name).read_bytes()
 
     def run(self):
         return archive(self.place, self.cluster, self.command, self.names, self.how)
@@ -104,6 +106,7 @@ class PushFloor(Push):
 
     def prepare(self):
         self.target = fresh(self.place.folder / "floor")
+        self.ready()
 
     def run(self):
         paths = [str(self.cluster.data / "pg_wal" / name) for name in self.names]
@@ -131,15 +134,8 @@ def limited(wal, count):
     return wal[0], wal[1], wal[2][:count]
 
 
-def warm(wal):
-    """Reads the segments once, so that everyone finds them in the cache."""
-    for name in wal[2]:
-        (wal[0].data / "pg_wal" / name).read_bytes()
-
-
 def figure_backlog(place):
     wal = limited(place.wal(), place.options.segments)
-    warm(wal)
     costs = in_turn([PushSeawall(place, "seawall", wal, "all"), PushPgbackrest(place, "pgbackrest async", wal, "all", True),
                      PushFloor(place, "floor, 2 processes", wal, 2)], place.options.rounds)
     megabytes = len(wal[2]) * SEGMENT_MB
@@ -158,7 +154,6 @@ def figure_backlog(place):
 
 def figure_single(place):
     wal = limited(place.wal(), min(24, place.options.segments))
-    warm(wal)
     costs = in_turn([PushSeawall(place, "seawall", wal, "one"),
                      PushPgbackrest(place, "pgbackrest sync", wal, "one", False),
                      PushPgbackrest(place, "pgbackrest async", limited(wal, 6), "one", True),
@@ -324,6 +319,9 @@ class Backup(Contender):
         super().__init__(place, name)
         self.cluster = cluster
 
+    def warm(self):
+        subprocess.run(f"cat $(find {self.cluster.data}/base -type f) >/dev/null", shell=True, check=True)
+
 
 class BackupFloor(Backup):
     """Two `tar | lz4` side by side, each over half of the bytes, synced."""
@@ -340,6 +338,7 @@ class BackupFloor(Backup):
             halves[half].append(name)
         for number, names in enumerate(halves):
             (self.target / f"list.{number}").write_text("\n".join(names))
+        self.warm()
 
     def run(self):
         tars = [subprocess.Popen(f"tar -c -C {self.cluster.data} -T {self.target}/list.{n} | lz4 -1 -q - {out} && sync {out}",
@@ -359,6 +358,7 @@ class BackupSeawall(Backup):
     def prepare(self):
         self.seawall = self.place.seawall(self.cluster).init().serve()
         self.cluster.configure(archive_command=self.seawall.push())
+        self.warm()
 
     def run(self):
         self.seawall.run("backup", "--fast", timeout=300)
@@ -374,6 +374,7 @@ class BackupPgbackrest(Backup):
         fresh(self.place.folder / "pgbackrest.spool")
         self.place.pgbackrest(self.cluster, "stanza-create")
         self.cluster.configure(archive_command=self.place.pgbackrest_command(self.cluster, "archive-push %p"))
+        self.warm()
 
     def run(self):
         self.place.pgbackrest(self.cluster, "--type=full backup")
@@ -386,13 +387,8 @@ def seconds(cost):
     return cost.wall_s
 
 
-def warm_tree(folder):
-    subprocess.run(f"cat $(find {folder} -type f) >/dev/null", shell=True, check=True)
-
-
 def figure_backup(place):
     cluster = place.data()
-    warm_tree(cluster.data / "base")
     costs = in_turn([BackupFloor(place, "two tar | lz4", cluster), BackupSeawall(place, "seawall", cluster),
                      BackupPgbackrest(place, "pgbackrest", cluster)], place.options.rounds)
     table(f"full backup of {tree_mb(cluster.data / 'base'):.0f} MB, page checksums verified", costs, seconds, "s",
