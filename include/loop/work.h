@@ -13,11 +13,15 @@
 
 /* Queued work runs in this order, and WAL first among equals in time. */
 enum work_class { WORK_WAL, WORK_RESTORE, WORK_BACKUP, WORK_VERIFY, WORK_CLASSES };
+/* What a job takes: a core, or mostly patience (writing and syncing a file). Each has threads of
+ * its own. */
+enum work_place { WORK_CORE, WORK_DISK, WORK_PLACES };
 
 struct work {
 	struct op op; /* op.err: set by run on failure */
 	void (*run)(struct work *work);
 	enum work_class class;
+	enum work_place place;
 	int stage;        /* the pool's */
 	int cancel_asked; /* atomic */
 	struct work *queue_next;
@@ -27,6 +31,9 @@ struct work {
 void work_start(struct op *parent, struct work *work, void (*run)(struct work *work));
 void work_start_class(struct op *parent, struct work *work, enum work_class class,
                       void (*run)(struct work *work));
+/* For a job that waits for the disk more than it computes. */
+void work_start_disk(struct op *parent, struct work *work, enum work_class class,
+                     void (*run)(struct work *work));
 /* In run: whether the operation was cancelled meanwhile. */
 bool work_cancelled(struct work *work);
 

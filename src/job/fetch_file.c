@@ -111,7 +111,7 @@ static void fetch_step(struct op *op)
 		if (op_failed(&file->stream.op))
 			return fetch_end(file, &file->stream.op.err);
 		file->stored_bytes = file->stream.stored_bytes;
-		work_start_class(op, &file->work, WORK_RESTORE, fetch_place);
+		work_start_disk(op, &file->work, WORK_RESTORE, fetch_place);
 		return op_wait(op, FETCH_PLACING);
 
 	case FETCH_PLACING:

@@ -4,6 +4,9 @@
  * Jobs travel: loop -> queue -> worker -> done list -> loop. One mutex, the only one in the
  * program, guards the queues and the done list; a job is in one list or with one worker. libev's
  * async watcher wakes the loop, which takes the whole done list at once and wakes the operations.
+ *
+ * Jobs that wait for the disk (an object is written and synced) have queues and threads of their
+ * own, as many again: a core that waits in fsync(2) could compress meanwhile.
  */
 #include "internal.h"
 
@@ -18,16 +21,23 @@ struct work_list {
 	struct work *head, **tail;
 };
 
+/* The threads for one kind of job. */
+struct crew {
+	struct pool *pool;
+	pthread_cond_t wanted;
+	struct work_list queue[WORK_CLASSES];
+	unsigned threads;
+	pthread_t thread[WORKERS_MAX];
+};
+
 struct pool {
 	struct loop *loop;
 	pthread_mutex_t mutex;
-	pthread_cond_t wanted;
-	struct work_list queue[WORK_CLASSES], returned;
+	struct crew crew[WORK_PLACES];
+	struct work_list returned;
 	bool ending;
 	struct ev_async async;
 	void (*worker_end)(void);
-	unsigned workers;
-	pthread_t thread[WORKERS_MAX];
 };
 
 static void list_init(struct work_list *list)
@@ -55,10 +65,10 @@ static struct work *list_take(struct work_list *list)
 	return work;
 }
 
-static struct work *queue_take(struct pool *pool)
+static struct work *queue_take(struct crew *crew)
 {
 	for (unsigned i = 0; i < WORK_CLASSES; i++) {
-		struct work *work = list_take(&pool->queue[i]);
+		struct work *work = list_take(&crew->queue[i]);
 
 		if (work)
 			return work;
@@ -68,13 +78,14 @@ static struct work *queue_take(struct pool *pool)
 
 static void *worker_main(void *context)
 {
-	struct pool *pool = context;
+	struct crew *crew = context;
+	struct pool *pool = crew->pool;
 	struct work *work;
 
 	pthread_mutex_lock(&pool->mutex);
 	for (;;) {
-		while (!(work = queue_take(pool)) && !pool->ending)
-			pthread_cond_wait(&pool->wanted, &pool->mutex);
+		while (!(work = queue_take(crew)) && !pool->ending)
+			pthread_cond_wait(&crew->wanted, &pool->mutex);
 		if (!work)
 			break;
 		work->stage = STAGE_RUNNING;
@@ -110,18 +121,26 @@ static void on_returned(struct ev_loop *ev, struct ev_async *async, int events)
 	}
 }
 
+static void crew_start(struct pool *pool, struct crew *crew, unsigned threads)
+{
+	crew->pool = pool;
+	crew->threads = threads;
+	pthread_cond_init(&crew->wanted, NULL);
+	for (unsigned i = 0; i < WORK_CLASSES; i++)
+		list_init(&crew->queue[i]);
+	for (unsigned i = 0; i < threads; i++)
+		if (pthread_create(&crew->thread[i], NULL, worker_main, crew) != 0)
+			abort();
+}
+
 struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(void))
 {
 	struct pool *pool = xcalloc(1, sizeof(*pool));
 	sigset_t all, before;
 
 	pool->loop = loop;
-	pool->workers = workers;
 	pool->worker_end = worker_end;
 	pthread_mutex_init(&pool->mutex, NULL);
-	pthread_cond_init(&pool->wanted, NULL);
-	for (unsigned i = 0; i < WORK_CLASSES; i++)
-		list_init(&pool->queue[i]);
 	list_init(&pool->returned);
 	ev_async_init(&pool->async, on_returned);
 	pool->async.data = pool;
@@ -129,46 +148,54 @@ struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(vo
 	ev_unref(loop->ev);
 	sigfillset(&all); /* signals are the loop thread's */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned i = 0; i < workers; i++)
-		if (pthread_create(&pool->thread[i], NULL, worker_main, pool) != 0)
-			abort();
+	for (unsigned i = 0; i < WORK_PLACES; i++)
+		crew_start(pool, &pool->crew[i], workers);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return pool;
+}
+
+static void crew_end(struct crew *crew)
+{
+	for (unsigned i = 0; i < crew->threads; i++)
+		pthread_join(crew->thread[i], NULL);
+	pthread_cond_destroy(&crew->wanted);
 }
 
 void pool_free(struct pool *pool)
 {
 	pthread_mutex_lock(&pool->mutex);
 	pool->ending = true;
-	pthread_cond_broadcast(&pool->wanted);
+	for (unsigned i = 0; i < WORK_PLACES; i++)
+		pthread_cond_broadcast(&pool->crew[i].wanted);
 	pthread_mutex_unlock(&pool->mutex);
-	for (unsigned i = 0; i < pool->workers; i++)
-		pthread_join(pool->thread[i], NULL);
+	for (unsigned i = 0; i < WORK_PLACES; i++)
+		crew_end(&pool->crew[i]);
 	ev_ref(pool->loop->ev);
 	ev_async_stop(pool->loop->ev, &pool->async);
-	pthread_cond_destroy(&pool->wanted);
 	pthread_mutex_destroy(&pool->mutex);
 	free(pool);
 }
 
 unsigned pool_workers(const struct pool *pool)
 {
-	return pool->workers;
+	return pool->crew[WORK_CORE].threads;
 }
 
 void pool_submit(struct pool *pool, struct work *work)
 {
+	struct crew *crew = &pool->crew[work->place];
+
 	pthread_mutex_lock(&pool->mutex);
 	work->stage = STAGE_QUEUED;
-	list_add(&pool->queue[work->class], work);
-	pthread_cond_signal(&pool->wanted);
+	list_add(&crew->queue[work->class], work);
+	pthread_cond_signal(&crew->wanted);
 	pthread_mutex_unlock(&pool->mutex);
 }
 
 bool pool_withdraw(struct pool *pool, struct work *work)
 {
 	bool found = false;
-	struct work_list *list = &pool->queue[work->class];
+	struct work_list *list = &pool->crew[work->place].queue[work->class];
 
 	pthread_mutex_lock(&pool->mutex);
 	for (struct work **at = &list->head; work->stage == STAGE_QUEUED && *at;
@@ -224,6 +251,13 @@ void work_start_class(struct op *parent, struct work *work, enum work_class clas
                       void (*run)(struct work *work))
 {
 	*work = (struct work){.run = run, .class = class};
+	op_start(parent, &work->op, &work_type);
+}
+
+void work_start_disk(struct op *parent, struct work *work, enum work_class class,
+                     void (*run)(struct work *work))
+{
+	*work = (struct work){.run = run, .class = class, .place = WORK_DISK};
 	op_start(parent, &work->op, &work_type);
 }
 

@@ -503,8 +503,8 @@ static void file_step(struct op *op)
 
 	if (op->state == FILE_START) {
 		attempt->known = put && folder_known(store, folder);
-		work_start_class(op, &attempt->work, file_class(&attempt->base),
-		                 runs[attempt->base.verb]);
+		work_start_disk(op, &attempt->work, file_class(&attempt->base),
+		                runs[attempt->base.verb]);
 		return op_wait(op, FILE_WORKING);
 	}
 	if (op_failed(&attempt->work.op)) {

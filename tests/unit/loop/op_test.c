@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -86,6 +87,56 @@ static void work_runs_once_and_its_parent_goes_on(void **state)
 	assert_int_equal(story.ran, 1);
 	assert_int_equal(story.steps, 2);
 	assert_false(op_failed(&story.work.op));
+}
+
+/* As many jobs that wait as there are threads, and one that computes: it is what they wait for. */
+struct patience {
+	struct op op;
+	struct work waits[2], computes;
+	int pipe[2];
+	unsigned came;
+};
+
+static void run_wait(struct work *work)
+{
+	struct patience *patience = container_of(work->op.parent, struct patience, op);
+	struct pollfd watched = {.fd = patience->pipe[0], .events = POLLIN};
+
+	if (poll(&watched, 1, 10000) == 1)
+		__atomic_add_fetch(&patience->came, 1, __ATOMIC_RELAXED);
+}
+
+static void run_let_go(struct work *work)
+{
+	struct patience *patience = container_of(work, struct patience, computes);
+
+	assert_int_equal(write(patience->pipe[1], "!", 1), 1);
+}
+
+static void patience_step(struct op *op)
+{
+	struct patience *patience = container_of(op, struct patience, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	for (size_t i = 0; i < ARRAY_LENGTH(patience->waits); i++)
+		work_start_disk(op, &patience->waits[i], WORK_WAL, run_wait);
+	work_start_class(op, &patience->computes, WORK_BACKUP, run_let_go);
+	op_wait(op, 1);
+}
+static const struct op_type patience_type = {.name = "patience", .step = patience_step};
+
+static void jobs_that_wait_for_the_disk_leave_the_cores_to_others(void **state)
+{
+	struct patience patience = {.came = 0};
+
+	(void)state;
+	assert_int_equal(loop_workers(loop), ARRAY_LENGTH(patience.waits));
+	assert_int_equal(pipe(patience.pipe), 0);
+	loop_run_op(loop, &patience.op, &patience_type);
+	assert_int_equal(patience.came, ARRAY_LENGTH(patience.waits));
+	close(patience.pipe[0]);
+	close(patience.pipe[1]);
 }
 
 static void begin_nap(struct story *story)
@@ -426,6 +477,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	        TEST(work_runs_once_and_its_parent_goes_on),
+	        TEST(jobs_that_wait_for_the_disk_leave_the_cores_to_others),
 	        TEST(a_nap_lasts_as_long_as_it_says_and_the_loop_sleeps_meanwhile),
 	        TEST(a_cancelled_nap_ends_at_once_as_cancelled),
 	        TEST(a_watch_ends_when_there_is_something_to_read_or_time_is_up),
