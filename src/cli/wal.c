@@ -29,7 +29,7 @@ enum {
 	FETCH_MS = 6 * 60 * 1000, /* the fetcher itself gives up earlier */
 	REST_MS = 500,
 	EXIT_PUSH_NO = 1,
-	EXIT_FETCH_UNKNOWN = 255,
+	EXIT_FETCH_NOT_KNOWN = -1,
 };
 
 struct wal {
@@ -56,9 +56,8 @@ struct wal {
 
 enum { WAL_START, WAL_OPENING, WAL_RESTING, WAL_ASKING, WAL_CLOSING };
 
-/* The status of the one fetch of this process; anything that fails before it is known is unknown.
- */
-static int fetch_status = EXIT_FETCH_UNKNOWN;
+/* The status of the one fetch of this process, when it is known. */
+static int fetch_status = EXIT_FETCH_NOT_KNOWN;
 
 static int push_exit(const struct err *err)
 {
@@ -66,10 +65,14 @@ static int push_exit(const struct err *err)
 	return EXIT_PUSH_NO;
 }
 
+/* PostgreSQL runs restore_command in its data directory. */
 static int fetch_exit(const struct err *err)
 {
-	(void)err;
-	return fetch_status;
+	bool refused = err->code == ERR_REFUSED || err->code == ERR_DAMAGED;
+
+	if (fetch_status != EXIT_FETCH_NOT_KNOWN)
+		return fetch_status;
+	return hook_exit(HOOK_FETCH, refused ? HOOK_FAILED : HOOK_UNKNOWN, hook_is_standby("."));
 }
 
 /* ---- the story ---- */

@@ -67,8 +67,9 @@ static void wal_reply(struct wal_ask *ask, const struct err *why)
 static void wal_end(struct wal_ask *ask, enum answer answer, const struct err *why)
 {
 	ask->answer = answer;
-	if (ask->server->draining && answer == ANSWER_WORKING)
-		ask->answer = ANSWER_UNKNOWN; /* nobody will work on it: the hook does it itself */
+	/* Asked again, the hook finds another server or none, and then does it itself. */
+	if (ask->server->draining && answer == ANSWER_UNKNOWN)
+		ask->answer = ANSWER_WORKING;
 	wal_reply(ask, why);
 	op_done(&ask->op);
 }
@@ -276,10 +277,20 @@ static void wal_begin_asking(struct wal_ask *ask)
 	op_wait(&ask->op, WAL_ASKING);
 }
 
+/* "Failed" stops a recovery and also a standby, so it is said of what is foreign or wrong, not of
+ * what could not be looked at. */
+static enum answer wal_verdict(const struct wal_ask *ask, const struct err *err)
+{
+	bool known = err->code == ERR_REFUSED || err->code == ERR_DAMAGED ||
+	             err->code == ERR_USAGE || err->code == ERR_CONFIG;
+
+	return ask->fetch && !known ? ANSWER_UNKNOWN : ANSWER_FAILED;
+}
+
 static void wal_judged(struct wal_ask *ask)
 {
 	if (op_failed(&ask->work.op))
-		return wal_end(ask, ANSWER_FAILED, &ask->work.op.err);
+		return wal_end(ask, wal_verdict(ask, &ask->work.op.err), &ask->work.op.err);
 	if (!wal_choose(ask))
 		return;
 	if (!wal_find_fetcher(ask))
@@ -395,7 +406,7 @@ static void wal_serve(struct exchange *exchange, bool fetch)
 	if (wait_good && ask->data && ask->path && (!fetch || ask->name) && !server->draining)
 		return op_start_root(server->runtime->loop, &ask->op, &wal_type, wal_done);
 	if (server->draining) {
-		ask->answer = ANSWER_UNKNOWN;
+		ask->answer = ANSWER_WORKING;
 		err_set(&ask->op.err, ERR_CANCELLED, "the server is stopping");
 	} else {
 		ask->answer = ANSWER_FAILED;

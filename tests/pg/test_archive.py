@@ -304,3 +304,53 @@ def test_the_kill_runner_ends_the_push_at_every_point_and_nothing_is_lost(made):
 
 
 
+
+
+def waiting_recovery(made):
+    """A data directory in recovery beside a cluster that has archived, and the last segment's name."""
+    cluster, wall = archiving(made)
+    write(cluster)
+    name = wall.wait_archived()
+    data = cluster.folder / "recovery"
+    for folder in ("global", "pg_wal"):
+        (data / folder).mkdir(parents=True)
+        process.own(data / folder)
+    shutil.copy(cluster.data / "global/pg_control", data / "global")
+    (data / "recovery.signal").touch()
+    process.own(data)
+    process.own(data / "global/pg_control")
+    return wall, data, name
+
+
+def fetching(wall, data, name):
+    return subprocess.Popen([wall.bin / "seawall-wal", "--config", wall.config, "--cluster", "main", "fetch", name,
+                             "pg_wal/RECOVERYXLOG"], cwd=data, stderr=subprocess.PIPE, text=True, **process.OWNER)
+
+
+def test_a_server_that_stops_while_a_recovery_waits_is_not_its_end(made):
+    wall, data, name = waiting_recovery(made)
+    away = wall.folder / "away"
+    wall.repository.rename(away)
+    hook = fetching(wall, data, name)
+    wait_for(lambda: "will try again" in wall.log_tail(), "the server to try the fetch")
+    wall.stop()
+    assert hook.poll() is None
+    away.rename(wall.repository)
+    _, err = hook.communicate(timeout=60)
+    assert hook.returncode == 0, err
+    assert (data / "pg_wal/RECOVERYXLOG").stat().st_size == 1 << 20
+
+
+def test_an_empty_folder_in_place_of_the_repository_ends_no_recovery(made):
+    wall, data, name = waiting_recovery(made)
+    away = wall.folder / "away"
+    wall.repository.rename(away)
+    wall.repository.mkdir()
+    process.own(wall.repository)
+    hook = fetching(wall, data, name[:16] + "000000FF")  # absent, but nobody can know it now
+    wait_for(lambda: "will try again" in wall.log_tail(), "the server to try the fetch")
+    assert hook.poll() is None
+    wall.repository.rmdir()
+    away.rename(wall.repository)
+    _, err = hook.communicate(timeout=60)
+    assert hook.returncode == 1, err
