@@ -282,6 +282,17 @@ static bool serve_listen(struct server *server, struct err *err)
 	return true;
 }
 
+/* Before anybody can know of the server: a SIGHUP that finds no handler would end it. They are
+ * called by the loop, so nothing happens before it runs. */
+static void serve_watch_signals(struct server *server)
+{
+	struct loop *loop = server->runtime->loop;
+
+	loop_on_signal(loop, SIGTERM, on_stop, server);
+	loop_on_signal(loop, SIGINT, on_stop, server);
+	loop_on_signal(loop, SIGHUP, on_reload, server);
+}
+
 static void serve_begin(struct server *server)
 {
 	struct loop *loop = server->runtime->loop;
@@ -293,9 +304,6 @@ static void serve_begin(struct server *server)
 	timer_set(&server->tick, SERVER_TICK_MS);
 	timer_init(&server->look_timer, loop, serve_look);
 	timer_set(&server->look_timer, 0);
-	loop_on_signal(loop, SIGTERM, on_stop, server);
-	loop_on_signal(loop, SIGINT, on_stop, server);
-	loop_on_signal(loop, SIGHUP, on_reload, server);
 }
 
 static void ignore_signal(void *context)
@@ -332,6 +340,7 @@ bool server_run(const struct server_options *options, struct err *err)
 	bool good;
 
 	buf_init(&server.reload_wants, WANTS_BYTES_MAX);
+	serve_watch_signals(&server);
 	good = lock_take(&server, err) && serve_listen(&server, err);
 	if (good) {
 		serve_begin(&server);
