@@ -50,6 +50,8 @@ struct err {
 
 /* All return false, so that `return err_set(err, …);` fails the caller. */
 bool err_set(struct err *err, enum err_code code, const char *format, ...) PRINTF(3, 4);
+/* An error that another process gave as its text, sentences from the outermost on, one a line. */
+bool err_set_text(struct err *err, enum err_code code, const char *text);
 /* errno as it is now: ": <strerror>" is added; ENOSPC and EDQUOT are FULL, ENOENT NOTFOUND, else
  * IO. */
 bool err_sys(struct err *err, const char *format, ...) PRINTF(2, 3);

@@ -93,6 +93,20 @@ bool err_set(struct err *err, enum err_code code, const char *format, ...)
 	return false;
 }
 
+bool err_set_text(struct err *err, enum err_code code, const char *text)
+{
+	AUTO_FREE char *copy = xstrdup(text);
+	char *line = strrchr(copy, '\n');
+
+	err_set(err, code, "%s", line ? line + 1 : copy);
+	while (line) {
+		*line = '\0';
+		line = strrchr(copy, '\n');
+		err_wrap(err, "%s", line ? line + 1 : copy);
+	}
+	return false;
+}
+
 static enum err_code code_of_errno(int number)
 {
 	switch (number) {

@@ -113,7 +113,7 @@ static bool job_result(const struct jval *job, struct err *err)
 		return true;
 	for (int i = ERR_NOTFOUND; i <= ERR_INTERNAL; i++)
 		if (strcmp(err_code_name(i), code) == 0)
-			err_set(err, i, "%s", field_text(job, "error"));
+			err_set_text(err, i, field_text(job, "error"));
 	if (!err_is(err))
 		err_set(err, ERR_FAILED, "the backup ended as \"%s\"", field_text(job, "state"));
 	if (*field_text(job, "hint"))

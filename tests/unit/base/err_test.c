@@ -166,9 +166,24 @@ static void every_code_has_a_row(void **state)
 	}
 }
 
+static void the_text_of_another_process_keeps_its_sentences(void **state)
+{
+	static const char *const texts[] = {"one", "outer\ninner", "outer\nmiddle\ninner"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
+		struct err err = {0};
+
+		assert_false(err_set_text(&err, ERR_STORE, texts[i]));
+		assert_string_equal(err.text, texts[i]);
+		assert_int_equal(err.code, ERR_STORE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(the_text_of_another_process_keeps_its_sentences),
 	        cmocka_unit_test(a_new_error_has_code_and_sentence),
 	        cmocka_unit_test(errno_gives_the_code_and_the_reason),
 	        cmocka_unit_test(the_reason_survives_a_very_long_name),
