@@ -120,12 +120,15 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 	int64_t ready = pgdata ? ready_files(pgdata) : -1;
 	char age[UNITS_TEXT_BYTES];
 
-	table_add(table, "WAL");
 	if (listing->catalog.newest_us) {
 		age_text(listing->catalog.newest_us, age);
-		table_addf(table, "archived up to %s ago, %llu segments in the repository", age,
+		table_add(table, "RPO now");
+		table_addf(table, "at most %s: a segment was archived then", age);
+		table_add(table, "WAL");
+		table_addf(table, "%llu segments in the repository",
 		           (unsigned long long)listing->catalog.segments);
 	} else {
+		table_add(table, "WAL");
 		table_add(table, "nothing in the repository");
 	}
 	table_add(table, "waiting");

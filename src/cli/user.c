@@ -42,8 +42,6 @@ static bool owner_by_uid(uid_t uid, const char *path, struct owner *ret, struct 
 	if (uid == 0) {
 		err_set(err, ERR_REFUSED,
 		        "\"%s\" belongs to root, and PostgreSQL does not run as root", path);
-		err_hint(err, "Name the data directory with --pgdata, or start the command as its "
-		              "owner: sudo -u postgres seawall …");
 		return false;
 	}
 	user = getpwuid(uid);
@@ -124,6 +122,14 @@ static bool owner_by_places(const struct config *config, struct owner *ret, stru
 	return false;
 }
 
+static bool takes_owner(const struct command *command)
+{
+	for (const struct cli_option *option = command->options; option && option->name; option++)
+		if (strcmp(option->name, "owner") == 0)
+			return true;
+	return false;
+}
+
 bool owner_find(const struct cli *cli, struct owner *ret, struct err *err)
 {
 	const char *given = option_value(cli->arguments, "config");
@@ -150,6 +156,12 @@ bool owner_find(const struct cli *cli, struct owner *ret, struct err *err)
 	}
 	pgdata = known_pgdata(cli, config);
 	done = pgdata ? owner_of_path(pgdata, ret, err) : owner_by_places(config, ret, err);
+	if (!done)
+		err_hint(err, "%s",
+		         takes_owner(cli->arguments->command)
+		                 ? "Name the user with --owner."
+		                 : "Start the command as the owner of the data directory: "
+		                   "sudo -u postgres seawall …");
 	config_free(config);
 	return done;
 }

@@ -136,6 +136,12 @@ def test_restore_takes_the_owner_that_is_named(place):
     assert owners(place.root / "new") == {"postgres"}
 
 
+def test_restore_into_a_folder_of_root_asks_for_the_owner(place):
+    place.run("init")
+    done = place.run("restore", "--pgdata", place.root / "new")
+    assert done.returncode == 5 and "hint: Name the user with --owner." in done.stderr
+
+
 def test_a_link_of_the_owner_leads_root_nowhere(place):
     """Root makes folders only where nobody else may change them."""
     trap, secret = place.root / "trap", place.root / "secret"

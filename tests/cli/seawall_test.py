@@ -154,6 +154,19 @@ def test_output_that_cannot_be_written_is_an_error():
 # --- the documents ---
 
 
+def test_the_committed_documents_are_what_is_printed():
+    for what, path in (("sample", "packaging/seawall.conf"), ("completion", "packaging/seawall.bash"),
+                       ("commands-md", "doc/commands.md")):
+        assert seawall("doc", what)[1] == (ROOT / path).read_text(), f"run `make doc` for {path}"
+    for path in (ROOT / "doc/man").glob("*.1"):
+        assert seawall("doc", "man", path.stem)[1] == path.read_text(), f"run `make doc` for {path}"
+
+
+def test_all_pages_can_be_written_at_once(tmp_path):
+    seawall("doc", "man", "all", tmp_path / "man")
+    assert {path.name for path in (tmp_path / "man").iterdir()} == {path.name for path in (ROOT / "doc/man").glob("*.1")}
+
+
 def test_every_command_has_a_page_and_every_page_a_command():
     pages = {path.stem for path in (ROOT / "doc/man").glob("*.1")}
     assert pages == {"seawall", "seawall-wal"} | {"seawall-" + name.replace(" ", "-") for name in commands()}

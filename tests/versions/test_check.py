@@ -1,0 +1,25 @@
+"""`seawall check` on every version: all steps, also with the least rights that sql/setup.sql gives."""
+
+import json
+import pathlib
+import subprocess
+
+SETUP = pathlib.Path(__file__).resolve().parents[2] / "sql/setup.sql"
+
+
+def test_every_step_is_good(made, major):
+    cluster = made.cluster(major)
+    wall = made.seawall(cluster)
+    wall.init()
+    cluster.start()
+    wall.archive()
+    wall.serve()
+    for connect in (cluster.dsn(), cluster.dsn() + " user=seawall"):
+        if "user=seawall" in connect:
+            subprocess.run(["psql", "-X", "-q", "-d", cluster.dsn(), "-f", SETUP], check=True,
+                           stdout=subprocess.DEVNULL)
+        wall.sections["cluster main"]["connect"] = connect
+        wall.write_config()
+        steps = json.loads(wall.run("check", "--json").out)["steps"]
+        bad = [step for step in steps if step["outcome"] != "ok" and step["step"] != "disk"]
+        assert not bad, bad
