@@ -3,13 +3,16 @@ behind when they are interrupted."""
 
 import contextlib
 import os
+import pathlib
 import re
 import shutil
 import signal
+import tempfile
 import threading
 
 import pytest
 from seawalltest import Target, breakers, checks, faults, process, rebuild, wait_for
+from seawalltest.fixtures import Made
 from seawalltest.ledger import Ledger
 
 MARKED = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'seawall'"
@@ -29,6 +32,26 @@ def wall(made):
     return wall_of(made, made.cluster(segment_mb=1))
 
 
+@pytest.fixture(scope="module")
+def idle():
+    """One cluster for all tests that leave it as it was; its repository fills."""
+    folder = process.own(pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir="/tmp")))
+    things = Made(folder)
+    yield wall_of(things, things.cluster(segment_mb=1))
+    for thing in reversed(things.things):
+        thing.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def shared(idle):
+    """It archives, and its configuration is its own, before and after."""
+    configuration = idle.config.read_text()
+    yield idle
+    idle.config.write_text(configuration)
+    idle.archive()
+
+
 def wait_session_gone(cluster):
     wait_for(lambda: cluster.one(MARKED) == 0, "the backup's session to end")
 
@@ -42,7 +65,6 @@ def waits_for_wal(wall):
     """A backup in the background that has copied everything and waits for WAL which nobody archives."""
     stop_archiving(wall)
     command = wall.start_command("backup")
-    wait_for(lambda: rebuild.packs(wall.repository) or command.poll() is not None, "the first pack", 60)
     wait_for(lambda: [name for name in wall.cluster.pending() if name.endswith(".backup")] or
              command.poll() is not None, "the backup's end on the server", 60)
     return command
@@ -161,13 +183,13 @@ def test_configuration_files_outside_the_data_directory_are_in_it(made, scratch)
     assert backup.head["hba_file"] == str(scratch / "pg_hba.conf") and backup.head["config_file"] == ""
 
 
-def test_d29_the_start_is_that_of_the_label_and_d45_its_wal_is_there(wall):
-    wall.run("backup")
-    backup = rebuild.last(wall.repository)
+def test_d29_the_start_is_that_of_the_label_and_d45_its_wal_is_there(shared):
+    shared.run("backup")
+    backup = rebuild.last(shared.repository)
     label = backup.content("backup_label").decode()
     assert re.search(r"START WAL LOCATION: (\S+) \(file", label)[1] == backup.head["start_lsn"]
     assert f"START TIMELINE: {backup.head['start_tli']}\n" in label
-    segment = wall.cluster.one("SELECT pg_walfile_name(%s::pg_lsn - 1)", backup.head["stop_lsn"])
+    segment = shared.cluster.one("SELECT pg_walfile_name(%s::pg_lsn - 1)", backup.head["stop_lsn"])
     name = f"{backup.generation}/wal/{segment[:8]}/{segment[8:16]}/{segment}"
     assert len(b"".join(backup.reader.read(name))) == 1 << 20
     assert backup.paths()[-2:] == ["backup_label", "global/pg_control"]
@@ -250,25 +272,27 @@ def test_d26_a_damaged_cold_page_is_found_with_file_and_block(wall):
 # -- interrupted --
 
 
-def test_cancelled_at_the_last_moment_it_leaves_nothing_visible(wall):
-    command = waits_for_wal(wall)
+def test_cancelled_at_the_last_moment_it_leaves_nothing_visible(shared):
+    before = rebuild.backups(shared.repository)
+    command = waits_for_wal(shared)
     command.send_signal(signal.SIGINT)
     _, err = command.communicate(timeout=30)
     assert command.returncode == 8, err
     assert "cancelled" in err
-    assert rebuild.backups(wall.repository) == [] and rebuild.packs(wall.repository)
-    wait_session_gone(wall.cluster)
-    wall.archive()
-    wall.run("backup")
-    assert len(rebuild.backups(wall.repository)) == 1
+    assert rebuild.backups(shared.repository) == before and rebuild.packs(shared.repository)
+    wait_session_gone(shared.cluster)
+    shared.archive()
+    shared.run("backup")
+    assert len(rebuild.backups(shared.repository)) == len(before) + 1
 
 
-def test_cancelled_while_the_server_makes_its_checkpoint(wall):
-    cluster = wall.cluster
-    cluster.sql("CREATE TABLE t AS SELECT g FROM generate_series(1, 100000) g")
+def test_cancelled_while_the_server_makes_its_checkpoint(shared):
+    cluster = shared.cluster
+    before = rebuild.backups(shared.repository)
+    cluster.sql("CREATE TABLE for_the_checkpoint AS SELECT g FROM generate_series(1, 10000) g")
     (checkpointer,) = faults.backends(cluster, "checkpointer")
     faults.freeze(checkpointer)
-    command = wall.start_command("backup")
+    command = shared.start_command("backup")
     wait_for(lambda: cluster.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'seawall' AND"
                                  " query ~ 'pg_backup_start' AND state = 'active'") or command.poll() is not None,
              "the checkpoint to be asked for")
@@ -277,19 +301,19 @@ def test_cancelled_while_the_server_makes_its_checkpoint(wall):
     faults.thaw(checkpointer)
     assert command.returncode == 8, err
     wait_session_gone(cluster)
-    assert rebuild.backups(wall.repository) == []
+    assert rebuild.backups(shared.repository) == before
 
 
-@pytest.mark.parametrize("point", [1, 3, 8, 15])
-def test_killed_it_leaves_postgresql_not_in_backup_mode_and_nothing_visible(made, point):
+def test_killed_it_leaves_postgresql_not_in_backup_mode_and_nothing_visible(made):
     cluster = made.cluster(segment_mb=1)
     wall = wall_of(made, cluster, kind="debug")
-    cluster.sql("CREATE TABLE t AS SELECT g AS a, md5(g::text) AS b FROM generate_series(1, 200000) g")
-    result = wall.run("backup", status=None, **faults.environment("kill", point))
-    assert result.status == -signal.SIGKILL, result
-    wait_session_gone(cluster)
-    assert rebuild.backups(wall.repository) == []
-    assert not (cluster.data / "backup_label").exists()
+    cluster.sql("CREATE TABLE t AS SELECT g AS a, md5(g::text) AS b FROM generate_series(1, 100000) g")
+    for point in (1, 3, 8, 15):
+        result = wall.run("backup", status=None, **faults.environment("kill", point))
+        assert result.status == -signal.SIGKILL, result
+        wait_session_gone(cluster)
+        assert rebuild.backups(wall.repository) == []
+        assert not (cluster.data / "backup_label").exists()
     wall.run("backup")
     backup = rebuild.last(wall.repository)
     assert backup.content(cluster.one("SELECT pg_relation_filepath('t')"))
@@ -328,14 +352,15 @@ def test_the_server_is_stopped_meanwhile(wall):
 # -- refused --
 
 
-def test_two_at_once(wall):
-    first = waits_for_wal(wall)
-    second = wall.run("backup", status=5)
+def test_two_at_once(shared):
+    before = len(rebuild.backups(shared.repository))
+    first = waits_for_wal(shared)
+    second = shared.run("backup", status=5)
     assert f"process {first.pid}" in second.err and "running already" in second.err
-    wall.archive()
+    shared.archive()
     _, err = first.communicate(timeout=60)
     assert first.returncode == 0, err
-    assert len(rebuild.backups(wall.repository)) == 1
+    assert len(rebuild.backups(shared.repository)) == before + 1
 
 
 def test_a_server_that_does_not_archive(made):
@@ -357,36 +382,38 @@ def test_a_server_that_is_down(wall):
     assert "could not connect to PostgreSQL" in result.err
 
 
-def test_a_role_without_rights(wall):
-    wall.cluster.sql("CREATE ROLE nobody_special LOGIN")
-    dsn = re.sub(" user=.*", "", wall.cluster.dsn()) + " user=nobody_special"
-    wall.sections["cluster main"]["connect"] = dsn
-    wall.write_config()
-    result = wall.run("backup", status=6)
+def test_a_role_without_rights(shared):
+    shared.cluster.sql("CREATE ROLE nobody_special LOGIN")
+    dsn = re.sub(" user=.*", "", shared.cluster.dsn()) + " user=nobody_special"
+    shared.sections["cluster main"]["connect"] = dsn
+    shared.write_config()
+    result = shared.run("backup", status=6)
     assert "permission denied" in result.err and "setup.sql" in result.err
 
 
-def test_d17_a_file_that_cannot_be_read_is_no_hole(wall):
+def test_d17_a_file_that_cannot_be_read_is_no_hole(shared):
     """The copy never goes on past an error."""
-    cluster = wall.cluster
-    cluster.sql("CREATE TABLE t AS SELECT 1 AS a; CHECKPOINT")
-    path = cluster.data / cluster.one("SELECT pg_relation_filepath('t')")
+    cluster = shared.cluster
+    before = rebuild.backups(shared.repository)
+    cluster.sql("CREATE TABLE unreadable AS SELECT 1 AS a")
+    cluster.sql("CHECKPOINT")
+    path = cluster.data / cluster.one("SELECT pg_relation_filepath('unreadable')")
     path.chmod(0)
     try:
-        result = wall.run("backup", status=4)
+        result = shared.run("backup", status=4)
     finally:
         path.chmod(0o600)
     assert "Permission denied" in result.err and path.name in result.err
-    assert rebuild.backups(wall.repository) == []
+    assert rebuild.backups(shared.repository) == before
     wait_session_gone(cluster)
 
 
-def test_another_servers_directory(made, wall):
+def test_another_servers_directory(made, shared):
     other = made.cluster(name="other").start()
-    wall.sections["cluster main"]["connect"] = other.dsn()
-    wall.write_config()
+    shared.sections["cluster main"]["connect"] = other.dsn()
+    shared.write_config()
     other.configure(archive_command="true")
-    assert "system identifier" in wall.run("backup", status=5).err
+    assert "system identifier" in shared.run("backup", status=5).err
 
 
 def test_a_standby(made, wall):
@@ -399,12 +426,12 @@ def test_a_standby(made, wall):
     assert "standby" in wall.run("backup", status=5).err
 
 
-def test_d49_ids_do_not_depend_on_the_time_of_day(wall):
-    """Two backups in the same second have different ids; their order is that of their LSNs."""
+def test_d49_ids_do_not_depend_on_the_time_of_day(shared):
+    """Backups in the same second have different ids; their order is that of their LSNs."""
+    before = rebuild.backups(shared.repository)
     for _ in range(3):
-        wall.run("backup")
-    found = [rebuild.Backup(wall.repository, name) for name in rebuild.backups(wall.repository)]
-    assert len({backup.id for backup in found}) == 3
+        shared.run("backup")
+    assert len(rebuild.backups(shared.repository)) == len(before) + 3
 
 
 def test_memory_of_32_mb_is_enough(made):
@@ -415,11 +442,11 @@ def test_memory_of_32_mb_is_enough(made):
     assert rebuild.last(wall.repository).content(cluster.one("SELECT pg_relation_filepath('t')"))
 
 
-def test_nothing_waits_for_a_full_second(wall):
+def test_nothing_waits_for_a_full_second(shared):
     """The quickest of a few backups of a small idle cluster, whose WAL is archived at once."""
     times = []
     for _ in range(5):
-        wall.run("backup")
-        head = rebuild.last(wall.repository).head
+        shared.run("backup")
+        head = rebuild.last(shared.repository).head
         times.append((int(head["ended_us"]) - int(head["begun_us"])) / 1e6)
     assert min(times) < 0.9, times
