@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/durable.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "pg/page.h"
@@ -293,10 +294,16 @@ static bool look_at_link(struct walk *walk, const char *full, struct found *foun
 	return true;
 }
 
+/* Of a restore into this directory, or of a killed process: not the cluster's. */
+static bool name_is_ours(const char *path, const char *name)
+{
+	return str_starts(path, "seawall.") || durable_is_draft(name);
+}
+
 static bool look_at_file(const struct walk *walk, const struct level *level, const char *name,
                          struct found *found)
 {
-	if (manifest_path_is_late(MANIFEST_FILE, found->path) ||
+	if (manifest_path_is_late(MANIFEST_FILE, found->path) || name_is_ours(found->path, name) ||
 	    datadir_judge(found->path, false, walk->version_folder) != DATADIR_COPY)
 		return true;
 	if (level->relations && unlogged_set_excludes(&level->unlogged, name))

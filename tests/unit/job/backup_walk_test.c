@@ -168,6 +168,8 @@ static void folders_stand_before_what_is_in_them_in_the_order_of_components(void
 	put(place, "global/pg_control", 8192);
 	put(place, "global/1262", 8192);
 	put(place, "backup_label", 10);
+	put(place, "seawall.journal", 10);
+	put(place, ".postgresql.auto.conf.12.3.draft", 10);
 	expect_walk(place, "1 PG_VERSION 0+3 first last\n2 base\n2 base/1\n"
 	                   "1 base/1/10 0+8192 first last pages\n"
 	                   "1 base/1/2 0+8192 first last pages\n2 base/5\n1 base.x 0+3 first last\n"
