@@ -163,6 +163,13 @@ static void read_tail(const char *path, uint64_t from, struct buf *out)
 	out->length += got > 0 ? (size_t)got : 0;
 }
 
+static void line_add(const char *line[LOG_LINES_MAX], unsigned *count, const char *text)
+{
+	if (*count == LOG_LINES_MAX)
+		memmove(line, line + 1, --*count * sizeof(line[0]));
+	line[(*count)++] = text;
+}
+
 void restore_log_tail(const struct restore_follow *follow, struct buf *out, bool *ret_target_missed)
 {
 	AUTO_FREE char *collected = collected_log(follow->restore->plan.pgdata);
@@ -175,16 +182,19 @@ void restore_log_tail(const struct restore_follow *follow, struct buf *out, bool
 	read_tail(collected, 0, &text);
 	*ret_target_missed = strstr(buf_text(&text), "recovery ended before configured recovery "
 	                                             "target was reached") != NULL;
-	for (char *at = text.data, *next; at && *at; at = next) {
+	for (char *at = text.data, *next, *before = NULL; at && *at; before = at, at = next) {
+		bool fatal;
+
 		next = strchr(at, '\n');
 		if (next)
 			*next++ = 0;
-		if (!strstr(at, "FATAL:") && !strstr(at, "PANIC:") && !strstr(at, "ERROR:") &&
-		    !strstr(at, "DETAIL:") && !strstr(at, "HINT:") && !strstr(at, "seawall"))
-			continue;
-		if (count == LOG_LINES_MAX)
-			memmove(line, line + 1, --count * sizeof(line[0]));
-		line[count++] = at;
+		fatal = strstr(at, "FATAL:") || strstr(at, "PANIC:");
+		/* What is wrong with a setting stands in the line before. */
+		if (fatal && before && (count == 0 || line[count - 1] != before))
+			line_add(line, &count, before);
+		if (fatal || strstr(at, "ERROR:") || strstr(at, "DETAIL:") || strstr(at, "HINT:") ||
+		    strstr(at, "seawall-wal:"))
+			line_add(line, &count, at);
 	}
 	for (unsigned i = 0; i < count; i++)
 		buf_addf(out, "  %s\n", line[i]);

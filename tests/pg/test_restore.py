@@ -1,5 +1,9 @@
 """`seawall restore`: what was committed up to the target, and nothing else."""
 
+import os
+import pathlib
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from seawalltest import checks
 from seawalltest.cluster import Cluster
 from seawalltest.ledger import Ledger, Target
+from seawalltest.wait import wait_for
 
 
 class Story:
@@ -97,7 +102,7 @@ def test_to_the_end_of_the_backup(story):
     assert restored.one("SELECT count(*) FROM ledger") >= 30, result
 
 
-def test_a_directory_that_is_not_started_is_accepted_by_pg_verifybackup(story):
+def test_d25_a_directory_that_is_not_started_is_ready_to_start(story):
     lsn = story.archived()
     restored, result = story.restore(start=False)
     checks.verify_directory(restored.data)
@@ -385,3 +390,187 @@ def test_the_plan_alone_writes_nothing(story):
     story.archived()
     restored, result = story.restore("--plan", start=False)
     assert "backup" in result.out and not restored.data.exists()
+
+
+# -- the replay is followed --
+
+
+def test_killed_during_the_replay_the_same_command_completes_it(story):
+    for _ in range(6):
+        story.write(5)
+        story.cluster.switch_wal()
+    lsn = story.archived()
+    restored = story.folder()
+    arguments = ["restore", "--pgdata", restored.data, "--start",
+                 "--option", f"unix_socket_directories={restored.sockets}"]
+    command = story.wall.start_command(*arguments)
+    wait_for(lambda: (restored.data / "postmaster.pid").exists() or command.poll() is not None, "the server", 60)
+    command.kill()
+    command.communicate()
+    result = story.wall.run(*arguments)
+    story.ledger.check(restored, Target("latest"), lsn)
+    assert not restored.in_recovery()
+    assert not (restored.data / "seawall.journal").exists(), result
+
+
+def test_a_server_that_cannot_start_is_told_with_its_own_words(story):
+    story.archived()
+    restored, result = story.restore("--option", "shared_buffers=nonsense", status=6)
+    assert "shared_buffers" in result.err and "seawall.log" in result.err, result
+    assert not restored.pid()
+
+
+def test_d39_every_combination_of_options_writes_its_recovery(story):
+    mark = story.ledger.mark("here")
+    story.archived()
+    targets = {"latest": ["recovery_target_lsn", "recovery_target_inclusive = on"],
+               f"lsn:{mark.lsn}": [f"recovery_target_lsn = '{mark.lsn}'"],
+               "name:here": ["recovery_target_name = 'here'"],
+               f"xid:{mark.xid}": [f"recovery_target_xid = '{mark.xid}'"],
+               "backup-end": ["recovery_target = 'immediate'"]}
+    for target, lines in targets.items():
+        for then in ("promote", "pause", "shutdown"):
+            restored, _ = story.restore("--to", target, "--then", then, start=False)
+            text = (restored.data / "postgresql.auto.conf").read_text()
+            for line in [*lines, "recovery_target_timeline = '1'", f"recovery_target_action = '{then}'",
+                         "restore_command = ", "hot_standby = on", "archive_mode = off"]:
+                assert line in text, text
+            assert len(re.findall("^recovery_target(_lsn|_xid|_name|_time)? =", text, re.M)) == 1, text
+            assert (restored.data / "recovery.signal").exists()
+            assert not (restored.data / "standby.signal").exists()
+            shutil.rmtree(restored.data)
+
+
+def test_the_spool_of_an_earlier_restore_is_not_used(story):
+    """In place, twice: pg_wal with all that lies in it goes."""
+    story.archived()
+    story.cluster.stop()
+    spool = story.cluster.data / "pg_wal/seawall.spool/0123456789abcdef"
+    spool.mkdir(parents=True)
+    (spool / "000000010000000000000003").write_bytes(b"\0" * (16 << 20))
+    story.wall.run("restore", "--in-place", "--start")
+    assert not spool.exists()
+    assert story.cluster.one("SELECT count(*) FROM ledger") == len(story.ledger.entries)
+
+
+def test_d33_source_and_destination_are_the_same(story):
+    """The cluster's own directory, by another name, is still its own."""
+    story.archived()
+    other = story.made.folder / "other"
+    other.symlink_to(story.made.folder)
+    result = story.wall.run("restore", "--pgdata", other / "main", status=5)
+    assert "is not empty" in result.err, result
+    result = story.wall.run("restore", "--pgdata", story.cluster.data / "base/inside", status=5)
+    assert "own data directory" in result.err, result
+    assert (story.cluster.data / "global/pg_control").exists()
+
+
+def test_d36_a_tablespace_folder_in_use_is_refused(story):
+    old, new = story.made.folder / "old", story.made.folder / "new"
+    old.mkdir(mode=0o700)
+    story.cluster.sql(f"CREATE TABLESPACE t LOCATION '{old}'")
+    story.cluster.sql("CREATE TABLE t TABLESPACE t AS SELECT 1 AS n")
+    story.backup()
+    story.archived()
+    refused(story, "--tablespace", f"t={old}", status=5, says="is in use")
+    new.mkdir()
+    (new / "not ours").write_text("x")
+    restored, _ = story.restore("--tablespace", f"t={new}")
+    assert restored.one("SELECT n FROM t") == 1
+    assert (new / "not ours").read_text() == "x"
+
+
+def test_d12_same_size_and_time_but_other_content_is_replaced(story):
+    story.archived()
+    story.cluster.stop()
+    path = story.cluster.data / "PG_VERSION"
+    relation = max((story.cluster.data / "base/5").glob("[0-9]*"), key=lambda each: each.stat().st_size)
+    before = relation.stat()
+    data = bytearray(relation.read_bytes())
+    data[5000] ^= 255
+    relation.write_bytes(data)
+    os.utime(relation, ns=(before.st_atime_ns, before.st_mtime_ns))
+    story.wall.run("restore", "--in-place")
+    checks.verify_directory(story.cluster.data)
+    assert path.read_text() == "15\n"
+
+
+@pytest.mark.parametrize("major", [13, 14, 16, 17, 18])
+def test_on_every_version(made, major):
+    story = Story(made, major)
+    story.write()
+    story.backup()
+    story.write(20)
+    mark = story.ledger.mark("here")
+    story.write(20)
+    story.archived()
+    for target in story.ledger.targets(mark):
+        restored, _ = story.restore(*target.arguments)
+        story.ledger.check(restored, target)
+        restored.stop("immediate")
+    restored, _ = story.restore(start=False)
+    checks.verify_directory(restored.data)
+
+
+# -- Debian --
+
+
+@pytest.fixture
+def debian(made):
+    """A cluster as pg_createcluster makes one: its configuration lies in /etc/postgresql."""
+    name = f"sw{os.getpid()}"
+    sockets = made.folder / "d.s"
+    sockets.mkdir(mode=0o700)
+    data = made.folder / "debian"
+    run = subprocess.run(["pg_createcluster", "15", name, "-d", data, "-s", sockets, "-p", "5999", "-l", made.folder / "d.log",
+                          "--", "-A", "trust"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    cluster = Cluster(made.folder, 15, "d", data=data)
+    cluster.etc = pathlib.Path(f"/etc/postgresql/15/{name}")
+    try:
+        yield made.add(cluster)
+    finally:
+        cluster.remove()
+        shutil.rmtree(cluster.etc, ignore_errors=True)
+
+
+def debian_start(cluster):
+    cluster.start(config_file=cluster.etc / "postgresql.conf")
+
+
+def test_a_debian_cluster(made, debian):
+    wall = made.seawall(debian)
+    wall.sections["cluster main"]["connect"] = f"host={debian.sockets} port=5999 dbname=postgres"
+    wall.write_config()
+    wall.init()
+    with open(debian.etc / "postgresql.conf", "a", encoding="utf-8") as conf:
+        conf.write(f"archive_mode = on\narchive_command = '{wall.archive_command()}'\nlisten_addresses = ''\n"
+                   "track_commit_timestamp = on\nmax_prepared_transactions = 10\nautovacuum = off\n")
+    debian_start(debian)
+    ledger = Ledger(debian).prepare()
+    with ledger.writing():
+        ledger.wait_commits(20)
+    wall.run("backup")
+    with ledger.writing():
+        ledger.wait_commits(20)
+    mark = ledger.mark("here")
+    debian.wait_archived()
+    copy = made.add(Cluster(made.folder, 15, "copy"))
+    wall.run("restore", "--pgdata", copy.data, "--start", "--port", "5998",
+             "--option", f"unix_socket_directories={copy.sockets}", *Target("name", "here").arguments)
+    ledger.check(copy, Target("name", "here", mark=mark))
+    text = (copy.data / "postgresql.conf").read_text()
+    assert "# by seawall restore: data_directory" in text and "archive_command" in text
+    assert copy.one("SHOW hba_file") == str(copy.data / "pg_hba.conf")
+    copy.stop()
+    with ledger.writing():
+        ledger.wait_commits(5)
+    debian.wait_archived()
+    debian.stop()
+    result = wall.run("restore", "--in-place", "--start", *Target("name", "here").arguments)
+    ledger.check(debian, Target("name", "here", mark=mark))
+    assert debian.one("SHOW config_file") == str(debian.etc / "postgresql.conf"), result
+    debian.stop()
+    again = wall.run("restore", "--in-place", "--to", "backup-end")
+    assert f"pg_ctlcluster 15 {debian.etc.name} start" in again.out, again
+    assert not (debian.data / "postgresql.conf").exists()
