@@ -308,12 +308,10 @@ void conf_recovery(const struct conf_recovery *recovery, struct buf *out)
 {
 	const struct restore_plan *plan = recovery->plan;
 
-	if (plan->clone)
-		buf_addstr(out,
-		           "# seawall restore: this is a clone, it must not write to the archive "
-		           "of the original\n"
-		           "archive_mode = off\n"
-		           "synchronous_standby_names = ''\n");
+	buf_addstr(out, MARK_STAY "\n");
+	if (plan->clone) /* it must neither archive for the original nor wait for its standbys */
+		buf_addstr(out, "archive_mode = off\n"
+		                "synchronous_standby_names = ''\n");
 	if (recovery->port)
 		buf_addf(out, "port = %u\n", recovery->port);
 	for (size_t i = 0; recovery->option && i < recovery->option->count; i++) {
