@@ -265,3 +265,110 @@ def test_the_embedded_default_learns_its_cluster(wall):
     finally:
         wall.stop()
         subprocess.run(["rm", "-rf", home], check=True)
+
+
+# --- without a server: what the hook becomes ---
+
+
+def fetch(wall, folder, name, *options, **more):
+    begun = time.monotonic()
+    done = subprocess.run([wall.bin / "seawall", "wal", "fetch", *options, name, "pg_wal/RECOVERYXLOG"], cwd=folder,
+                          env=wall.environment(), capture_output=True, text=True, timeout=120, check=False, **more)
+    return done.returncode, done.stderr, time.monotonic() - begun
+
+
+@pytest.fixture(name="stopped")
+def fixture_stopped(wall):
+    """A stopped cluster with one archived segment, and its name."""
+    cluster = wall.cluster
+    rows(cluster, 10)
+    name = cluster.one("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    cluster.switch_wal()
+    wall.wait_archived(name)
+    segment = cluster.data / "pg_wal" / name
+    content = segment.read_bytes()
+    cluster.stop()
+    segment.write_bytes(content)  # the shutdown may have recycled it
+    return wall, cluster.data, name
+
+
+def test_fetch_delivers_and_proves(stopped):
+    wall, data, name = stopped
+    (data / "recovery.signal").touch()
+    assert fetch(wall, data, name)[0] == 0
+    assert (data / "pg_wal/RECOVERYXLOG").read_bytes() == (data / "pg_wal" / name).read_bytes()
+    status, err, _ = fetch(wall, data, "0000000100000000000000F0")
+    assert status == 1 and "0000000100000000000000F0" in err
+    assert fetch(wall, data, "nonsense")[0] == 255
+    assert fetch(wall, data, name, "--cluster", "other")[0] == 255
+    assert fetch(wall, data, name, "--restore", "/nonexistent")[0] == 255
+
+
+def test_fetch_of_a_damaged_segment_is_not_absent(stopped):
+    wall, data, name = stopped
+    path = next(pathlib.Path(wall.repository).rglob(name))
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(damaged)
+    for signal_file in ("recovery.signal", "standby.signal"):
+        (data / signal_file).touch()
+        assert fetch(wall, data, name)[0] == 255
+        (data / signal_file).unlink()
+
+
+def test_fetch_without_a_repository_is_unknown(stopped):
+    """A standby hears "not yet" within 10 s; a recovery would wait for minutes, and then be stopped."""
+    wall, data, name = stopped
+    wall.repository.rename(wall.folder / "away")
+    (data / "standby.signal").touch()
+    status, err, took = fetch(wall, data, name)
+    assert status == 1 and str(wall.repository) in err
+    assert took < 15
+    (data / "standby.signal").unlink()
+    (data / "recovery.signal").touch()
+    with subprocess.Popen([wall.bin / "seawall", "wal", "fetch", name, "pg_wal/RECOVERYXLOG"], cwd=data,
+                          env=wall.environment(), stderr=subprocess.DEVNULL) as command:
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(3)
+        (wall.folder / "away").rename(wall.repository)
+        assert command.wait(30) == 0
+
+
+def test_push_says_why(stopped):
+    wall, data, name = stopped
+    push = [wall.bin / "seawall", "wal", "push"]
+
+    def says(words, *arguments, folder=data):
+        done = subprocess.run([*push, *arguments], cwd=folder, env=wall.environment(), capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == 1 and words in done.stderr, done
+
+    assert subprocess.run([*push, f"pg_wal/{name}"], cwd=data, env=wall.environment(), check=False).returncode == 0
+    says("is not the name of a WAL file", "pg_wal/nonsense")
+    says("not that of a configured cluster", f"pg_wal/{name}", folder=other(data, name))
+    wall.repository.rename(wall.folder / "away")
+    says("does not exist", f"pg_wal/{name}")
+
+
+def other(data, name):
+    """A data directory that is no cluster's."""
+    folder = data.parent / "other"
+    (folder / "pg_wal").mkdir(parents=True)
+    (folder / "pg_wal" / name).write_bytes((data / "pg_wal" / name).read_bytes())
+    return folder
+
+
+def test_push_dies_of_sigterm(stopped):
+    wall, data, name = stopped
+    fifo = data / "pg_wal" / (name[:-2] + "F0")
+    os.mkfifo(fifo)
+    with subprocess.Popen([wall.bin / "seawall", "wal", "push", f"pg_wal/{fifo.name}"], cwd=data,
+                          env=wall.environment(), stderr=subprocess.PIPE) as command:
+        try:
+            command.wait(5)
+        except subprocess.TimeoutExpired:
+            command.terminate()
+            assert command.wait(10) == -signal.SIGTERM
+        else:
+            assert command.returncode == 1  # a pipe is no segment, and is refused at once
