@@ -672,9 +672,12 @@ static bool file_still(struct store *base, const char *name)
 static bool file_space(struct store *base, uint64_t *ret_free, uint64_t *ret_total)
 {
 	struct file_store *store = container_of(base, struct file_store, store);
+	struct err ignored = {0};
+	AUTO_FD
+	int root_fd = root_open(store, &ignored); /* below an unmounted disk is another one */
 	struct statvfs fs;
 
-	if (statvfs(store->root, &fs) != 0)
+	if (root_fd < 0 || fstatvfs(root_fd, &fs) != 0)
 		return false;
 	*ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;
 	*ret_total = (uint64_t)fs.f_blocks * fs.f_frsize;

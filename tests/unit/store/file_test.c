@@ -246,6 +246,7 @@ static void nothing_is_known_of(struct store *store)
 	assert_false(RUN(store->loop, store_head_start, &durable));
 	assert_int_equal(durable.op.err.code, ERR_STORE);
 	assert_false(store_still(store, "a/b"));
+	assert_false(store_space(store, &bytes, &bytes));
 }
 
 /* As a disk that was mounted again, and as rm -rf and mkdir: the inode may be the same. */
