@@ -82,9 +82,24 @@ static void endpoint_arm(struct endpoint *endpoint)
 		timer_stop(&endpoint->timer);
 }
 
+static unsigned endpoint_connections(const struct endpoint *endpoint)
+{
+	const union MHD_DaemonInfo *info =
+	        MHD_get_daemon_info(endpoint->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info ? info->num_connections : 0;
+}
+
+/* A daemon that has no place or no descriptor left stops listening, and begins again at the start
+ * of a run only, for which nothing would wake it: so there is another one after a connection has
+ * ended. */
 static void endpoint_run(struct endpoint *endpoint)
 {
+	unsigned before = endpoint_connections(endpoint);
+
 	MHD_run(endpoint->daemon);
+	if (endpoint_connections(endpoint) < before)
+		MHD_run(endpoint->daemon);
 	endpoint_arm(endpoint);
 }
 
@@ -568,10 +583,8 @@ static void listener_sweep(struct listener *listener)
 {
 	for (struct endpoint **at = &listener->endpoints; *at;) {
 		struct endpoint *endpoint = *at;
-		const union MHD_DaemonInfo *info =
-		        MHD_get_daemon_info(endpoint->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
 
-		if (endpoint->quiet && info && info->num_connections == 0) {
+		if (endpoint->quiet && endpoint_connections(endpoint) == 0) {
 			*at = endpoint->next;
 			endpoint_free(endpoint);
 		} else {

@@ -139,6 +139,7 @@ struct story {
 	struct op op;
 	struct http *http;
 	struct http_request request;
+	struct nap nap;
 };
 
 static void story_step(struct op *op)
@@ -440,6 +441,63 @@ static void wait_step(struct op *op)
 
 static const struct op_type wait_type = {.name = "wait", .step = wait_step};
 
+static void nap_step(struct op *op)
+{
+	struct story *story = container_of(op, struct story, op);
+
+	if (op->state == 0) {
+		nap_start(op, &story->nap, 20);
+		return op_wait(op, 1);
+	}
+	op_done(op);
+}
+
+static const struct op_type nap_op_type = {.name = "rest", .step = nap_step};
+
+static unsigned connect_some(const struct world *world, int *fd, unsigned count)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	unsigned made = 0;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", world->path);
+	for (; made < count; made++) {
+		fd[made] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		assert_true(fd[made] >= 0);
+		if (connect(fd[made], (struct sockaddr *)&address, sizeof(address)) == 0)
+			continue;
+		close(fd[made]); /* the queue is full: the server has its turn first */
+		break;
+	}
+	return made;
+}
+
+/* More than are let in; when they have left, the next one is heard. */
+static void after_too_many_connections_it_listens_again(void **state)
+{
+	enum { CLIENTS = LISTENER_CONNECTIONS_MAX + 20 };
+	struct world world;
+	struct story story = {.http = NULL};
+	int fd[CLIENTS];
+	unsigned made = 0;
+
+	(void)state;
+	world_begin(&world);
+	for (unsigned round = 0; round < 10; round++) {
+		made += connect_some(&world, fd + made, CLIENTS - made);
+		loop_run_op(world.loop, &story.op, &nap_op_type);
+	}
+	assert_int_equal(made, CLIENTS);
+	for (unsigned i = 0; i < made; i++)
+		close(fd[i]);
+	loop_run_op(world.loop, &story.op, &nap_op_type);
+	loop_run_op(world.loop, &story.op, &nap_op_type);
+	story.request.whole_ms = 10000;
+	ask(&world, &story, "GET", "/v1/view");
+	assert_int_equal(story.request.status, 201);
+	http_release(&story.request);
+	world_end(&world);
+}
+
 static void another_user_gets_403_even_when_the_file_lets_it_in(void **state)
 {
 	struct world world;
@@ -484,6 +542,7 @@ int main(void)
 	        cmocka_unit_test(a_socket_that_was_deleted_is_bound_again),
 	        cmocka_unit_test(
 	                tcp_is_loopback_only_shows_views_only_and_a_port_in_use_is_an_error),
+	        cmocka_unit_test(after_too_many_connections_it_listens_again),
 	        cmocka_unit_test(another_user_gets_403_even_when_the_file_lets_it_in),
 	};
 
