@@ -10,6 +10,7 @@ import time
 
 import pytest
 from seawalltest import faults, process
+from seawalltest.cluster import Cluster
 from seawalltest.wait import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -354,3 +355,29 @@ def test_an_empty_folder_in_place_of_the_repository_ends_no_recovery(made):
     away.rename(wall.repository)
     _, err = hook.communicate(timeout=60)
     assert hook.returncode == 1, err
+
+
+def test_a_standby_follows_the_promotion_of_another_server(made):
+    """It asks for the old timeline's next segment, which lies on the branch that the archive has left: that must not
+    be 255, for only after "not there" a standby looks for a newer timeline."""
+    cluster, wall = archiving(made)
+    write(cluster)
+    wall.wait_archived()
+    cluster.stop()
+    standby = made.add(Cluster(cluster.folder, cluster.major, "standby"))
+    subprocess.run(["cp", "-a", cluster.data, standby.data], check=True)
+    standby.configure(archive_command="", unix_socket_directories=standby.sockets,
+                      restore_command=wall.restore_command())
+    cluster.configure(restore_command=wall.restore_command())
+    for each in (cluster, standby):
+        (each.data / "standby.signal").touch()
+        process.own(each.data / "standby.signal")
+    standby.start()
+    cluster.start()
+    cluster.promote()
+    write(cluster, 777)
+    wall.wait_archived(cluster.switch_wal())
+    rows = cluster.one("SELECT count(*) FROM t")
+    wait_for(lambda: not standby.pid() or standby.one("SELECT count(*) FROM t") == rows, "the standby to follow", 90)
+    assert standby.pid(), standby.log_tail()
+    assert standby.in_recovery()
