@@ -259,9 +259,9 @@ class Recovery(Contender):
 
     def run(self):
         self.cluster.start(until=())
-        done = re.compile(r"redo done at .* elapsed: ([0-9.]+) s")
+        done = re.compile(r"redo done at (\S+) .* elapsed: ([0-9.]+) s")
         found = wait_for(lambda: done.search(self.cluster.log_tail(400)) or self.ended(), "redo done", 300)
-        return float(found.group(1))
+        return {"end": found.group(1), "redo_s": float(found.group(2))}
 
     def ended(self):
         if self.cluster.process.poll() is not None:
@@ -302,9 +302,11 @@ def figure_recovery(place):
     costs = in_turn([Recovery(place, "all WAL in pg_wal", wal), RecoverySeawall(place, "seawall", wal),
                      RecoveryPgbackrest(place, "pgbackrest async", wal), RecoveryCp(place, "cp", wal)],
                     place.options.rounds)
+    if len({cost.extra["end"] for runs in costs.values() for cost in runs}) != 1:
+        raise SystemExit(f"they did not replay to the same end: {costs}")
 
     def seconds(cost):
-        return cost.wall_s
+        return cost.extra["redo_s"]
 
     table(f"recovery of {len(wal[2])} segments, \"redo done\"", costs, seconds, "s", "all WAL in pg_wal")
     return verdict("recovery, seawall / all WAL in pg_wal", median(costs["seawall"], seconds) /
