@@ -13,9 +13,9 @@
 
 /* Queued work runs in this order, and WAL first among equals in time. */
 enum work_class { WORK_WAL, WORK_RESTORE, WORK_BACKUP, WORK_VERIFY, WORK_CLASSES };
-/* What a job takes: a core, or mostly patience (writing and syncing a file). Each has threads of
- * its own. */
-enum work_place { WORK_CORE, WORK_DISK, WORK_PLACES };
+/* What a job takes: a core; or mostly patience (writing and syncing a file); or next to nothing (a
+ * stat, a rename, a small file). Each has threads of its own. */
+enum work_place { WORK_CORE, WORK_DISK, WORK_LOOK, WORK_PLACES };
 
 struct work {
 	struct op op; /* op.err: set by run on failure */
@@ -33,6 +33,9 @@ void work_start_class(struct op *parent, struct work *work, enum work_class clas
                       void (*run)(struct work *work));
 /* For a job that waits for the disk more than it computes. */
 void work_start_disk(struct op *parent, struct work *work, enum work_class class,
+                     void (*run)(struct work *work));
+/* For a short look at files, which is not to wait behind a segment. */
+void work_start_look(struct op *parent, struct work *work, enum work_class class,
                      void (*run)(struct work *work));
 /* In run: whether the operation was cancelled meanwhile. */
 bool work_cancelled(struct work *work);

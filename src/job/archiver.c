@@ -292,7 +292,7 @@ static void scan_step(struct op *op)
 	struct archiver *archiver = container_of(op, struct archiver, scan);
 
 	if (op->state == 0) {
-		work_start(op, &archiver->scan_work, scan_run);
+		work_start_look(op, &archiver->scan_work, WORK_WAL, scan_run);
 		return op_wait(op, 1);
 	}
 	op_done(op);
@@ -419,7 +419,9 @@ static void ask_looked(struct archive_ask *ask)
 	struct archive_wanted *wanted = ask->wanted;
 	struct remembered *known = remembered_find(archiver, &wanted->name, ask->folder);
 
-	if (known && wanted->there && file_identity_equal(&known->identity, &wanted->identity)) {
+	/* One that was not known when the look began was stored during it. */
+	if (known && (wanted->there || !wanted->object) &&
+	    file_identity_equal(&known->identity, &wanted->identity)) {
 		remembered_claim(archiver, known);
 		ask->answer = ANSWER_STORED;
 		ask_end(ask);
@@ -456,7 +458,7 @@ static void ask_step(struct op *op)
 			return ask_end(ask);
 		}
 		ask_recall(ask);
-		work_start(op, &ask->look, ask_look);
+		work_start_look(op, &ask->look, WORK_WAL, ask_look);
 		return op_wait(op, ASK_LOOKING);
 
 	case ASK_LOOKING:

@@ -457,7 +457,7 @@ static void item_ready(struct op *op, struct fetch_item *item)
 	timer_stop(&item->keep);
 	if (item_path_busy(item))
 		return;
-	work_start_class(op, &item->work, WORK_RESTORE, item_move);
+	work_start_look(op, &item->work, WORK_RESTORE, item_move);
 	op_wait(op, ITEM_DELIVERING);
 }
 
@@ -537,7 +537,7 @@ static void item_step(struct op *op)
 		item->begun_ms = loop_now_ms(op->loop);
 		if (!item->wanted)
 			return item_fetch(op, item);
-		work_start_class(op, &item->work, WORK_RESTORE, item_look);
+		work_start_look(op, &item->work, WORK_RESTORE, item_look);
 		return op_wait(op, ITEM_LOOKING);
 	case ITEM_LOOKING:
 		return item_looked(op, item);
@@ -556,7 +556,7 @@ static void item_step(struct op *op)
 	case ITEM_RESTING:
 		if (op->cancelled)
 			return item_end(item);
-		work_start_class(op, &item->work, WORK_RESTORE, item_look);
+		work_start_look(op, &item->work, WORK_RESTORE, item_look);
 		return op_wait(op, ITEM_LOOKING);
 	case ITEM_DELIVERING:
 		return item_moved(item);

@@ -421,7 +421,7 @@ static void push_step(struct op *op)
 
 	switch ((enum push_state)op->state) {
 	case PUSH_START:
-		work_start(op, &push->look, push_look);
+		work_start_look(op, &push->look, WORK_WAL, push_look);
 		return op_wait(op, PUSH_LOOKING);
 
 	case PUSH_LOOKING:

@@ -5,13 +5,19 @@
  * program, guards the queues and the done list; a job is in one list or with one worker. libev's
  * async watcher wakes the loop, which takes the whole done list at once and wakes the operations.
  *
- * Jobs that wait for the disk (an object is written and synced) have queues and threads of their
- * own, as many again: a core that waits in fsync(2) could compress meanwhile.
+ * A crew is threads with queues of their own, as many as workers were asked for. Jobs that wait for
+ * the disk (an object is written and synced) have another crew than those that compute: a core that
+ * waits in fsync(2) could compress meanwhile. Looks (a stat, a rename, a small file) have another
+ * one, so that a question that needs only them is not queued behind segments. And what may take its
+ * time (backup, verify) has another one than WAL and restore: a job is not interrupted, so WAL
+ * would wait for whole packs. Those threads run at a lower priority.
  */
 #include "internal.h"
 
 #include <assert.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/poison.h"
 
@@ -21,9 +27,15 @@ struct work_list {
 	struct work *head, **tail;
 };
 
+/* At most a quarter of the cores while WAL wants them: the weight that the kernel gives to it. */
+enum { NICE_PATIENT = 5 };
+
+enum crew_kind { CREW_URGENT, CREW_PATIENT, CREW_KINDS };
+
 /* The threads for one kind of job. */
 struct crew {
 	struct pool *pool;
+	enum crew_kind kind;
 	pthread_cond_t wanted;
 	struct work_list queue[WORK_CLASSES];
 	unsigned threads;
@@ -33,7 +45,7 @@ struct crew {
 struct pool {
 	struct loop *loop;
 	pthread_mutex_t mutex;
-	struct crew crew[WORK_PLACES];
+	struct crew crew[WORK_PLACES][CREW_KINDS];
 	struct work_list returned;
 	bool ending;
 	struct ev_async async;
@@ -82,6 +94,9 @@ static void *worker_main(void *context)
 	struct pool *pool = crew->pool;
 	struct work *work;
 
+	/* Without the right to it all are equal, which is no worse than before. */
+	if (crew->kind == CREW_PATIENT)
+		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_PATIENT);
 	pthread_mutex_lock(&pool->mutex);
 	for (;;) {
 		while (!(work = queue_take(crew)) && !pool->ending)
@@ -148,8 +163,14 @@ struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(vo
 	ev_unref(loop->ev);
 	sigfillset(&all); /* signals are the loop thread's */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned i = 0; i < WORK_PLACES; i++)
-		crew_start(pool, &pool->crew[i], workers);
+	for (unsigned i = 0; i < WORK_PLACES * CREW_KINDS; i++) {
+		struct crew *crew = &pool->crew[i / CREW_KINDS][i % CREW_KINDS];
+
+		bool unused = crew == &pool->crew[WORK_LOOK][CREW_PATIENT];
+
+		crew->kind = i % CREW_KINDS;
+		crew_start(pool, crew, unused ? 0 : workers);
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return pool;
 }
@@ -165,11 +186,11 @@ void pool_free(struct pool *pool)
 {
 	pthread_mutex_lock(&pool->mutex);
 	pool->ending = true;
-	for (unsigned i = 0; i < WORK_PLACES; i++)
-		pthread_cond_broadcast(&pool->crew[i].wanted);
+	for (unsigned i = 0; i < WORK_PLACES * CREW_KINDS; i++)
+		pthread_cond_broadcast(&pool->crew[i / CREW_KINDS][i % CREW_KINDS].wanted);
 	pthread_mutex_unlock(&pool->mutex);
-	for (unsigned i = 0; i < WORK_PLACES; i++)
-		crew_end(&pool->crew[i]);
+	for (unsigned i = 0; i < WORK_PLACES * CREW_KINDS; i++)
+		crew_end(&pool->crew[i / CREW_KINDS][i % CREW_KINDS]);
 	ev_ref(pool->loop->ev);
 	ev_async_stop(pool->loop->ev, &pool->async);
 	pthread_mutex_destroy(&pool->mutex);
@@ -178,12 +199,19 @@ void pool_free(struct pool *pool)
 
 unsigned pool_workers(const struct pool *pool)
 {
-	return pool->crew[WORK_CORE].threads;
+	return pool->crew[WORK_CORE][CREW_URGENT].threads;
+}
+
+static struct crew *crew_of(struct pool *pool, const struct work *work)
+{
+	return &pool->crew[work->place][work->class >= WORK_BACKUP && work->place != WORK_LOOK
+	                                        ? CREW_PATIENT
+	                                        : CREW_URGENT];
 }
 
 void pool_submit(struct pool *pool, struct work *work)
 {
-	struct crew *crew = &pool->crew[work->place];
+	struct crew *crew = crew_of(pool, work);
 
 	pthread_mutex_lock(&pool->mutex);
 	work->stage = STAGE_QUEUED;
@@ -195,7 +223,7 @@ void pool_submit(struct pool *pool, struct work *work)
 bool pool_withdraw(struct pool *pool, struct work *work)
 {
 	bool found = false;
-	struct work_list *list = &pool->crew[work->place].queue[work->class];
+	struct work_list *list = &crew_of(pool, work)->queue[work->class];
 
 	pthread_mutex_lock(&pool->mutex);
 	for (struct work **at = &list->head; work->stage == STAGE_QUEUED && *at;
@@ -258,6 +286,13 @@ void work_start_disk(struct op *parent, struct work *work, enum work_class class
                      void (*run)(struct work *work))
 {
 	*work = (struct work){.run = run, .class = class, .place = WORK_DISK};
+	op_start(parent, &work->op, &work_type);
+}
+
+void work_start_look(struct op *parent, struct work *work, enum work_class class,
+                     void (*run)(struct work *work))
+{
+	*work = (struct work){.run = run, .class = class, .place = WORK_LOOK};
 	op_start(parent, &work->op, &work_type);
 }
 

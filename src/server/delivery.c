@@ -87,7 +87,7 @@ static void ask_step(struct op *op)
 		                            .path = ask->path,
 		                            .pgdata = ask->delivery->pgdata,
 		                            .clusters = 1};
-		work_start_class(op, &ask->work, WORK_RESTORE, ask_judge);
+		work_start_look(op, &ask->work, WORK_RESTORE, ask_judge);
 		return op_wait(op, 1);
 	case 1:
 		if (op_failed(&ask->work.op))

@@ -109,7 +109,7 @@ static void wal_start_judging(struct wal_ask *ask)
 	                            .pgdata = ask->pgdata,
 	                            .clusters = (unsigned)clusters,
 	                            .identifiers = ask->fetch};
-	work_start_class(&ask->op, &ask->work, ask->fetch ? WORK_RESTORE : WORK_WAL, wal_judge);
+	work_start_look(&ask->op, &ask->work, ask->fetch ? WORK_RESTORE : WORK_WAL, wal_judge);
 	op_wait(&ask->op, WAL_JUDGING);
 }
 
