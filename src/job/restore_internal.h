@@ -31,6 +31,8 @@ MUST_USE bool restore_place_look(struct restore_place *place, struct err *err);
 void restore_place_release(struct restore_place *place);
 /* Whether a server runs in the directory: its lock file, and /proc. ret_pid: which. */
 bool restore_place_in_use(const char *path, pid_t *ret_pid);
+/* Whether a process runs; one that has ended and that nobody has waited for does not. */
+bool restore_process_lives(pid_t pid);
 
 /* What a killed run left of files that never got their name. */
 MUST_USE bool restore_drafts_remove(const char *pgdata, struct err *err);

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -148,8 +147,7 @@ bool restore_place_in_use(const char *path, pid_t *ret_pid)
 	if (stat(path, &folder) != 0)
 		return false;
 	/* The number may have gone to another process since a crash: one that is no server. */
-	if (pid && (kill(pid, 0) == 0 || errno == EPERM) &&
-	    (pid_runs_in(pid, &folder) || pid_is_postgres(pid))) {
+	if (restore_process_lives(pid) && (pid_runs_in(pid, &folder) || pid_is_postgres(pid))) {
 		*ret_pid = pid;
 		return true;
 	}

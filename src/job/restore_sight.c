@@ -22,7 +22,7 @@ enum {
 	WAL_PAGE_BYTES = 8192,
 };
 
-static bool process_lives(pid_t pid)
+bool restore_process_lives(pid_t pid)
 {
 	char path[64], text[512] = "";
 	AUTO_FD int fd = -1;
@@ -117,7 +117,7 @@ void restore_sight(struct restore_follow *follow)
 	*sight = (struct server_sight){
 	        .pgdata = plan->pgdata, .expected = follow->pid, .page_of = page_of};
 	read_lock(sight);
-	sight->running = process_lives(sight->expected ? sight->expected : sight->pid);
+	sight->running = restore_process_lives(sight->expected ? sight->expected : sight->pid);
 	sight->control_known = control_read(plan->pgdata, &sight->control, &ignored);
 	if (page_of)
 		read_page(sight, plan);

@@ -348,6 +348,24 @@ static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore
 
 /* ---- choosing the timeline ---- */
 
+/* Where a search for the target ends: the start of the oldest backup whose WAL leads to the end
+ * without a hole. */
+static uint64_t search_from(const struct restore_ask *ask, const struct restore_plan *plan)
+{
+	uint64_t from = plan->first_segno;
+
+	for (size_t i = 0; i < ask->heads; i++) {
+		uint64_t last, first = lsn_segno(ask->head[i].start_lsn, plan->segment_bytes);
+		struct restore_hole hole;
+
+		if (first < from && backup_on_path(&plan->path, &ask->head[i]) &&
+		    path_extent(ask->catalog, &plan->path, first, &last, &hole) &&
+		    last == plan->last_segno)
+			from = first;
+	}
+	return from;
+}
+
 static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
                           enum restore_need *ret_need, struct err *err)
 {
@@ -360,9 +378,10 @@ static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct re
 		return false;
 	if (ask->target->kind != RESTORE_NAME && ask->target->kind != RESTORE_XID)
 		return true;
-	if (usable > 1 && !ask->searched)
+	if (usable > 1 && !ask->searched) {
+		plan->first_segno = search_from(ask, plan);
 		*ret_need = RESTORE_NEEDS_SEARCH;
-	else if (ask->searched && !ask->found)
+	} else if (ask->searched && !ask->found)
 		return err_set(err, ERR_NOTFOUND, "%s is not in the WAL of the path to timeline %u",
 		               buf_text(&what), tli);
 	return true;
