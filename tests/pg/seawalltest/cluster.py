@@ -95,6 +95,8 @@ class Cluster:
         command = [self.bin / "postgres", "-D", self.data]
         for key, value in {"unix_socket_directories": self.sockets, **settings}.items():
             command += ["-c", f"{key}={value}"]
+        if not self.pid():  # where nobody waits for orphans, PostgreSQL takes a killed postmaster for a running one
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
                                             start_new_session=True, **process.OWNER)
@@ -121,6 +123,8 @@ class Cluster:
         pid = self.pid()
         if pid:
             process.kill_family(pid)
+            for lock in self.sockets.glob(".s.PGSQL.*.lock"):  # see start()
+                lock.unlink()
 
     def restart(self, mode="fast", **settings):
         self.stop(mode)

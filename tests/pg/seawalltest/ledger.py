@@ -244,7 +244,7 @@ class Ledger:
     def bounds(self, target, archived_lsn=None):
         """(must be there, may be there): sets of numbers."""
         entries = self.entries.values()
-        doubt = {entry.n for entry in entries if entry.loose and target.kind == "time"
+        doubt = {entry.n for entry in entries if entry.unsure or entry.loose and target.kind == "time"
                  and abs(entry.time - target.value) < TIME_DOUBT}
         if target.kind == "latest":
             end = lsn_bytes(archived_lsn) if archived_lsn else float("inf")
