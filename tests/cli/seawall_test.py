@@ -242,3 +242,21 @@ def test_json_is_json(config):
         status, out, _ = seawall(*command.split(), "--json", config=config)
         if status == 0:
             assert json.loads(out)["version"] == 1
+
+
+def command_lines():
+    """The lines of the documents that somebody is to type: (file, words)."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "doc").glob("*.md"))):
+        for line in path.read_text().splitlines():
+            found = re.match(r"^(?:    |\$ )\s*(?:sudo (?:-u \w+ )?)?seawall +((?!-)[a-z].*)$", line)
+            if found and path.name != "commands.md":
+                yield path.name, found[1].split("  ")[0]
+
+
+@pytest.mark.parametrize("name, line", sorted(set(command_lines())))
+def test_what_documents_tell_to_type_exists(name, line):
+    words = re.sub(r"'[^']*'|\"[^\"]*\"", "X", re.sub(r"[#|>].*", "", line)).split()
+    command = " ".join(words[:2]) if words[0] == "wal" else words[0]
+    assert command in commands(), f"{name}: {line}"
+    for option in re.findall(r"(?<!\S)--([a-z-]+)", " ".join(words)):
+        assert option in options_of(command), f"{name}: {line}"
