@@ -157,6 +157,11 @@ enum restore_verdict {
 /* About segment segno of timeline tli. */
 enum restore_verdict restore_plan_judge(const struct restore_plan *plan, uint32_t tli,
                                         uint64_t segno);
+/* Whether a recovery with this plan may replay a record that starts there, as far as its end is
+ * known. */
+bool restore_plan_replays(const struct restore_plan *plan, lsn start);
+/* Whether path is where one of the plan's own tablespaces is now. */
+bool restore_plan_owns(const struct restore_plan *plan, const char *path);
 /* Whether <tli>.history belongs to the path (an ancestor or its end). The histories of other
  * timelines are delivered too: recovery_target_timeline is explicit, so they mislead nobody, and at
  * its end the server needs them to choose a number that nobody has. */

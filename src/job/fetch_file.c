@@ -29,11 +29,45 @@ static void fetch_make_folders(const char *target)
 		(void)!mkdir(folder, 0700);
 }
 
+/* A copy that replays CREATE TABLESPACE would empty and use the original's own folder, when it is
+ * on the same machine. */
+static void fetch_look(void *context, const struct walrecord *record)
+{
+	struct fetch_file *file = context;
+	struct stat status;
+
+	if (record->kind != WALRECORD_CREATE_TABLESPACE || file->foreign ||
+	    !restore_plan_replays(file->plan, record->start) ||
+	    restore_plan_owns(file->plan, record->text) || stat(record->text, &status) != 0)
+		return;
+	file->foreign = xstrdup(record->text);
+	file->foreign_lsn = record->start;
+}
+
+static bool fetch_refuse_foreign(struct fetch_file *file, struct err *err)
+{
+	err_set(err, ERR_REFUSED,
+	        "the WAL creates a tablespace in \"%s\" at " LSN_FORMAT
+	        ", which exists here and belongs to the original cluster: the copy would destroy "
+	        "it",
+	        file->foreign, LSN_ARGS(file->foreign_lsn));
+	err_hint(err,
+	         "Restore on another machine, to a target before lsn:" LSN_FORMAT
+	         ", or from a backup that was made after it, with --tablespace.",
+	         LSN_ARGS(file->foreign_lsn));
+	free(STEAL(file->foreign));
+	return false;
+}
+
 static bool fetch_begin(struct fetch_file *file, struct err *err)
 {
 	struct walwalk_options options = {.system_identifier = file->system_identifier,
 	                                  .segment_bytes = file->segment_bytes};
 
+	if (file->plan && file->plan->clone) {
+		options.each = fetch_look;
+		options.context = file;
+	}
 	fetch_make_folders(file->target);
 	if (!draft_open(&file->draft, file->target, 0, err))
 		/* never ERR_NOTFOUND: that is the repository's word alone */
@@ -69,6 +103,8 @@ static void fetch_place(struct work *work)
 		return;
 	if (file->walk && !walwalk_end(file->walk, err))
 		return;
+	if (file->foreign && !fetch_refuse_foreign(file, err))
+		return;
 	if (!draft_place(&file->draft, err))
 		err_wrap_as(err, ERR_IO, "could not write \"%s\"", file->target);
 }
@@ -78,6 +114,8 @@ static void fetch_end(struct fetch_file *file, const struct err *cause)
 	draft_drop(&file->draft);
 	free(file->walk);
 	file->walk = NULL;
+	free(file->foreign);
+	file->foreign = NULL;
 	if (cause)
 		return op_fail(&file->op, cause, "could not fetch \"%s\"", file->text);
 	op_done(&file->op);

@@ -8,6 +8,7 @@
 #include "loop/work.h"
 #include "pg/walwalk.h"
 #include "repo/object.h"
+#include "repo/plan.h"
 
 struct fetch_file {
 	struct op op; /* ERR_NOTFOUND: the repository says that it is not there; ERR_DAMAGED,
@@ -20,12 +21,15 @@ struct fetch_file {
 	uint32_t segment_bytes;
 	const char *target; /* where the file appears, whole and proven, or not at all */
 	enum gate_class class;
+	const struct restore_plan *plan; /* of the restore that asks, or NULL */
 	/* out */
 	uint64_t bytes, stored_bytes;
 	/* private */
 	char object[NAME_BYTES], text[WALNAME_BYTES];
 	struct draft draft;
 	struct walwalk *walk;
+	char *foreign; /* a tablespace of the original that the segment would use; owned */
+	lsn foreign_lsn;
 	struct object_stream stream;
 	struct work work;
 };

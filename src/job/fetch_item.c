@@ -393,6 +393,7 @@ static void item_fetch(struct op *op, struct fetch_item *item)
 	                                 .system_identifier = item->guide.system_identifier,
 	                                 .segment_bytes = item->guide.segment_bytes,
 	                                 .target = item->spool,
+	                                 .plan = item->fetcher->plan,
 	                                 .class = item->wanted ? GATE_RESTORE : GATE_WAL};
 	fetch_file_start(op, &item->file);
 	op_wait(op, ITEM_FETCHING);

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 #include "base/poison.h"
@@ -423,6 +424,17 @@ static void look_run(struct work *work)
 		         detail->place.path);
 }
 
+/* One restore at a time in a directory: held until the end of this process. */
+static bool open_locked(struct restore_detail *detail, const char *pgdata, struct err *err)
+{
+	detail->folder = open(pgdata, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (detail->folder < 0)
+		return err_sys(err, "could not open directory \"%s\"", pgdata);
+	if (flock(detail->folder, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	return err_set(err, ERR_REFUSED, "another restore is at work in \"%s\"", pgdata);
+}
+
 /* From here on there is something to complete or to remove. */
 static bool make(struct restore *restore, struct err *err)
 {
@@ -431,7 +443,7 @@ static bool make(struct restore *restore, struct err *err)
 	AUTO_FREE char *plan = path_join(pgdata, RESTORE_PLAN_FILE);
 	struct restore_room room = room_of(restore);
 
-	if (!restore_room_make(&room, err))
+	if (!restore_room_make(&room, err) || !open_locked(detail, pgdata, err))
 		return false;
 	if (!detail->place.resume &&
 	    (!restore_plan_write(&restore->plan, plan, err) ||
@@ -439,12 +451,7 @@ static bool make(struct restore *restore, struct err *err)
 		return false;
 	if (detail->place.resume && !restore_drafts_remove(pgdata, err))
 		return false;
-	if (restore->plan.in_place && !detail->place.placed && !restore_clear(restore, err))
-		return false;
-	detail->folder = open(pgdata, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (detail->folder < 0)
-		return err_sys(err, "could not open directory \"%s\"", pgdata);
-	return true;
+	return !restore->plan.in_place || detail->place.placed || restore_clear(restore, err);
 }
 
 static void make_run(struct work *work)

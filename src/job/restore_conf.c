@@ -278,9 +278,8 @@ static void add_target(const struct restore_plan *plan, struct buf *out)
 
 /* A hot standby must have at least as much of these as the primary had. Only what the
  * configuration has less of is set; one with includes may say anything. */
-static void add_floors(const struct conf_recovery *recovery, struct buf *out)
+void conf_floors(const struct pg_parameters *floor, const char *config_text, struct buf *out)
 {
-	const struct pg_parameters *floor = recovery->floor;
 	const struct {
 		const char *name;
 		int32_t least, initial;
@@ -296,7 +295,7 @@ static void add_floors(const struct conf_recovery *recovery, struct buf *out)
 		char text[32];
 		uint32_t value = (uint32_t)rows[i].initial;
 
-		if (conf_value(recovery->config_text, rows[i].name, text, sizeof(text)) &&
+		if (conf_value(config_text, rows[i].name, text, sizeof(text)) &&
 		    !str_u32(text, &value))
 			value = 0;
 		if ((int64_t)value < rows[i].least)
@@ -329,6 +328,13 @@ void conf_recovery(const struct conf_recovery *recovery, struct buf *out)
 	add_target(plan, out);
 	set_text(out, "recovery_target_action", recovery->action);
 	buf_addstr(out, "hot_standby = on\n");
-	add_floors(recovery, out);
+	conf_floors(recovery->floor, recovery->config_text, out);
 	buf_addstr(out, MARK_END "\n");
+}
+
+void conf_add(const struct buf *lines, struct buf *text)
+{
+	buf_addstr(text, MARK_BEGIN "\n");
+	buf_add(text, lines->data, lines->length);
+	buf_addstr(text, MARK_END "\n");
 }

@@ -33,6 +33,9 @@ bool conf_value(const char *text, const char *name, char *out, size_t out_bytes)
 /* "NAME=VALUE" of --option: a name that is one, and none that a restore sets itself. */
 MUST_USE bool conf_option_check(const char *option, struct err *err);
 
+/* Adds lines to our block of what ends with the recovery. */
+void conf_add(const struct buf *lines, struct buf *text);
+
 struct conf_command {
 	const char *program;                 /* of the hook, absolute */
 	const char *config, *cluster, *plan; /* config may be NULL */
@@ -41,6 +44,9 @@ struct conf_command {
 /* The restore_command itself, not yet quoted as a setting. */
 MUST_USE bool conf_restore_command(const struct conf_command *command, struct buf *out,
                                    struct err *err);
+
+/* Settings in which config_text has less than floor, one line each. */
+void conf_floors(const struct pg_parameters *floor, const char *config_text, struct buf *out);
 
 struct conf_recovery {
 	const struct restore_plan *plan;

@@ -34,7 +34,8 @@ enum follow_state {
 };
 enum {
 	POLL_MS = 200,
-	ABSENT_POLLS_MAX = 15,  /* of a server that was started and is not seen */
+	ABSENT_POLLS_MAX = 15, /* of a server that was started and is not seen */
+	RESTARTS_MAX = 8,
 	REFUSED_POLLS_MAX = 50, /* of one that is ready and lets us not in */
 	WAL_PAGE_BYTES = 8192,
 	WAL_PAGE_HEADER_BYTES = 24,
@@ -318,6 +319,20 @@ static void act(struct restore_follow *follow)
 	}
 }
 
+/* A server that has less than the WAL says the primary had pauses there, or ends (13): not at its
+ * target, so it is told more and started again. */
+static void raise_run(struct work *work)
+{
+	struct restore_follow *follow = container_of(work, struct restore_follow, work);
+	struct restore *restore = follow->restore;
+
+	restore_sight(follow);
+	follow->raised = false;
+	if (follow->restarts < RESTARTS_MAX &&
+	    !restore_raise_floors(restore, &follow->raised, &work->op.err))
+		err_wrap(&work->op.err, "could not raise the settings of the server");
+}
+
 static void explain_run(struct work *work)
 {
 	struct restore_follow *follow = container_of(work, struct restore_follow, work);
@@ -331,6 +346,9 @@ static void explain_run(struct work *work)
 
 	buf_init(&lines, 16384);
 	buf_init(&target, 512);
+	raise_run(work);
+	if (follow->raised || err_is(&work->op.err))
+		return;
 	restore_log_tail(follow, &lines, &missed);
 	if (commit_us)
 		clock_text_utc(commit_us, last);
@@ -365,6 +383,20 @@ static void explain(struct restore_follow *follow)
 
 /* ---- the story ---- */
 
+static void server_again(struct restore_follow *follow)
+{
+	follow->raised = false;
+	follow->restarts++;
+	follow->pid = 0;
+	follow->absent_polls = 0;
+	child_release(&follow->child);
+	free(STEAL(follow->program));
+	free(STEAL(follow->log_env));
+	free(STEAL(follow->config));
+	session_close(&follow->session);
+	server_start(follow);
+}
+
 static void finish(struct restore_follow *follow, const struct err *err)
 {
 	struct op *op = &follow->op;
@@ -381,6 +413,8 @@ static void seen(struct restore_follow *follow)
 	const struct server_sight *sight = &follow->sight;
 
 	if (!sight->running) {
+		if (follow->raised)
+			return server_again(follow);
 		if (follow->ending)
 			return finish(follow, err_is(&follow->bad_end) ? &follow->bad_end : NULL);
 		if (follow->pid == 0 && ++follow->absent_polls < ABSENT_POLLS_MAX)
@@ -459,7 +493,9 @@ static void answered(struct restore_follow *follow)
 	if (!answer_is(&follow->query, 3, "t") || follow->checked)
 		return rest(follow);
 	follow->sight.page_of = restore->reached_lsn;
-	look(follow, FOLLOW_JUDGING);
+	follow->work = (struct work){0};
+	work_start_class(&follow->op, &follow->work, WORK_RESTORE, raise_run);
+	op_wait(&follow->op, FOLLOW_JUDGING);
 }
 
 static void judged(struct restore_follow *follow)
@@ -539,6 +575,13 @@ static void follow_step(struct op *op)
 		return answered(follow);
 
 	case FOLLOW_JUDGING:
+		if (op_failed(&follow->work.op))
+			return finish(follow, &follow->work.op.err);
+		if (follow->raised) { /* ended by itself in explain, else by us */
+			stop_server(follow, SIGINT);
+			follow->ending = false;
+			return rest(follow);
+		}
 		return judged(follow);
 
 	case FOLLOW_ACTING:
@@ -547,6 +590,8 @@ static void follow_step(struct op *op)
 		return rest(follow);
 
 	case FOLLOW_EXPLAINING:
+		if (follow->raised)
+			return server_again(follow);
 		return op_fail(op, &follow->work.op.err, "the replay did not reach its end");
 	}
 }

@@ -49,6 +49,8 @@ struct restore_follow {
 	unsigned absent_polls, refused_polls;
 	int64_t ending_since_ms;
 	uint64_t log_from;
+	bool raised; /* out of the worker: settings were raised, it is to be started again */
+	unsigned restarts;
 	struct err bad_end; /* it paused where it should not */
 	struct err last;    /* why no session could be opened */
 };

@@ -86,6 +86,9 @@ struct restore_detail {
 
 /* From "all files are there" to "it can be started". Blocks. */
 MUST_USE bool restore_settle(struct restore *restore, struct err *err);
+/* The replay met a change of parameters: what pg_control says now becomes the least again. Blocks.
+ */
+MUST_USE bool restore_raise_floors(struct restore *restore, bool *ret_raised, struct err *err);
 /* Removes the journal and, after a replay that was followed, the settings of the recovery. */
 MUST_USE bool restore_finish(struct restore *restore, struct err *err);
 /* Where pg_ctl and postgres are; the caller frees. NULL: not found. */

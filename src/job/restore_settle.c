@@ -201,6 +201,33 @@ static bool settle_settings(struct restore_detail *detail, struct err *err)
 	return write_text(pgdata, "postgresql.auto.conf", &out, mode_of(pgdata), err);
 }
 
+bool restore_raise_floors(struct restore *restore, bool *ret_raised, struct err *err)
+{
+	const char *pgdata = restore->plan.pgdata;
+	const char *outside = restore_config_file(restore);
+	struct control control;
+	AUTO_BUF struct buf all;
+	AUTO_BUF struct buf own;
+	AUTO_BUF struct buf lines;
+
+	buf_init(&all, 3 * CONF_BYTES_MAX);
+	buf_init(&own, CONF_BYTES_MAX);
+	buf_init(&lines, 4096);
+	*ret_raised = false;
+	if (!control_read(pgdata, &control, err) ||
+	    !read_text(pgdata, "postgresql.auto.conf", &own, err) ||
+	    (outside ? !file_read_all(outside, &all, err)
+	             : !read_text(pgdata, "postgresql.conf", &all, err)))
+		return false;
+	buf_addf(&all, "\n%s", buf_text(&own));
+	conf_floors(&control.parameters, buf_text(&all), &lines);
+	if (lines.length == 0)
+		return true;
+	conf_add(&lines, &own);
+	*ret_raised = write_text(pgdata, "postgresql.auto.conf", &own, mode_of(pgdata), err);
+	return *ret_raised;
+}
+
 static bool settle_signals(const struct restore *restore, struct err *err)
 {
 	const char *pgdata = restore->plan.pgdata;

@@ -599,6 +599,25 @@ enum restore_verdict restore_plan_judge(const struct restore_plan *plan, uint32_
 	return RESTORE_OTHER;
 }
 
+bool restore_plan_replays(const struct restore_plan *plan, lsn start)
+{
+	if (start < plan->start_lsn)
+		return false;
+	if (plan->end_start)
+		return start <= plan->end_start;
+	if (plan->target.kind == RESTORE_BACKUP_END)
+		return start < plan->stop_lsn;
+	return plan->target.kind != RESTORE_LSN || start <= plan->target.position;
+}
+
+bool restore_plan_owns(const struct restore_plan *plan, const char *path)
+{
+	for (size_t i = 0; i < plan->tablespaces; i++)
+		if (strcmp(plan->tablespace[i].path, path) == 0)
+			return true;
+	return false;
+}
+
 bool restore_plan_has_history(const struct restore_plan *plan, uint32_t tli)
 {
 	lsn ignored;

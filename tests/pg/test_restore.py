@@ -506,6 +506,51 @@ def test_d12_same_size_and_time_but_other_content_is_replaced(story):
     assert path.read_text() == "15\n"
 
 
+def test_parameters_that_were_raised_after_the_backup_are_raised_again(story):
+    """A hot standby with less than the primary had pauses before the target, and must not be taken for its end."""
+    story.cluster.configure(max_connections="77", max_prepared_transactions="33")
+    story.cluster.restart()
+    mark = story.ledger.mark("after")
+    story.write(10)
+    story.archived()
+    restored, result = story.restore(*Target("name", "after").arguments)
+    story.ledger.check(restored, Target("name", "after", mark=mark))
+    assert not restored.in_recovery(), result
+
+
+def test_a_tablespace_of_the_original_is_not_destroyed_by_a_copy(story):
+    folder = story.made.folder / "late"
+    folder.mkdir(mode=0o700)
+    story.ledger.mark("early")
+    early = story.archived()
+    story.cluster.sql(f"CREATE TABLESPACE late LOCATION '{folder}'")
+    story.cluster.sql("CREATE TABLE t TABLESPACE late AS SELECT generate_series(1, 1000) AS n")
+    story.archived()
+    restored, result = story.restore(status=6)
+    assert "would destroy it" in result.err, result
+    story.cluster.sql("CHECKPOINT")
+    assert story.cluster.one("SELECT count(*) FROM t") == 1000
+    assert list(folder.glob("PG_15*/*/*"))
+    restored, _ = story.restore("--to", f"lsn:{early}")
+    assert restored.one("SELECT count(*) FROM ledger") > 0
+
+
+def test_in_place_with_tablespaces(story):
+    folder = story.made.folder / "ts"
+    folder.mkdir(mode=0o700)
+    story.cluster.sql(f"CREATE TABLESPACE ts LOCATION '{folder}'")
+    story.cluster.sql("CREATE TABLE t TABLESPACE ts AS SELECT generate_series(1, 1000) AS n")
+    story.backup()
+    story.cluster.sql("CREATE TABLE u TABLESPACE ts AS SELECT generate_series(1, 1000) AS n")
+    story.archived()
+    story.cluster.stop()
+    (folder / "not ours").write_text("x")
+    story.wall.run("restore", "--in-place", "--start", "--to", "backup-end")
+    assert story.cluster.one("SELECT count(*) FROM t") == 1000
+    assert story.cluster.one("SELECT to_regclass('u')") is None
+    assert (folder / "not ours").read_text() == "x"
+
+
 # -- Debian --
 
 
