@@ -69,6 +69,14 @@ void restore_shown_json(const struct restore *restore, struct buf *out)
 		if (restore->new_tli)
 			jset_int(end, "new_timeline", restore->new_tli);
 	}
+	if (!restore->options->plan_only) {
+		struct jval *files = jset_object(root, "files");
+
+		jset_u64(files, "bytes", restore->progress.bytes_done);
+		jset_u64(files, "bytes_kept", restore->progress.bytes_kept);
+		jset_u64(files, "bytes_read", restore->progress.bytes_read);
+		jset_bool(files, "resumed", restore->resumed);
+	}
 	json_print(root, true, out);
 	jval_free(root);
 }

@@ -1,5 +1,6 @@
 """`seawall restore`: what was committed up to the target, and nothing else."""
 
+import json
 import os
 import pathlib
 import re
@@ -249,6 +250,32 @@ def test_d22_killed_half_way_the_same_command_completes_it(story_with_faults):
     story.ledger.check(restored, Target("latest"), lsn)
 
 
+def test_the_second_run_fetches_only_what_is_missing(story_with_faults):
+    """Counted in bytes: what the first run had brought is kept."""
+    story = story_with_faults
+    story.cluster.sql("CREATE TABLE big AS SELECT n, md5(n::text) AS t FROM generate_series(1, 200000) AS n")
+    story.backup()
+    story.archived()
+    whole, _ = story.restore("--json", start=False)
+    shutil.rmtree(whole.data)
+    restored = story.folder()
+    arguments = ["restore", "--pgdata", restored.data, "--json"]
+    command = story.wall.start_command(*arguments)
+    relation = story.cluster.one("SELECT pg_relation_filepath('big')")
+    wait_for(lambda: (restored.data / relation).exists() or command.poll() is not None, "the big file", 60)
+    command.kill()
+    command.communicate()
+    there = sum(path.stat().st_size for path in restored.data.rglob("*") if path.is_file())
+    files = json.loads(story.wall.run(*arguments).out)["files"]
+    assert files["resumed"] and there > 0
+    kept, total = int(files["bytes_kept"]), int(files["bytes"])
+    # the files being written when it was killed are the only ones that are fetched again
+    assert kept > 0 and total - kept <= total - there + (64 << 20), files
+    again = json.loads(story.wall.run("restore", "--pgdata", restored.data, "--in-place", "--json").out)["files"]
+    assert int(again["bytes"]) - int(again["bytes_kept"]) < 64 << 10, again
+    checks.verify_directory(restored.data)
+
+
 def test_another_command_does_not_go_on_with_it(story_with_faults):
     story = story_with_faults
     story.archived()
@@ -338,6 +365,26 @@ def test_d53_restores_in_a_row_go_onto_new_timelines(story):
     assert f"timeline  1 until" in result.out and "then 4" in result.out, result
     branch.check(restored, Target("latest"), lsn)
     assert restored.timeline() == 5
+
+
+def test_of_several_backups_the_one_before_the_target_is_taken(story):
+    """Where a transaction or a restore point is, is found in the WAL."""
+    first = story.ledger.mark("first")
+    story.write(10)
+    story.backup()
+    story.write(10)
+    second = story.ledger.mark("second")
+    story.write(10)
+    story.archived()
+    backups = [each["id"] for each in json.loads(story.wall.run("list", "--json").out)["backups"]]
+    assert len(backups) == 2
+    for mark, backup in ((first, min(backups)), (second, max(backups))):
+        for target in story.ledger.targets(mark):
+            restored, result = story.restore(*target.arguments)
+            assert backup in result.out, result
+            story.ledger.check(restored, target)
+            restored.stop("immediate")
+    refused(story, "--to", "name:nobody", status=1, says="is not in the WAL", hint=False)
 
 
 # -- places --
