@@ -594,7 +594,7 @@ static const struct op *story_child(const struct backup_detail *detail, enum bac
 static void story_explain(struct backup_detail *detail, enum backup_state state, struct err *err)
 {
 	if (state == STATE_CONNECTING)
-		err_wrap_as(err, ERR_POSTGRES, "could not connect to PostgreSQL");
+		err->code = ERR_POSTGRES; /* the session's sentence says the rest */
 	if (state == STATE_STARTING && strcmp(detail->query.sqlstate, "42501") == 0)
 		err_hint(err, "sql/setup.sql grants the role what a backup needs.");
 	if (state == STATE_STARTING)

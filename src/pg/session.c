@@ -299,6 +299,18 @@ static void open_fail_as(struct session_open *open, enum err_code code, const ch
 	open_fail(open);
 }
 
+static void open_time_out(struct session_open *open)
+{
+	PGconn *conn = open->session->conn;
+	char reason[256] = "its address was not found in time";
+
+	if (conn)
+		snprintf(reason, sizeof(reason),
+		         "the server at host \"%s\", port %s did not answer in time", PQhost(conn),
+		         PQport(conn));
+	open_fail_as(open, ERR_TIMEOUT, reason);
+}
+
 static void open_fired(struct timer *timer)
 {
 	struct session_open *open = container_of(timer, struct session_open, timer);
@@ -339,7 +351,7 @@ static bool open_goes_on(struct session_open *open)
 	if (open->op.cancelled)
 		open_fail_as(open, ERR_CANCELLED, "cancelled");
 	else if (open->timed_out)
-		open_fail_as(open, ERR_TIMEOUT, "the server did not answer in time");
+		open_time_out(open);
 	else
 		return true;
 	return false;
