@@ -46,8 +46,13 @@ struct backup_detail {
 	struct control control;
 	char *pg_bin;
 	struct generation_open generation;
-	struct work counting;
-	uint64_t count_bytes, count_files; /* the worker's result */
+	struct count {
+		struct op op;
+		struct work work;
+		struct walk *walk;
+		bool begun, more;
+		uint64_t bytes, files;
+	} count;
 	struct walk *walk;
 	bool walking; /* walk_begin was called */
 	lsn start_lsn;
@@ -264,15 +269,34 @@ static void head_take_tablespaces(struct backup_detail *detail)
 
 /* ---- from start to stop ---- */
 
+/* How much there will be to do, while the server makes its checkpoint: slices on a worker. */
 static void count_run(struct work *work)
 {
-	struct backup_detail *detail = container_of(work, struct backup_detail, counting);
-	struct walk *walk = walk_new(detail->pgdata, detail->version_folder, false);
+	struct count *count = container_of(work, struct count, work);
+	struct err *err = &work->op.err;
 
-	if (walk_begin(walk, &work->op.err))
-		(void)!walk_count(walk, &detail->count_bytes, &detail->count_files, &work->op.err);
-	walk_free(walk);
+	if (!count->begun && !walk_begin(count->walk, err))
+		return;
+	count->begun = true;
+	if (!walk_count(count->walk, &count->bytes, &count->files, &count->more, err))
+		err_wrap(err, "could not count the files");
 }
+
+static void count_step(struct op *op)
+{
+	struct count *count = container_of(op, struct count, op);
+
+	if (op->state == 0 || (!op_failed(&count->work.op) && count->more)) {
+		work_start_class(op, &count->work, WORK_BACKUP, count_run);
+		return op_wait(op, 1);
+	}
+	walk_free(STEAL(count->walk));
+	if (op_failed(&count->work.op))
+		return op_fail(op, &count->work.op.err, "could not look at the data directory");
+	op_done(op);
+}
+
+static const struct op_type count_type = {.name = "count", .step = count_step};
 
 static void story_begin(struct op *op, struct backup_detail *detail)
 {
@@ -293,7 +317,8 @@ static void story_begin(struct op *op, struct backup_detail *detail)
 	start.param[1] = backup->spread ? "false" : "true";
 	query_release(&detail->query);
 	query_start(op, &detail->query, &detail->session, &start);
-	work_start_class(op, &detail->counting, WORK_BACKUP, count_run);
+	detail->count.walk = walk_new(detail->pgdata, detail->version_folder, false);
+	op_start(op, &detail->count.op, &count_type);
 	backup_enter(backup, BACKUP_STARTING);
 	op_wait(op, STATE_STARTING);
 }
@@ -368,8 +393,8 @@ static void story_copy(struct op *op, struct backup_detail *detail)
 		err_set(&op->err, ERR_POSTGRES, "the server did not say where the backup starts");
 		return backup_fail(backup, &op->err);
 	}
-	backup->progress.bytes_total = detail->count_bytes;
-	backup->progress.files_total = detail->count_files;
+	backup->progress.bytes_total = detail->count.bytes;
+	backup->progress.files_total = detail->count.files;
 	detail->walk = walk_new(detail->pgdata, detail->version_folder,
 	                        detail->control.checksum_version == 1);
 	head_begin(detail);
@@ -639,8 +664,8 @@ static void story_go_on(struct op *op, struct backup_detail *detail)
 		return story_begin(op, detail);
 
 	case STATE_STARTING:
-		if (op_failed(&detail->counting.op))
-			return backup_fail(backup, &detail->counting.op.err);
+		if (op_failed(&detail->count.op))
+			return backup_fail(backup, &detail->count.op.err);
 		return story_copy(op, detail);
 
 	case STATE_COPYING:

@@ -1,11 +1,12 @@
 /*
  * backup_copy.c — the pipeline of a backup.
  *
- *   slot:   START -> PLANNING -> HOLDING -> FILLING -> QUEUED -> PUTTING -> done
- *              one slot plans at a time; then it waits for memory, reads and compresses on a
- * worker, waits for a place among the transfers, and stores its pack flush:  records go into the
- * manifest's builder, in slices copy:   is woken by its slots; takes over what they found out in
- * the order of the plans, and gives free slots new plans
+ *   slot: START -> PLANNING -> HOLDING -> FILLING -> QUEUED -> PUTTING -> done
+ *
+ * One slot plans at a time. Then it waits for memory, reads and compresses slice by slice, waits
+ * for a place among the transfers, and stores its pack. The copy is woken by its slots: it takes
+ * over what they found out in the order of the plans, and gives free slots new plans. Records go
+ * into the manifest's builder meanwhile (flush).
  *
  * A slot gives its memory back as soon as its pack is stored, and what compression saved already
  * before; only its plan waits for its turn, so a slow pack holds up no memory.
@@ -211,25 +212,29 @@ static void slot_plan(struct work *work)
 	(void)slot->copy->source(slot->copy->context, &slot->plan, &work->op.err);
 }
 
+/* A slice of the pack. */
 static void slot_fill(struct work *work)
 {
 	struct copy_slot *slot = container_of(work, struct copy_slot, work);
 	const struct copy_tally *tally = slot->copy->tally;
-	const struct sealed_spec spec = {
-	        .kind = SEALED_PACK,
-	        .compression = tally->site->pack_compression,
-	        .frame_bytes = SEALED_FRAME_BYTES_PACK,
-	        .name = name_sealed(slot->name),
-	        .created_us = clock_now_us(),
-	};
+	struct err *err = &work->op.err;
 
-	slot->sealer = sealer_new(&spec, &slot->hold, NULL);
-	slot->fill.sealer = slot->sealer;
-	slot->fill.work = work;
-	if (!fill_run(&slot->fill, &work->op.err) || slot->fill.bytes == 0)
+	if (!slot->sealer) {
+		const struct sealed_spec spec = {
+		        .kind = SEALED_PACK,
+		        .compression = tally->site->pack_compression,
+		        .frame_bytes = SEALED_FRAME_BYTES_PACK,
+		        .name = name_sealed(slot->name),
+		        .created_us = clock_now_us(),
+		};
+
+		slot->sealer = sealer_new(&spec, &slot->hold, NULL);
+		slot->fill.sealer = slot->sealer;
+	}
+	if (!fill_slice(&slot->fill, &slot->filled, err) || !slot->filled || slot->fill.bytes == 0)
 		return;
-	if (!sealer_end(slot->sealer, &work->op.err))
-		err_wrap(&work->op.err, "could not seal pack \"%s\"", slot->name);
+	if (!sealer_end(slot->sealer, err))
+		err_wrap(err, "could not seal pack \"%s\"", slot->name);
 }
 
 /* The one end of a slot: lets go of everything but its plan and what was found, wakes the copy. */
@@ -271,6 +276,10 @@ static void slot_filled(struct op *op, struct copy_slot *slot)
 
 	if (op_failed(&slot->work.op))
 		return slot_end(slot, &slot->work.op.err);
+	if (!slot->filled) {
+		work_start_class(op, &slot->work, WORK_BACKUP, slot_fill);
+		return op_wait(op, SLOT_FILLING);
+	}
 	tally->progress->bytes_done += slot->fill.bytes;
 	if (slot->fill.bytes == 0) /* all of it is empty or gone */
 		return slot_end(slot, NULL);

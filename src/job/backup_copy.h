@@ -56,7 +56,7 @@ struct copy;
 struct copy_slot {
 	struct op op;
 	struct copy *copy;
-	bool used, planned;
+	bool used, planned, filled;
 	uint64_t turn; /* its place in the order */
 	struct plan plan;
 	struct fill fill;

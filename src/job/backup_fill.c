@@ -4,13 +4,16 @@
  * A file is read straight to where it is compressed; its pages are checked and summed up while they
  * are in the processor's cache. A page with a wrong checksum may be one that the server is writing
  * at this moment, half old and half new: it is read again a few times, with pauses that get longer,
- * before it is believed to be damaged. (An LSN from behind the backup's end is none: a page that
- * was shifted by a byte has one. The story judges those when it knows the end.) Its LSN decides
- * too: what was written since the backup began comes back by replay, however it looks now.
+ * before it is believed to be damaged. Its LSN decides too: what was written since the backup began
+ * comes back by replay, however it looks now. (An LSN from behind the backup's end is none: a page
+ * that was shifted by a byte has one. The story judges those when it knows the end.)
  *
  * A file that is gone is missing, and no error. One that got shorter ends where it ends now. One
  * that grew is copied as long as it was planned, since the replay brings the rest; only a small
  * file that is no relation may have been replaced by another, and is copied whole.
+ *
+ * The work is done in slices of a few milliseconds, each a job of its own: a worker that fills a
+ * pack in one go would make WAL wait that came meanwhile.
  */
 #include "backup_fill.h"
 
@@ -35,10 +38,15 @@ enum {
 	REREADS_TIRED = 2, /* in an object that has shown many damaged pages */
 	TIRED_AFTER = 16,  /* damaged pages */
 	PIECE_PAGES_MAX = SEALED_FRAME_BYTES_MAX / PAGE_BYTES,
+	SLICE_BYTES = 1024 * 1024,
+	ITEM_COST_BYTES = 16 * 1024, /* opening a file takes as long as compressing this */
 };
 
 void fill_release(struct fill *fill)
 {
+	if (fill->open)
+		close(fill->fd);
+	fill->open = false;
 	free(fill->finding);
 	fill->finding = NULL;
 	fill->findings = fill->findings_size = 0;
@@ -223,21 +231,6 @@ static bool copy_some(struct fill *fill, struct plan_item *item, uint64_t length
 	return sealer_filled(fill->sealer, (size_t)got, err);
 }
 
-static bool copy_bytes(struct fill *fill, struct plan_item *item, uint64_t length, struct err *err)
-{
-	bool ended = false;
-
-	while (item->got < length && !ended) {
-		if (fill->work && work_cancelled(fill->work))
-			return err_set(err, ERR_CANCELLED, "cancelled");
-		if (!copy_some(fill, item, length, &ended, err))
-			return false;
-	}
-	if (item->pages && (item->offset + item->got) % PAGE_BYTES != 0)
-		end_check(fill, item);
-	return true;
-}
-
 /* -1 and no error: it is not there. */
 static int item_open(const struct fill *fill, const struct plan_item *item, struct err *err)
 {
@@ -284,41 +277,72 @@ static bool item_length(const struct fill *fill, struct plan_item *item, uint64_
 	return true;
 }
 
-static bool fill_item(struct fill *fill, struct plan_item *item, struct err *err)
+static void item_end(struct fill *fill, const struct plan_item *item)
 {
-	AUTO_FD
-	int fd = -1;
-	uint64_t length;
+	if (fill->open)
+		close(fill->fd);
+	fill->open = false;
+	fill->bytes += item->got;
+	fill->next++;
+}
 
+/* Opens it, or is done with it. */
+static bool item_begin(struct fill *fill, struct plan_item *item, struct err *err)
+{
+	fill->spent += ITEM_COST_BYTES;
+	fill->ahead -= item->length;
 	item->pack_offset = (uint32_t)sealer_logical_bytes(fill->sealer);
 	item->got = 0;
 	item->crc32c = CRC32C_EMPTY;
-	if (item->kind == MANIFEST_FOLDER || item->kind == MANIFEST_LINK)
-		return true;
 	if (item->content) {
 		item->got = item->length;
 		item->crc32c = crc32c(CRC32C_EMPTY, item->content, item->length);
-		return sealer_add(fill->sealer, item->content, item->length, err);
+		if (!sealer_add(fill->sealer, item->content, item->length, err))
+			return false;
+	} else if (item->kind == MANIFEST_FILE || item->kind == MANIFEST_OUTSIDE) {
+		fill->fd = item_open(fill, item, err);
+		fill->open = fill->fd >= 0;
+		item->missing = !fill->open;
+		if (err_is(err))
+			return false;
 	}
-	fd = item_open(fill, item, err);
-	if (fd < 0) {
-		item->missing = true;
-		return !err_is(err);
+	if (!fill->open) {
+		item_end(fill, item);
+		return true;
 	}
-	fill->fd = fd;
-	return item_length(fill, item, &length, err) && copy_bytes(fill, item, length, err);
+	return item_length(fill, item, &fill->length, err);
 }
 
-bool fill_run(struct fill *fill, struct err *err)
+static bool item_go_on(struct fill *fill, struct plan_item *item, struct err *err)
 {
-	fill->ahead = fill->plan->bytes;
-	for (size_t i = 0; i < fill->plan->count; i++) {
-		struct plan_item *item = &fill->plan->item[i];
+	bool ended = false;
 
-		fill->ahead -= item->length;
-		if (!fill_item(fill, item, err))
+	while (item->got < fill->length && !ended) {
+		uint32_t before = item->got;
+
+		if (fill->spent >= SLICE_BYTES)
+			return true;
+		if (!copy_some(fill, item, fill->length, &ended, err))
 			return false;
-		fill->bytes += item->got;
+		fill->spent += item->got - before;
 	}
+	if (item->pages && (item->offset + item->got) % PAGE_BYTES != 0)
+		end_check(fill, item);
+	item_end(fill, item);
+	return true;
+}
+
+bool fill_slice(struct fill *fill, bool *ret_ended, struct err *err)
+{
+	if (fill->next == 0 && !fill->open)
+		fill->ahead = fill->plan->bytes;
+	fill->spent = 0;
+	while (fill->next < fill->plan->count && fill->spent < SLICE_BYTES) {
+		struct plan_item *item = &fill->plan->item[fill->next];
+
+		if (fill->open ? !item_go_on(fill, item, err) : !item_begin(fill, item, err))
+			return false;
+	}
+	*ret_ended = fill->next == fill->plan->count;
 	return true;
 }

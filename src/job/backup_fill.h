@@ -7,7 +7,6 @@
 
 #include "backup_walk.h"
 #include "codec/sealed.h"
-#include "loop/work.h"
 #include "pg/lsn.h"
 
 struct page_finding {
@@ -23,18 +22,22 @@ struct fill {
 	lsn start_lsn; /* pages from here on are replayed anyway */
 	struct plan *plan;
 	struct sealer *sealer;
-	struct work *work; /* asked whether it was cancelled; may be NULL */
 	/* out */
 	struct page_finding *finding; /* owned: at most MANIFEST_FINDINGS_MAX are kept */
 	size_t findings, findings_size;
 	uint64_t findings_total;
 	uint64_t bytes; /* copied */
 	/* private */
-	uint64_t ahead; /* planned bytes of the items behind the one at hand */
-	int fd;         /* of the item at hand */
+	size_t next; /* the item at hand */
+	bool open;   /* it is being copied, from fd */
+	int fd;
+	uint64_t length; /* of it that is to be copied */
+	uint64_t ahead;  /* planned bytes of the items behind it */
+	uint64_t spent;  /* of the slice at hand */
 };
-/* Blocks: for workers. Fills in what became of each item. */
-MUST_USE bool fill_run(struct fill *fill, struct err *err);
+/* As much work as may keep a worker from WAL that comes meanwhile; blocks: for workers. Fills in
+ * what became of each item. Called again and again until *ret_ended. */
+MUST_USE bool fill_slice(struct fill *fill, bool *ret_ended, struct err *err);
 void fill_release(struct fill *fill);
 
 #endif

@@ -468,22 +468,17 @@ bool walk_plan(struct walk *walk, struct plan *plan, struct err *err)
 	return true;
 }
 
-bool walk_count(struct walk *walk, uint64_t *ret_bytes, uint64_t *ret_files, struct err *err)
+bool walk_count(struct walk *walk, uint64_t *bytes, uint64_t *files, bool *ret_more,
+                struct err *err)
 {
-	uint64_t bytes = 0, files = 0;
-	bool more;
-
-	while (true) {
-		if (!walk_step(walk, &more, err))
+	*ret_more = true;
+	for (unsigned i = 0; i < COUNT_SLICE && *ret_more; i++) {
+		if (!walk_step(walk, ret_more, err))
 			return false;
-		if (!more)
-			break;
-		if (walk->found.kind != MANIFEST_FILE)
+		if (!*ret_more || walk->found.kind != MANIFEST_FILE)
 			continue;
-		files++;
-		bytes += (uint64_t)walk->found.status.st_size;
+		(*files)++;
+		*bytes += (uint64_t)walk->found.status.st_size;
 	}
-	*ret_bytes = bytes;
-	*ret_files = files;
 	return true;
 }

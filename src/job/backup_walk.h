@@ -15,7 +15,8 @@
 
 enum {
 	PLAN_BYTES_MAX = SEALED_FRAMES_BYTES_MAX,
-	PLAN_ITEMS_MAX = 4096,
+	PLAN_ITEMS_MAX = 2048,
+	COUNT_SLICE = 2048,             /* entries */
 	PLAN_SLACK_BYTES = 1024 * 1024, /* kept for small files that are replaced by bigger ones */
 	PLAN_PIECE_BYTES_MIN = 256 * 1024, /* no smaller piece is cut off a big file */
 };
@@ -59,8 +60,9 @@ void walk_free(struct walk *walk);
 MUST_USE bool walk_begin(struct walk *walk, struct err *err);
 /* The next pack's worth. An empty plan: the walk has ended. */
 MUST_USE bool walk_plan(struct walk *walk, struct plan *plan, struct err *err);
-/* How much there is, by a walk of its own; what vanishes meanwhile is no error. */
-MUST_USE bool walk_count(struct walk *walk, uint64_t *ret_bytes, uint64_t *ret_files,
+/* How much there is, by a walk of its own, slice by slice: adds to both, until !*ret_more. What
+ * vanishes meanwhile is no error. */
+MUST_USE bool walk_count(struct walk *walk, uint64_t *bytes, uint64_t *files, bool *ret_more,
                          struct err *err);
 
 /* The links in pg_tblspc, as walk_begin found them. */
