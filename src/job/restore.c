@@ -449,7 +449,7 @@ static bool make(struct restore *restore, struct err *err)
 	    (!restore_plan_write(&restore->plan, plan, err) ||
 	     !restore_journal_write(pgdata, detail->command, JOURNAL_COPYING, err)))
 		return false;
-	if (detail->place.resume && !restore_drafts_remove(pgdata, err))
+	if (detail->place.journal && !restore_drafts_remove(pgdata, err))
 		return false;
 	return !restore->plan.in_place || detail->place.placed || restore_clear(restore, err);
 }

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "base/poison.h"
 
-enum { PIECE_BYTES = 256 * 1024 };
+enum { PIECE_BYTES = 256 * 1024, COMMIT_SEGMENTS_MAX = 16 };
 enum find_state { FIND_START, FIND_LOOKING, FIND_READING };
 
 static void find_record(void *context, const struct walrecord *record)
@@ -171,7 +171,9 @@ static void end_step(struct restore_find *find)
 		take_commits(find);
 		return op_done(&find->op);
 	}
-	if (find->segno > first)
+	/* For a time it decides; else it is only shown. */
+	if (find->segno > first &&
+	    (find->plan->target.kind == RESTORE_TIME || last - find->segno < COMMIT_SEGMENTS_MAX))
 		return read_again(find, find->segno - 1, false);
 	op_done(&find->op);
 }

@@ -359,9 +359,9 @@ static void explain_run(struct work *work)
 		        "at "
 		        "%s",
 		        buf_text(&target), last);
-		err_hint(&work->op.err, "The directory is kept and stopped. Nothing was promoted; "
-		                        "restore again with "
-		                        "another target.");
+		err_hint(&work->op.err, "The directory is kept and stopped, nothing was promoted. "
+		                        "Restore again with another "
+		                        "target, into an empty directory or with --in-place.");
 		return;
 	}
 	err_set(&work->op.err, ERR_POSTGRES, "PostgreSQL ended during the recovery");

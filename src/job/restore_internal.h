@@ -21,6 +21,7 @@ struct restore_place {
 	/* out */
 	char *path; /* owned: canonical */
 	bool exists, empty, clone;
+	bool journal;               /* a restore was not finished here, whichever */
 	bool resume;                /* a journal of the same command is there */
 	bool placed;                /* and all files were in their place */
 	uint64_t system_identifier; /* in place: of what is there */

@@ -231,6 +231,19 @@ static bool refuse_overlap(const char *path, const char *folder, const char *wha
 	               what, real ? real : folder);
 }
 
+/* Another restore into what one has left: of the same cluster only. */
+static bool look_plan(struct restore_place *place, struct err *err)
+{
+	AUTO_FREE char *path = path_join(place->path, RESTORE_PLAN_FILE);
+	struct restore_plan plan;
+
+	if (!restore_plan_read(path, &plan, err))
+		return false;
+	place->system_identifier = plan.system_identifier;
+	restore_plan_release(&plan);
+	return true;
+}
+
 static bool look_journal(struct restore_place *place, struct err *err)
 {
 	AUTO_FREE char *command = NULL;
@@ -246,12 +259,17 @@ static bool look_journal(struct restore_place *place, struct err *err)
 		*err = missing;
 		return false;
 	}
+	place->journal = true;
+	if (strcmp(command, buf_text(&ours)) != 0 && place->in_place)
+		return look_plan(place, err);
 	if (strcmp(command, buf_text(&ours)) != 0) {
 		err_set(err, ERR_REFUSED,
 		        "\"%s\" holds a restore that was not finished, with other "
 		        "options: %s",
 		        place->path, command);
-		err_hint(err, "Run it with those options to complete it, or remove the directory.");
+		err_hint(err,
+		         "Run it with those options to complete it, begin anew with --in-place, "
+		         "or remove the directory.");
 		return false;
 	}
 	place->resume = true;
@@ -280,7 +298,7 @@ static bool look_inside(struct restore_place *place, struct err *err)
 		              "--in-place, which uses what is there and removes the rest.");
 		good = false;
 	}
-	if (good && !place->empty && !place->resume) {
+	if (good && !place->empty && !place->resume && !place->journal) {
 		if (!strs_has(&names, "PG_VERSION")) {
 			err_set(err, ERR_REFUSED,
 			        "directory \"%s\" is not empty and is no data directory of "

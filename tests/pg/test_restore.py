@@ -176,6 +176,12 @@ def test_a_restore_point_that_never_comes_is_told_at_the_end(story):
     assert (restored.data / "PG_VERSION").exists()
     assert not restored.pid()
     assert (restored.data / "recovery.signal").exists()
+    lsn = story.archived()
+    arguments = ["restore", "--pgdata", restored.data, "--start", "--option",
+                 f"unix_socket_directories={restored.sockets}"]
+    assert "was not finished" in story.wall.run(*arguments, status=5).err
+    story.wall.run(*arguments, "--in-place")
+    story.ledger.check(restored, Target("latest"), lsn)
 
 
 def test_a_directory_that_is_not_empty_or_in_use_or_a_link_is_refused(story):
