@@ -359,8 +359,8 @@ static bool plan_check(const struct restore_plan *plan, struct err *err)
 	if (strlen(plan->id) != RESTORE_ID_BYTES - 1 || !str_hex(plan->id, 16, false, &number) ||
 	    !plan->cluster || !plan->generation || !plan->pgdata ||
 	    !segment_bytes_valid(plan->segment_bytes) || plan->path.tli == 0 ||
-	    plan->first_segno > plan->last_segno || !backup_id_valid(plan->backup) ||
-	    !path_is_absolute(plan->pgdata))
+	    !plan->target.text[0] || plan->first_segno > plan->last_segno ||
+	    !backup_id_valid(plan->backup) || !path_is_absolute(plan->pgdata))
 		return err_set(err, ERR_DAMAGED, "it is not whole");
 	for (size_t i = 0; i < plan->path.count; i++)
 		if (plan->path.entry[i].tli >= plan->path.tli)

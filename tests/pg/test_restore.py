@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -104,6 +105,16 @@ def test_before_and_including_a_commit(story):
                 restored.stop("immediate")
             else:  # it lies before the end of the backup
                 assert result.status in (1, 5), result
+
+
+def test_the_time_of_the_very_last_commit_is_a_target(story):
+    """PostgreSQL itself never reaches it: nothing later comes."""
+    last = max(story.ledger.entries.values(), key=lambda entry: entry.lsn_after)
+    story.archived()
+    target = Target("time", last.time)
+    restored, result = story.restore(*target.arguments)
+    story.ledger.check(restored, target)
+    assert last.n in {n for (n,) in restored.sql("SELECT n FROM ledger")}, result
 
 
 def test_to_the_end_of_the_backup(story):
@@ -280,6 +291,26 @@ def test_the_second_run_fetches_only_what_is_missing(story_with_faults):
     again = json.loads(story.wall.run("restore", "--pgdata", restored.data, "--in-place", "--json").out)["files"]
     assert int(again["bytes"]) - int(again["bytes_kept"]) < 64 << 10, again
     checks.verify_directory(restored.data)
+
+
+def test_interrupted_it_says_so_and_goes_on_later(story):
+    for _ in range(4):
+        story.write(5)
+        story.cluster.switch_wal()
+    lsn = story.archived()
+    restored = story.folder()
+    arguments = ["restore", "--pgdata", restored.data, "--start",
+                 "--option", f"unix_socket_directories={restored.sockets}"]
+    command = story.wall.start_command(*arguments)
+    wait_for(lambda: (restored.data / "PG_VERSION").exists() or command.poll() is not None, "the first files", 60)
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate()
+    assert command.returncode in (8, 0), err
+    wait_for(lambda: not restored.pid(), "no server") if command.returncode else None
+    if command.returncode:
+        assert "cancel" in err, err
+        story.wall.run(*arguments)
+    story.ledger.check(restored, Target("latest"), lsn)
 
 
 def test_another_command_does_not_go_on_with_it(story_with_faults):
