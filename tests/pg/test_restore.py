@@ -267,6 +267,27 @@ def test_d22_killed_half_way_the_same_command_completes_it(story_with_faults):
     story.ledger.check(restored, Target("latest"), lsn)
 
 
+def test_d22_a_call_that_fails_is_told_and_nothing_half_can_start(story_with_faults):
+    story = story_with_faults
+    story.archived()
+    restored = story.folder()
+    failed = 0
+    for number in range(1, 60, 4):
+        result = story.wall.run("restore", "--pgdata", restored.data, status=None, SEAWALL_FAULT=f"fail:{number}")
+        assert result.status >= 0, result
+        if result.status:
+            failed += 1
+            assert "error:" in result.err, result
+            assert not (restored.data / "global/pg_control").exists() or (restored.data / "backup_label").exists()
+            continue
+        checks.verify_directory(restored.data)
+        shutil.rmtree(restored.data)
+    assert failed >= 3
+    if not (restored.data / "PG_VERSION").exists() or (restored.data / "seawall.journal").exists():
+        story.wall.run("restore", "--pgdata", restored.data)
+    checks.verify_directory(restored.data)
+
+
 def test_the_second_run_fetches_only_what_is_missing(story_with_faults):
     """Counted in bytes: what the first run had brought is kept."""
     story = story_with_faults
