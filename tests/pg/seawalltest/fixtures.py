@@ -1,8 +1,9 @@
 """Fixtures of every test that runs PostgreSQL: what a test makes is stopped and removed at its end."""
 
+import atexit
 import os
 import pathlib
-import shutil
+import subprocess
 import tempfile
 
 import pytest
@@ -21,6 +22,23 @@ def pytest_runtest_makereport(item, call):
     return outcome
 
 
+REMOVALS_MAX = 4
+removals = []
+
+
+def remove_later(folder):
+    """Removes a tree beside the tests that follow: where a file system discards at once, it takes seconds."""
+    if len(removals) >= REMOVALS_MAX:
+        removals.pop(0).wait()
+    removals.append(subprocess.Popen(["rm", "-rf", folder], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+
+@atexit.register
+def wait_removals():
+    for removal in removals:
+        removal.wait()
+
+
 @pytest.fixture
 def scratch():
     """A short folder, for a socket's path ends at 107 bytes. SEAWALL_KEEP=1 leaves it there."""
@@ -29,7 +47,7 @@ def scratch():
     if os.environ.get("SEAWALL_KEEP"):
         print(f"kept: {folder}")
     else:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_later(folder)
 
 
 class Made:

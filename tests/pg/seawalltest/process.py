@@ -47,6 +47,14 @@ def command_line(pid):
         return []
 
 
+def status(pid):
+    """/proc/PID/status, or nothing."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return ""
+
+
 def send(pid, number):
     try:
         os.kill(pid, number)
