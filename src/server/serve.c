@@ -36,6 +36,13 @@ static const struct route serve_routes[] = {
         {NULL},
 };
 
+/* A signal or the tick may come in the very turn in which the server has ended. */
+static void serve_wake(struct server *server)
+{
+	if (!server->op.done)
+		op_wake(&server->op);
+}
+
 /* ---- looking after the state folder ---- */
 
 static void serve_mend_state(struct server *server)
@@ -71,7 +78,7 @@ static void serve_tick(struct timer *timer)
 	struct server *server = container_of(timer, struct server, tick);
 
 	if (server->draining)
-		return op_wake(&server->op);
+		return serve_wake(server);
 	serve_mend_state(server);
 	serve_mend_socket(server);
 	timer_set(timer, SERVER_TICK_MS);
@@ -97,7 +104,7 @@ static void on_stop(void *context)
 
 	server->hurry = server->stop_asked;
 	server->stop_asked = true;
-	op_wake(&server->op);
+	serve_wake(server);
 }
 
 static void on_reload(void *context)
@@ -105,7 +112,7 @@ static void on_reload(void *context)
 	struct server *server = context;
 
 	server->reload_asked = true;
-	op_wake(&server->op);
+	serve_wake(server);
 }
 
 static void serve_reload(struct server *server)
@@ -311,11 +318,16 @@ static void ignore_signal(void *context)
 	(void)context;
 }
 
-static void serve_end(struct server *server)
+static void serve_ignore_signals(struct server *server)
 {
 	loop_on_signal(server->runtime->loop, SIGTERM, ignore_signal, NULL);
 	loop_on_signal(server->runtime->loop, SIGINT, ignore_signal, NULL);
 	loop_on_signal(server->runtime->loop, SIGHUP, ignore_signal, NULL);
+}
+
+static void serve_end(struct server *server)
+{
+	serve_ignore_signals(server);
 	timer_release(&server->tick);
 	timer_release(&server->look_timer);
 	loop_run(server->runtime->loop); /* what ends by itself: fetchers that were given up */
@@ -340,8 +352,13 @@ bool server_run(const struct server_options *options, struct err *err)
 	bool good;
 
 	buf_init(&server.reload_wants, WANTS_BYTES_MAX);
-	serve_watch_signals(&server);
-	good = lock_take(&server, err) && serve_listen(&server, err);
+	good = lock_take(&server, err);
+	if (good) { /* not before: another server of this process keeps its signals */
+		serve_watch_signals(&server);
+		good = serve_listen(&server, err);
+		if (!good)
+			serve_ignore_signals(&server);
+	}
 	if (good) {
 		serve_begin(&server);
 		log_info("serving %zu cluster%s on socket \"%s\"", server.config->clusters,
