@@ -528,3 +528,17 @@ def test_pg_rewind_takes_the_wal_that_it_lacks_from_the_archive(made):
     old.configure(unix_socket_directories=old.sockets, restore_command=past.hook())
     old.start()
     wait_for(lambda: found(old) == [1, 2, 100], "the old primary to follow")
+
+
+def test_d46_what_can_be_restored_ends_before_the_first_hole(made):
+    past = Past(made)
+    past.wall.run("backup")
+    past.write(4)
+    listed = past.wall.run("list").out
+    hole = past.names[1]
+    begin = f"{int(hole[8:16], 16):X}/{int(hole[16:], 16) * SEGMENT_BYTES:X}"
+    assert f"to {begin}" not in listed
+    past.object(hole).unlink()
+    listed = past.wall.run("list").out
+    (interval,) = re.findall(r"timeline 1 .*", listed)
+    assert f"to {begin} " in interval + " ", listed
