@@ -201,6 +201,30 @@ static void the_newest_backup_before_the_target_is_taken(void **state)
 	world_release(&w);
 }
 
+static void a_transaction_is_looked_for_behind_every_backup_that_leads_to_the_end(void **state)
+{
+	struct world w;
+
+	(void)state;
+	simple(&w);
+	assert_true(choose(&w, "xid:4711", false, 0));
+	assert_int_equal(w.need, RESTORE_NEEDS_SEARCH);
+	assert_int_equal(w.plan.first_segno, 2);
+	assert_int_equal(w.plan.last_segno, 20);
+	world_release(&w);
+	/* not across a hole: there is nothing to read */
+	world_init(&w);
+	wal(&w, 1, 1, 4);
+	wal(&w, 1, 6, 20);
+	backup(&w, "aaaa", 1, 2, T(100));
+	backup(&w, "bbbb", 1, 8, T(200));
+	backup(&w, "cccc", 1, 12, T(300));
+	assert_true(choose(&w, "name:before", false, 0));
+	assert_int_equal(w.need, RESTORE_NEEDS_SEARCH);
+	assert_int_equal(w.plan.first_segno, 8);
+	world_release(&w);
+}
+
 static void d13_what_cannot_be_reached_is_refused_and_never_becomes_the_latest(void **state)
 {
 	struct world w;
@@ -538,6 +562,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(targets_are_read),
+	        cmocka_unit_test(
+	                a_transaction_is_looked_for_behind_every_backup_that_leads_to_the_end),
 	        cmocka_unit_test(a_time_in_the_future_is_refused),
 	        cmocka_unit_test(the_newest_backup_before_the_target_is_taken),
 	        cmocka_unit_test(
