@@ -274,7 +274,10 @@ class Recovery(Contender):
 
 class RecoveryCp(Recovery):
     def command(self):
-        return f"cp {self.origin.data}/pg_wal/%f %p"
+        archive_folder = fresh(self.place.folder / "cp.archive")
+        for name in self.names:
+            os.link(self.origin.data / "pg_wal" / name, archive_folder / name)
+        return f"cp {archive_folder}/%f %p"
 
 
 class RecoverySeawall(Recovery):
