@@ -443,13 +443,12 @@ static bool make(struct restore *restore, struct err *err)
 	AUTO_FREE char *plan = path_join(pgdata, RESTORE_PLAN_FILE);
 	struct restore_room room = room_of(restore);
 
-	if (!restore_room_make(&room, err) || !open_locked(detail, pgdata, err))
+	if (!restore_room_make(&room, err) || !open_locked(detail, pgdata, err) ||
+	    !restore_drafts_remove(pgdata, err))
 		return false;
 	if (!detail->place.resume &&
 	    (!restore_plan_write(&restore->plan, plan, err) ||
 	     !restore_journal_write(pgdata, detail->command, JOURNAL_COPYING, err)))
-		return false;
-	if (detail->place.journal && !restore_drafts_remove(pgdata, err))
 		return false;
 	return !restore->plan.in_place || detail->place.placed || restore_clear(restore, err);
 }
