@@ -6,8 +6,8 @@
 
 enum {
 	SPACE_SAMPLES_MAX = 1440,
-	SPACE_APART_S = 60,        /* between two samples */
-	SPACE_WINDOW_S = 86400,    /* what a forecast looks at */
+	SPACE_APART_S = 60,         /* between two samples */
+	SPACE_WINDOW_S = 86400,     /* what a forecast looks at */
 	SPACE_FORECAST_MIN_S = 3600 /* less than that says nothing */
 };
 
