@@ -414,8 +414,14 @@ static void look_run(struct work *work)
 	struct restore *restore = detail->restore;
 	AUTO_FREE char *plan = NULL;
 
-	if (!restore_place_look(&detail->place, &work->op.err))
+	if (!restore_place_look(&detail->place, &work->op.err)) {
+		if (restore->options->plan_only && detail->place.path &&
+		    work->op.err.code == ERR_REFUSED) { /* said after the plan */
+			detail->refused = work->op.err;
+			err_clear(&work->op.err);
+		}
 		return;
+	}
 	if (!detail->place.resume)
 		return;
 	plan = path_join(detail->place.path, RESTORE_PLAN_FILE);
@@ -528,6 +534,9 @@ static void planned(struct restore *restore)
 	restore->resumed = detail->place.resume;
 	if (restore->planned)
 		restore->planned(restore);
+	if (restore->options->plan_only && err_is(&detail->refused))
+		return op_fail(&restore->op, &detail->refused,
+		               "this plan cannot be carried out now");
 	if (restore->options->plan_only)
 		return op_done(&restore->op);
 	if (detail->place.resume)

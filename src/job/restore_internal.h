@@ -67,6 +67,7 @@ struct restore_detail {
 	uint32_t timeline; /* --timeline, 0: none */
 	char *command;     /* the options that make this restore what it is */
 	struct restore_place place;
+	struct err refused; /* plan_only: why the directory would be refused */
 	struct restore_load load;
 	struct restore_find find;
 	uint32_t find_path_tli; /* find is the end of the path to this timeline; 0: it is not */

@@ -502,6 +502,18 @@ def test_what_comes_at_the_end(story, then):
         assert (restored.data / "recovery.signal").exists()
 
 
+def test_the_plan_is_shown_before_it_says_what_is_in_the_way(story):
+    story.archived()
+    before = sorted(os.listdir(story.cluster.data))
+    result = story.wall.run("restore", "--to", "latest", "--plan", status=5)
+    assert "backup" in result.out and "target" in result.out, result
+    assert "cannot be carried out now" in result.err and "is not empty" in result.err, result
+    assert "--in-place" in result.err
+    running = story.wall.run("restore", "--to", "latest", "--in-place", "--plan", status=5)
+    assert "a PostgreSQL server runs" in running.err, running
+    assert sorted(os.listdir(story.cluster.data)) == before
+
+
 def test_the_plan_alone_writes_nothing(story):
     story.archived()
     restored, result = story.restore("--plan", start=False)
