@@ -93,8 +93,9 @@ void config_reload(struct config *old, const struct config *new);
 /* A file as one would start with: every setting with its help, what is not given as a comment.
  * value: what stands in it, or NULL for an example. */
 struct config_sample {
-	const char *state, *socket, *url, *pgdata; /* NULL: stays a comment with an example */
-	const char *cluster, *repository;          /* names; NULL: main, local */
+	/* NULL: stays a comment with an example */
+	const char *state, *socket, *url, *pgdata, *connect;
+	const char *cluster, *repository; /* names; NULL: main, local */
 };
 void config_sample(const struct config_sample *sample, struct buf *out);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/durable.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "base/place.h"
 #include "codec/json.h"
 #include "init.h"
@@ -53,13 +54,39 @@ static char *wanted_pgdata(const struct cli *cli, uid_t uid)
 	return NULL;
 }
 
+/* Where the server that runs in pgdata listens, when that is not the default. Its postmaster.pid
+ * (src/include/utils/pidfile.h): port in line 4, folder of the socket in line 5. */
+static char *running_connect(const char *pgdata)
+{
+	AUTO_FREE char *path = path_join(pgdata, "postmaster.pid");
+	AUTO_BUF struct buf text = {0};
+	struct err ignored = {0};
+	char *line[5] = {0}, *rest;
+	uint32_t port;
+
+	buf_init(&text, CONFIG_BYTES_MAX);
+	if (!file_read_all(path, &text, &ignored))
+		return NULL;
+	rest = text.data;
+	for (size_t i = 0; i < ARRAY_LENGTH(line) && rest; i++)
+		line[i] = strsep(&rest, "\n");
+	if (!line[4] || !str_u32(line[3], &port) || port > UINT16_MAX || line[4][0] != '/' ||
+	    strpbrk(line[4], " \t'\\"))
+		return NULL;
+	if (port == 5432 && strcmp(line[4], "/var/run/postgresql") == 0)
+		return NULL;
+	return xasprintf("host=%s port=%u dbname=postgres", line[4], (unsigned)port);
+}
+
 static void write_sample(const struct cli *cli, const char *base, uid_t uid, struct buf *out)
 {
 	AUTO_FREE char *state = place_state(base);
 	AUTO_FREE char *repository = place_repository(base);
 	AUTO_FREE char *url = xasprintf("file://%s", repository);
 	AUTO_FREE char *pgdata = wanted_pgdata(cli, uid);
-	const struct config_sample sample = {.state = state, .url = url, .pgdata = pgdata};
+	AUTO_FREE char *connect = pgdata ? running_connect(pgdata) : NULL;
+	const struct config_sample sample = {
+	        .state = state, .url = url, .pgdata = pgdata, .connect = connect};
 
 	config_sample(&sample, out);
 }

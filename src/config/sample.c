@@ -11,7 +11,8 @@ static const char *given(const struct config_sample *sample, const char *section
 	} values[] = {{"server", "state", sample->state},
 	              {"server", "socket", sample->socket},
 	              {"repository", "url", sample->url},
-	              {"cluster", "pgdata", sample->pgdata}};
+	              {"cluster", "pgdata", sample->pgdata},
+	              {"cluster", "connect", sample->connect}};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(values); i++)
 		if (strcmp(values[i].section, section) == 0 && strcmp(values[i].name, name) == 0)

@@ -244,7 +244,7 @@ static void open_refused(struct op *op, const char *message)
 		                   "sql/setup.sql makes a role and prints the lines for it.");
 	else
 		err_hint(&op->err, "Check that PostgreSQL runs, and \"connect\" of the cluster "
-		                   "(host, port).");
+		                   "(host, port), for example: connect = port=5433");
 }
 
 /* One look at the connection; true when the operation has to wait for the socket. */

@@ -167,6 +167,8 @@ def fixture_bare(place):
 
 
 def test_the_first_init_of_a_machine(bare):
+    listening = pathlib.Path(bare.data) / "postmaster.pid"  # a server on another port than the usual one
+    listening.write_text(f"1\n{bare.data}\n1700000000\n5499\n/tmp/sockets\n\n  1 2\nready\n")
     done = bare.run("init", "--pgdata", bare.data, "--json", config=False)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -177,6 +179,7 @@ def test_the_first_init_of_a_machine(bare):
     config = pathlib.Path("/etc/seawall/seawall.conf")
     assert stat.S_IMODE(config.stat().st_mode) == 0o640 and config.owner() == "root" and config.group() == "postgres"
     assert f"\npgdata = {bare.data}\n" in config.read_text()
+    assert "\nconnect = host=/tmp/sockets port=5499 dbname=postgres\n" in config.read_text()
     done = bare.run("init", "--json", config=False)
     assert json.loads(done.stdout)["configuration_file"] == "kept"
     assert bare.run("wal", "list", config=False).returncode == 1
