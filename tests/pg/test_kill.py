@@ -1,7 +1,8 @@
-"""The kill runner: SIGKILL before and after the durable calls and store calls of a command, all along its way.
+"""The kill runner: SIGKILL before and after durable calls and store calls of a command, in growing steps along its way.
 
-After each: nothing half is visible, PostgreSQL is as before, and the same command again succeeds. The number of points that were hit is
-printed, and must not fall below what is recorded here: a call that no longer passes its fault point would make the rest worthless.
+After each: nothing half is visible, PostgreSQL is as before, and the same command again succeeds. The last point at which it was killed is
+printed, and must not fall below what is recorded here: a call that no longer passes its fault point would make the rest worthless. Not every
+point is hit (see at_growing_steps); what lies between two steps is not proven here.
 (`seawall wal push` is in test_archive.py, `wal fetch` in test_fetch.py.)
 """
 
@@ -26,7 +27,7 @@ def killed_at(wall, point, *command):
     return False
 
 
-def at_every_point(wall, command, after, stride=1):
+def at_growing_steps(wall, command, after, stride=1):
     """Kills the command at its points and calls after(point) each time; up to which point it was killed.
 
     Thousands of points are alike (each line of backup_manifest is one), so the steps grow with the number.
@@ -63,8 +64,8 @@ def test_init_is_killed_all_along(made):
         assert (wall.repository / "seawall.json").exists()
         shutil.rmtree(wall.repository)
 
-    points = at_every_point(wall, ["init"], after, stride=2)
-    print(f"points hit: {points}")
+    points = at_growing_steps(wall, ["init"], after, stride=2)
+    print(f"killed in steps up to point {points}")
     assert points >= POINTS_INIT
 
 
@@ -76,8 +77,8 @@ def test_a_backup_is_killed_all_along(wall, scratch):
             assert backup["wal_complete"]
             assert wall.run("restore", "--to", "backup-end", "--pgdata", scratch / "again", "--plan")
 
-    points = at_every_point(wall, ["backup"], after, stride=2)
-    print(f"points hit: {points}")
+    points = at_growing_steps(wall, ["backup"], after, stride=2)
+    print(f"killed in steps up to point {points}")
     assert points >= POINTS_BACKUP
     assert 1 <= len(backups(wall)) < 10, "the one that was not killed, and few that nearly were not"
 
@@ -95,8 +96,8 @@ def test_a_restore_is_killed_all_along(wall, scratch):
         checks.verify_directory(target)
         shutil.rmtree(target)
 
-    points = at_every_point(wall, command, after, stride=3)
-    print(f"points hit: {points}")
+    points = at_growing_steps(wall, command, after, stride=3)
+    print(f"killed in steps up to point {points}")
     assert points >= POINTS_RESTORE
     checks.verify_directory(target)
     assert os.listdir(target / "pg_wal") in ([], ["archive_status"])
