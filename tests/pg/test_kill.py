@@ -1,8 +1,8 @@
 """The kill runner: SIGKILL before and after durable calls and store calls of a command, in growing steps along its way.
 
-After each: nothing half is visible, PostgreSQL is as before, and the same command again succeeds. The last point at which it was killed is
-printed, and must not fall below what is recorded here: a call that no longer passes its fault point would make the rest worthless. Not every
-point is hit (see at_growing_steps); what lies between two steps is not proven here.
+After each: nothing half is visible, PostgreSQL is as before, and the same command again succeeds. The last point at which it was
+killed is printed, and must not fall below what is recorded here: a call that no longer passes its fault point would make the rest
+worthless. Not every point is hit (see at_growing_steps); what lies between two steps is not proven here.
 (`seawall wal push` is in test_archive.py, `wal fetch` in test_fetch.py.)
 """
 
