@@ -4,6 +4,9 @@
  * SEAWALL_FAULT=kill:N ends the process (SIGKILL) at the N-th point passed, fail:N makes the N-th
  * call fail with EIO, count:FILE writes the number of points passed to FILE at exit, delay:MS makes
  * each store call wait before it begins.
+ * list:FILE adds a line to FILE for each point passed: the place it was passed at. Points of one
+ * place are alike: the same call, from the same lines, about the same kind of file or object
+ * (numbers and random ids are "#"). kill:N@PLACE ends the process at the N-th point of that place.
  * SEAWALL_FAULT_ONLY=PREFIX limits them to points whose name begins so.
  */
 #ifndef BASE_FAULT_H
@@ -14,6 +17,8 @@
 #ifdef SEAWALL_FAULTS
 /* True: the caller must behave as if the call failed with errno (set to EIO). */
 bool fault_point(const char *name);
+/* The same; about is the path or the name that the call is for. */
+bool fault_point_at(const char *name, const char *about);
 /* For tests inside the process: fail the n-th point from now on (0: none); returns points passed so
  * far. */
 void fault_plan_fail(unsigned n);
@@ -24,6 +29,12 @@ unsigned fault_delay_ms(const char *name);
 static inline bool fault_point(const char *name)
 {
 	(void)name;
+	return false;
+}
+static inline bool fault_point_at(const char *name, const char *about)
+{
+	(void)name;
+	(void)about;
 	return false;
 }
 static inline unsigned fault_delay_ms(const char *name)

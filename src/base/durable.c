@@ -36,8 +36,9 @@ enum {
 };
 
 /* True when the call and both fault points around it succeed; else errno says why. */
-#define POINT(name, call)                                                                          \
-	(!fault_point("durable-" name) && (call) && !fault_point("durable-" name "-done"))
+#define POINT(name, about, call)                                                                   \
+	(!fault_point_at("durable-" name, about) && (call) &&                                      \
+	 !fault_point_at("durable-" name "-done", about))
 
 static void draft_release(struct draft *draft)
 {
@@ -67,7 +68,7 @@ bool draft_open(struct draft *draft, const char *path, mode_t mode, struct err *
 	*draft = (struct draft){.fd = -1, .path = xstrdup(path)};
 	for (unsigned i = 0; i < DRAFT_TRIES_MAX; i++) {
 		draft->beside = draft_name(path);
-		if (POINT("open",
+		if (POINT("open", path,
 		          (draft->fd = open(draft->beside, flags, 0600 | (mode & 0777))) >= 0))
 			return true;
 		if (errno != EEXIST)
@@ -81,7 +82,7 @@ bool draft_open(struct draft *draft, const char *path, mode_t mode, struct err *
 
 bool draft_write(struct draft *draft, const void *bytes, size_t length, struct err *err)
 {
-	if (!POINT("write", file_write_full(draft->fd, bytes, length)))
+	if (!POINT("write", draft->path, file_write_full(draft->fd, bytes, length)))
 		return err_sys(err, "could not write file \"%s\"", draft->path);
 	return true;
 }
@@ -105,7 +106,7 @@ static bool sync_folder_of(const char *path, struct err *err)
 /* The bytes are on disk and no error was held back until close(). */
 static bool draft_settle(struct draft *draft, struct err *err)
 {
-	if (!POINT("sync", fsync(draft->fd) == 0))
+	if (!POINT("sync", draft->path, fsync(draft->fd) == 0))
 		return err_sys(err, "could not sync file \"%s\"", draft->path);
 	return true;
 }
@@ -116,7 +117,7 @@ bool draft_place(struct draft *draft, struct err *err)
 		draft_drop(draft);
 		return false;
 	}
-	if (!POINT("rename", rename(draft->beside, draft->path) == 0)) {
+	if (!POINT("rename", draft->path, rename(draft->beside, draft->path) == 0)) {
 		err_sys(err, "could not rename a new file to \"%s\"", draft->path);
 		draft_drop(draft);
 		return false;
@@ -140,12 +141,13 @@ static bool link_unsupported(int number)
 /* Gives the draft its name if that is free; false with errno. */
 static bool publish_name(const struct draft *draft)
 {
-	if (POINT("link", link(draft->beside, draft->path) == 0))
+	if (POINT("link", draft->path, link(draft->beside, draft->path) == 0))
 		return true;
 	if (!link_unsupported(errno))
 		return false;
-	return POINT("rename-new", renameat2(AT_FDCWD, draft->beside, AT_FDCWD, draft->path,
-	                                     RENAME_NOREPLACE) == 0);
+	return POINT("rename-new", draft->path,
+	             renameat2(AT_FDCWD, draft->beside, AT_FDCWD, draft->path, RENAME_NOREPLACE) ==
+	                     0);
 }
 
 bool draft_publish_new(struct draft *draft, struct err *err)
@@ -163,9 +165,9 @@ bool draft_publish_new(struct draft *draft, struct err *err)
 	failed = errno;
 	/* After a link the draft's name goes; after renameat2() there is none. One that stays is
 	 * harmless. */
-	if (!fault_point("durable-unlink-draft")) {
+	if (!fault_point_at("durable-unlink-draft", path)) {
 		unlink(draft->beside);
-		(void)fault_point("durable-unlink-draft-done");
+		(void)fault_point_at("durable-unlink-draft-done", path);
 	}
 	draft_release(draft);
 	if (!named && failed != EEXIST) {
@@ -195,7 +197,7 @@ bool durable_write(const char *path, mode_t mode, const void *bytes, size_t leng
 
 bool durable_move(const char *from, const char *to, struct err *err)
 {
-	if (!POINT("rename", rename(from, to) == 0))
+	if (!POINT("rename", to, rename(from, to) == 0))
 		return err_sys(err, "could not rename \"%s\" to \"%s\"", from, to);
 	return true;
 }
@@ -217,7 +219,7 @@ bool durable_rename(const char *from, const char *to, struct err *err)
 
 bool durable_unlink(const char *path, struct err *err)
 {
-	if (!POINT("unlink", unlink(path) == 0 || errno == ENOENT))
+	if (!POINT("unlink", path, unlink(path) == 0 || errno == ENOENT))
 		return err_sys(err, "could not remove file \"%s\"", path);
 	if (sync_folder_of(path, err))
 		return true;
@@ -229,7 +231,7 @@ bool durable_unlink(const char *path, struct err *err)
 
 bool durable_sync_fd(int fd, const char *path, struct err *err)
 {
-	if (!POINT("sync", fsync(fd) == 0))
+	if (!POINT("sync", path, fsync(fd) == 0))
 		return err_sys(err, "could not sync file \"%s\"", path);
 	return true;
 }
@@ -258,7 +260,7 @@ bool durable_sync_dir(const char *path, struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, "could not open folder \"%s\"", path);
-	if (!POINT("sync-dir", sync_dir_fd(fd)))
+	if (!POINT("sync-dir", path, sync_dir_fd(fd)))
 		return err_sys(err, "could not sync folder \"%s\"", path);
 	return true;
 }
@@ -270,7 +272,7 @@ bool durable_sync_filesystem(const char *path, struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, "could not open \"%s\"", path);
-	if (!POINT("sync-filesystem", syncfs(fd) == 0))
+	if (!POINT("sync-filesystem", path, syncfs(fd) == 0))
 		return err_sys(err, "could not sync the file system of \"%s\"", path);
 	return true;
 }
@@ -280,7 +282,7 @@ static bool make_one(const char *path, mode_t mode, struct err *err)
 {
 	struct stat st;
 
-	if (!POINT("mkdir", mkdir(path, mode) == 0)) {
+	if (!POINT("mkdir", path, mkdir(path, mode) == 0)) {
 		if (errno != EEXIST)
 			return err_sys(err, "could not create folder \"%s\"", path);
 		if (stat(path, &st) != 0)

@@ -204,6 +204,25 @@ static const char *const points[STORE_VERBS][2] = {
         [STORE_REMOVE] = {"store-remove", "store-remove-done"},
 };
 
+/* What a fault point says that the call is about. */
+static const char *attempt_about(const struct store_attempt *attempt)
+{
+	switch (attempt->verb) {
+	case STORE_PUT:
+		return attempt->put->name;
+	case STORE_GET:
+		return attempt->get->name;
+	case STORE_LIST:
+		return attempt->list->prefix;
+	case STORE_HEAD:
+		return attempt->head->name;
+	case STORE_REMOVE:
+		return attempt->remove->names > 0 ? attempt->remove->name[0] : "";
+	default:
+		return "";
+	}
+}
+
 static int64_t rest_ms(unsigned tries)
 {
 	int64_t ms = REST_FIRST_MS << MIN(tries - 1, 10U);
@@ -276,7 +295,7 @@ static void call_try(struct store_call *call)
 	struct store_attempt *attempt = call->attempt;
 	struct err err = {0};
 
-	if (fault_point(points[attempt->verb][0])) {
+	if (fault_point_at(points[attempt->verb][0], attempt_about(attempt))) {
 		err_sys(&err, "the store failed");
 		return call_fail(call, &err);
 	}
@@ -295,7 +314,7 @@ static void call_judge(struct store_call *call)
 	int64_t left_ms = call->begun_ms + call->deadline_ms - loop_now_ms(call->op.loop);
 
 	if (!err_is(&err) && outputs_check(attempt, &err)) {
-		if (fault_point(points[attempt->verb][1])) {
+		if (fault_point_at(points[attempt->verb][1], attempt_about(attempt))) {
 			err_sys(&err, "the store failed");
 			return call_fail(call, &err);
 		}

@@ -39,8 +39,11 @@ static int run_points(const char *plan, const char *only)
 
 static int points(void)
 {
+	static const char *const abouts[POINTS] = {"/tmp/cafe/base/16384/1259_fsm", "3/x.y",
+	                                           "/tmp/beef/base/5/2619_fsm", "face/x.y", ""};
+
 	for (int i = 1; i <= POINTS; i++) {
-		if (fault_point(i % 2 ? "odd-point" : "even-point"))
+		if (fault_point_at(i % 2 ? "odd-point" : "even-point", abouts[i - 1]))
 			return errno == EIO ? i : 98;
 	}
 	return (int)fault_delay_ms("odd-point");
@@ -79,6 +82,45 @@ static void the_points_are_counted_into_a_file(void **state)
 	assert_string_equal(buf_text(&buf), "5\n");
 }
 
+/* The place without the calls that led to it. */
+static char *place_words(const char *line)
+{
+	return xasprintf("%.*s", (int)(strchr(strchr(line, ' ') + 1, ' ') - line), line);
+}
+
+static void the_places_are_listed_and_the_point_of_a_place_kills(void **state)
+{
+	static const char *const wanted[POINTS] = {"odd-point #/base/#/#_fsm", "even-point #/x.y",
+	                                           "odd-point #/base/#/#_fsm", "even-point #/x.y",
+	                                           "odd-point "};
+	AUTO_FREE char *path = path_join(*state, "list");
+	AUTO_FREE char *plan = xasprintf("list:%s", path);
+	AUTO_BUF struct buf buf = {0};
+	struct err err = {0};
+	char *line[POINTS], *rest;
+	int status;
+
+	buf_init(&buf, 4096);
+	assert_int_equal(run_points(plan, NULL), 0);
+	assert_true(file_read_all(path, &buf, &err));
+	rest = (char *)buf_text(&buf);
+	for (int i = 0; i < POINTS; i++) {
+		AUTO_FREE char *words = place_words(line[i] = strsep(&rest, "\n"));
+
+		assert_string_equal(words, wanted[i]);
+	}
+	assert_string_equal(rest, "");
+	assert_string_equal(line[0], line[2]);
+	assert_string_not_equal(line[0], line[4]);
+	for (int n = 1; n <= 3; n++) {
+		AUTO_FREE char *kill = xasprintf("kill:%d@%s", n, line[1]);
+
+		status = run_points(kill, NULL);
+		assert_true(n <= 2 ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
+		                   : WIFEXITED(status));
+	}
+}
+
 static void delays(void **state)
 {
 	(void)state;
@@ -88,8 +130,17 @@ static void delays(void **state)
 
 static void a_plan_that_cannot_be_read_ends_the_process(void **state)
 {
-	static const char *const bad[] = {
-	        "kill", "kill:0", "kill:x", "fail:", "count:", "fial:3", "delay:0"};
+	static const char *const bad[] = {"kill",
+	                                  "kill:0",
+	                                  "kill:x",
+	                                  "kill:1@",
+	                                  "kill:@a",
+	                                  "list:",
+	                                  "list:/no/such/folder/x",
+	                                  "fail:",
+	                                  "count:",
+	                                  "fial:3",
+	                                  "delay:0"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
@@ -127,6 +178,7 @@ int main(int argc, char **argv)
 	        cmocka_unit_test(the_planned_point_fails),
 	        cmocka_unit_test(the_planned_point_kills),
 	        in_scratch(the_points_are_counted_into_a_file),
+	        in_scratch(the_places_are_listed_and_the_point_of_a_place_kills),
 	        cmocka_unit_test(delays),
 	        cmocka_unit_test(a_plan_that_cannot_be_read_ends_the_process),
 	        cmocka_unit_test(with_many_threads_exactly_one_meets_the_fault),
@@ -143,7 +195,7 @@ static void a_release_build_has_no_faults(void **state)
 {
 	(void)state;
 	errno = 0;
-	assert_false(fault_point("any"));
+	assert_false(fault_point("any") || fault_point_at("any", "path"));
 	assert_int_equal(errno, 0);
 	assert_int_equal(fault_delay_ms("any"), 0);
 }
