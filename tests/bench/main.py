@@ -3,6 +3,8 @@
 
 import argparse
 import inspect
+import mmap
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -27,6 +29,14 @@ def machine():
             f"load {os.getloadavg()[0]:.1f}")
 
 
+def touch_memory():
+    """Touches the memory that is free, once: in a virtual machine the first touch of a page waits for the host, which would be charged
+    to whoever came first (recovery: 11.4 s before, 7.1 s after, and the floor, which allocates nothing, the same)."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * mmap.PAGESIZE
+    with mmap.mmap(-1, max(free * 8 // 10, mmap.PAGESIZE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE):
+        pass
+
+
 def figure_names():
     return [name[len("figure_"):] for name, _ in inspect.getmembers(figures, inspect.isfunction)
             if name.startswith("figure_")]
@@ -47,6 +57,9 @@ def main():
         parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(figure_names())}")
     folder = options.place or tempfile.mkdtemp(prefix="swb.", dir="/tmp")
     print(f"{time.strftime('%Y-%m-%d %H:%M')}  {machine()}")
+    toucher = multiprocessing.Process(target=touch_memory)  # a process: its end gives back every page
+    toucher.start()
+    toucher.join()
     here = place.Place(folder, options.build, options)
     missed = []
     try:
