@@ -4,7 +4,6 @@ import importlib.util
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import time
 
@@ -15,7 +14,6 @@ from seawalltest.wait import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("unseal", ROOT / "contrib/unseal.py")
-KILL_POINTS_PUSH = 88  # recorded; fewer means that a point is no longer passed
 unseal = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(unseal)
 
@@ -277,34 +275,6 @@ def test_a_full_disk_is_said_and_survived(made):
     faults.limit_file_bytes(wall.server.pid, None)
     wall.wait_archived(segment, deadline_s=90)
     assert content(wall, segment)
-
-
-def test_the_kill_runner_ends_the_push_at_every_point_and_nothing_is_lost(made):
-    """SIGKILL before and after every durable call and every store call of `seawall wal push`."""
-    cluster = made.cluster(segment_mb=1, archive_command="/bin/false", wal_keep_size="100MB").start()
-    cluster.sql("CREATE TABLE t (n int, filler text)")
-    write(cluster)
-    segment = cluster.switch_wal()
-    cluster.stop()
-    path = cluster.data / "pg_wal" / segment
-    points, killed = 0, True
-    while killed:
-        points += 1
-        wall = made.seawall(cluster, folder=f"wall{points}", kind="debug")
-        wall.init()
-        command = wall.run("wal", "push", path, status=None, **faults.environment("kill", points))
-        killed = command.status == -signal.SIGKILL
-        assert killed or command.status == 0, str(command)
-        for name in objects(wall):
-            assert content(wall, name) == path.read_bytes(), "half an object is visible"
-        wall.run("wal", "push", path)
-        assert content(wall, segment) == path.read_bytes()
-        shutil.rmtree(wall.folder)
-    print(f"points hit: {points - 1}")
-    assert points - 1 >= KILL_POINTS_PUSH
-
-
-
 
 
 def waiting_recovery(made):
