@@ -7,12 +7,15 @@
     unseal.py REPOSITORY BACKUP --file PATH      the content of one of them
 
 The content goes to standard output, or to --output FILE. With --header the header is printed instead. Every
-checksum is verified; what is wrong is said in one line, with exit status 1.
+checksum is verified; what is wrong is said in one line, with exit status 1. A repository that is encrypted needs
+--key-file FILE (a key, or what key_command prints) or --passphrase-file FILE.
 
-Debian: python3-lz4 python3-zstandard python3-xxhash
+Debian: python3-lz4 python3-zstandard python3-xxhash, and python3-cryptography for what is encrypted
 """
 
 import argparse
+import hashlib
+import hmac
 import io
 import json
 import pathlib
@@ -27,6 +30,7 @@ MAGIC = b"SEAWALL\x1a"
 VERSION = 1
 HEADER = struct.Struct("<8sHHBBBBIIQq16sQQQQI20sQ")
 INDEX_FRAME = struct.Struct("<IQ")
+INDEX_FRAME_ENCRYPTED = struct.Struct("<I16s")
 DIGEST_BYTES = 16
 SEAL_BYTES = 16
 FRAMES_BYTES_MAX = PART_BYTES = 16 << 20
@@ -34,8 +38,10 @@ FRAME_BYTES_MIN, FRAME_BYTES_MAX = 8 << 10, 256 << 10
 PARTS_MAX = 1 << 20
 AS_IS = 1 << 31
 KINDS = {1: "wal", 2: "history", 3: "backup-label", 4: "partial", 5: "pack", 6: "manifest", 7: "part", 8: "system",
-         9: "cluster", 10: "note", 11: "probe"}
-PART, MANIFEST, PACK = 7, 6, 5
+         9: "cluster", 10: "note", 11: "probe", 12: "key", 13: "marker"}
+PART, MANIFEST, PACK, KEY, MARKER = 7, 6, 5, 12, 13
+NONCE_INDEX = b"\xff" * 12
+TAG_BYTES = 16
 COMPRESSIONS = {0: "none", 1: "lz4", 2: "zstd"}
 OUTSIDE_OF_CLUSTERS = ("seawall.json", "probe/", "keys/", "lease/")
 
@@ -84,16 +90,82 @@ def sealed_name(name):
     return name.split("/", 1)[1]
 
 
+def hkdf(key, salt, info, length=32):
+    """HKDF-SHA-256 (RFC 5869) of at most 32 bytes."""
+    extracted = hmac.new(salt or bytes(32), key, hashlib.sha256).digest()
+    return hmac.new(extracted, info + b"\x01", hashlib.sha256).digest()[:length]
+
+
+def open_gcm(key, nonce, sealed, associated):
+    """The text of AES-256-GCM, the tag at its end; None when it was changed."""
+    from cryptography.exceptions import InvalidTag  # pylint: disable=import-outside-toplevel
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # pylint: disable=import-outside-toplevel
+    try:
+        return AESGCM(key).decrypt(nonce, bytes(sealed), associated)
+    except InvalidTag:
+        return None
+
+
+class Keys:
+    """The data keys of a repository that one of the lines of a key or passphrase file opens."""
+
+    def __init__(self, repository_id, lines, passphrase):
+        self.repository_id, self.lines, self.passphrase = repository_id.encode(), lines, passphrase
+        self.data, self.newest, self.plain = {}, 0, set()
+
+    def _line_keys(self, wrapped):
+        if (wrapped["method"] == "passphrase") != self.passphrase:
+            return
+        for line in self.lines:
+            if self.passphrase:
+                cost = wrapped["scrypt"]
+                yield hashlib.scrypt(line, salt=bytes.fromhex(wrapped["salt"]), n=1 << cost["log_n"], r=cost["r"],
+                                     p=cost["p"], maxmem=256 << 20, dklen=32)
+            else:
+                yield hkdf(line, b"", b"seawall wrapping key")
+
+    def unwrap(self, wrapped):
+        """Takes the data key of a wrapped one (a dict); False when no line opens it."""
+        cost = wrapped.get("scrypt", {"log_n": 0, "r": 0, "p": 0})
+        associated = b"seawall key %s " % self.repository_id + " ".join(
+            str(field) for field in (wrapped["id"], wrapped["number"], wrapped["created"], wrapped["wrapped"],
+                                     wrapped["method"], cost["log_n"], cost["r"], cost["p"])).encode()
+        for own in self._line_keys(wrapped):
+            if hkdf(own, b"", b"seawall wrapping key id", 8)[::-1].hex() != wrapped["wrapping_key"]:
+                continue
+            key = hkdf(own, bytes.fromhex(wrapped["salt"]), b"seawall wrap " + self.repository_id)
+            data = open_gcm(key, bytes.fromhex(wrapped["nonce"]), bytes.fromhex(wrapped["sealed"] + wrapped["tag"]),
+                            associated)
+            need(data is not None, "a wrapped key was changed")
+            check = int.from_bytes(hkdf(data, b"", b"seawall key check " + self.repository_id, 8), "little")
+            need(f"{check:016x}" == wrapped["id"], "a wrapped key has the wrong id")
+            self.data[check] = data
+            return True
+        return False
+
+    def object_key(self, check, salt):
+        need(check in self.data, f"it is encrypted with data key {check:016x}, which the key does not open")
+        return hkdf(self.data[check], salt, self.repository_id)
+
+    def accepts_plain(self, name):
+        return xxhash.xxh3_64_intdigest(name.encode()) in self.plain
+
+
 class Sealed:
     """One object: its header, its index, and its frames on demand."""
 
-    def __init__(self, data, name, kind=None):
-        self.data, self.name = data, name
+    def __init__(self, data, name, kind=None, keys=None):
+        self.data, self.name, self.key = data, name, None
         self._header(data)
         need(self.name_hash == xxhash.xxh3_64_intdigest(name.encode()), "it was made under another name")
         need(kind is None or self.kind == kind, f"it is of the wrong kind: {KINDS[self.kind]}")
-        need(self.encryption == 0, "it is encrypted: it needs a key")
-        need(self.key_check == 0, "header: not encrypted, but with a key")
+        if self.encryption:
+            need(keys is not None, "it is encrypted: it needs a key")
+            self.key = keys.object_key(self.key_check, self.salt)
+        else:
+            need(self.key_check == 0, "header: not encrypted, but with a key")
+            need(keys is None or self.kind == KEY or keys.accepts_plain(name),
+                 "it is not encrypted, and appeared after the repository was")
         self._geometry()
         self._index(data)
 
@@ -123,13 +195,22 @@ class Sealed:
         need(self.parts == -(-self.parts_bytes // PART_BYTES), "header: wrong number of parts")
         need(self.parts > 0 or self.attempt == 0, "header: no parts, but an attempt")
 
+    def _open(self, nonce, sealed):
+        return open_gcm(self.key, nonce, sealed, self.name.encode() + bytes(self.data[:HEADER.size]) + nonce)
+
     def _index(self, data):
-        end = HEADER.size + DIGEST_BYTES + self.frames * INDEX_FRAME.size
+        entry = INDEX_FRAME_ENCRYPTED if self.key else INDEX_FRAME
+        end = HEADER.size + DIGEST_BYTES + self.frames * entry.size
         need(len(data) >= end + SEAL_BYTES, "it is cut short")
-        need(xxhash.xxh3_128_digest(data[:end]) == bytes(data[end:end + SEAL_BYTES]), "index: the checksum is wrong")
-        self.digest = bytes(data[HEADER.size:HEADER.size + DIGEST_BYTES])
+        if self.key:
+            index = self._open(NONCE_INDEX, data[HEADER.size:end + TAG_BYTES])
+            need(index is not None, "index: the seal is wrong")
+        else:
+            index = bytes(data[HEADER.size:end])
+            need(xxhash.xxh3_128_digest(data[:end]) == bytes(data[end:end + SEAL_BYTES]), "index: the checksum is wrong")
+        self.digest = index[:DIGEST_BYTES]
         offset, left, self.frame = end + SEAL_BYTES, self.logical_bytes, []
-        for stored, checksum in INDEX_FRAME.iter_unpack(data[HEADER.size + DIGEST_BYTES:end]):
+        for stored, checksum in entry.iter_unpack(index[DIGEST_BYTES:]):
             as_is, stored, logical = bool(stored & AS_IS), stored & ~AS_IS, min(left, self.frame_bytes)
             need(stored == logical if as_is else self.compression != 0 and 0 < stored < logical,
                  f"index: frame {len(self.frame)} has an impossible length")
@@ -137,11 +218,21 @@ class Sealed:
             offset, left = offset + stored, left - logical
         self.stored_bytes = offset
 
-    def read_frame(self, number):
-        offset, stored, logical, as_is, checksum = self.frame[number]
+    def _stored(self, number):
+        """The stored bytes of a frame, checked and decrypted."""
+        offset, stored, _, _, checksum = self.frame[number]
         piece = bytes(self.data[offset:offset + stored])
         need(len(piece) == stored, "it is cut short")
-        need(xxhash.xxh3_64_intdigest(piece) == checksum, f"frame {number}: the checksum is wrong")
+        if self.key:
+            piece = self._open(number.to_bytes(12, "little"), piece + checksum)
+            need(piece is not None, f"frame {number}: the seal is wrong")
+        else:
+            need(xxhash.xxh3_64_intdigest(piece) == checksum, f"frame {number}: the checksum is wrong")
+        return piece
+
+    def read_frame(self, number):
+        _, _, logical, as_is, _ = self.frame[number]
+        piece = self._stored(number)
         if as_is:
             return piece
         try:
@@ -174,7 +265,8 @@ class Sealed:
                 "frame_bytes": self.frame_bytes, "frames": self.frames, "logical_bytes": str(self.logical_bytes),
                 "stored_bytes": str(self.stored_bytes), "created_us": str(self.created_us),
                 "digest": self.digest.hex(), "salt": self.salt.hex(), "attempt": f"{self.attempt:016x}",
-                "parts": self.parts, "parts_bytes": str(self.parts_bytes)}
+                "parts": self.parts, "parts_bytes": str(self.parts_bytes),
+                "key": f"{self.key_check:016x}" if self.key else None}
 
 
 def read_whole(head, read_part):
@@ -201,13 +293,31 @@ def read_whole(head, read_part):
 class Repository:
     """A repository in a directory."""
 
-    def __init__(self, root):
+    def __init__(self, root, lines=(), passphrase=False):
         self.root = pathlib.Path(root)
         self.pack_last = (None, None)
+        self.keys = None
+        if lines:
+            self._open_keys(lines, passphrase)
+
+    def _open_keys(self, lines, passphrase):
+        keys = Keys(json.loads((self.root / "seawall.json").read_bytes())["id"], lines, passphrase)
+        wrapped = [f"keys/{path.parent.name}/{path.name}" for path in sorted(self.root.glob("keys/*/*"))]
+        opened = [keys.unwrap(json.loads(b"".join(self.read(name, KEY))))
+                  for name in wrapped if not name.startswith("keys/plain/")]
+        need(any(opened), "the key opens none of the data keys")
+        self.keys = keys
+        for name in sorted((name for name in wrapped if name.startswith("keys/plain/")), reverse=True):
+            try:
+                marker = b"".join(self.read(name, MARKER))
+            except Damaged:
+                continue
+            keys.plain = {value for (value,) in struct.iter_unpack("<Q", marker)}
+            break
 
     def open(self, name, kind=None):
         try:
-            return Sealed(memoryview((self.root / name).read_bytes()), sealed_name(name), kind)
+            return Sealed(memoryview((self.root / name).read_bytes()), sealed_name(name), kind, self.keys)
         except FileNotFoundError as error:
             raise Damaged(f"{name}: it is not there") from error
         except Damaged as error:
@@ -280,13 +390,23 @@ def arguments():
     parser.add_argument("--header", action="store_true", help="print the header instead of the content")
     parser.add_argument("--list", action="store_true", help="the files of a backup")
     parser.add_argument("--file", help="the content of one file of a backup")
+    parser.add_argument("--key-file", help="the key of an encrypted repository")
+    parser.add_argument("--passphrase-file", help="its passphrase")
     parser.add_argument("--output", help="write to this file instead of standard output")
     options = parser.parse_args()
     if (options.name is None) == (options.stored_name is None):
         parser.error("either FILE --name NAME or REPOSITORY NAME")
     if options.name is None and (options.list or options.file is not None):
         parser.error("--list and --file need REPOSITORY and the name of a manifest")
+    if options.key_file and options.passphrase_file:
+        parser.error("--key-file or --passphrase-file")
     return options
+
+
+def key_lines(path):
+    """The keys in a file: its lines without blanks at the end, but for empty ones and comments."""
+    lines = (line.rstrip(b" \t\r") for line in pathlib.Path(path).read_bytes().split(b"\n")) if path else ()
+    return [line for line in lines if line and not line.startswith(b"#")]
 
 
 def print_record(record):
@@ -306,7 +426,8 @@ def pieces(options):
         head = Sealed(data, sealed_name(options.stored_name))
         content = read_whole(head, no_part)
     else:
-        repository = Repository(options.place)
+        lines = key_lines(options.key_file or options.passphrase_file)
+        repository = Repository(options.place, lines, bool(options.passphrase_file))
         head = repository.open(options.name)
         content = repository.read(options.name)
     if options.header:

@@ -7,9 +7,9 @@
  * no parts. A header is built when all frames are known and stands in front of them, so an object
  * is made whole in memory: header in a buffer of its own, frames in a chain of blocks.
  *
- * Sealing and opening are plain blocking functions for workers. No encryption yet: the fields for
- * it are in the header, and an object that says it is encrypted is refused (ERR_STORE, "needs a
- * key").
+ * Sealing and opening are plain blocking functions for workers. With a key ring (codec/keys.h),
+ * objects are sealed with its newest data key, and opened with the one that they name; an
+ * unencrypted one is then refused unless the ring's marker has its name.
  */
 #ifndef CODEC_SEALED_H
 #define CODEC_SEALED_H
@@ -20,6 +20,9 @@
 #include "loop/blocks.h"
 
 #include <assert.h>
+
+struct keyring;
+struct crypt;
 
 enum {
 	SEALED_VERSION = 1,
@@ -58,6 +61,8 @@ enum sealed_kind { /* numbers are in the format: never change one */
 	           SEALED_CLUSTER = 9,
 	           SEALED_NOTE = 10,
 	           SEALED_PROBE = 11,
+	           SEALED_KEY = 12,    /* a wrapped data key: never encrypted */
+	           SEALED_MARKER = 13, /* the names that may be unencrypted */
 };
 
 enum sealed_compression { SEALED_NONE = 0, SEALED_LZ4 = 1, SEALED_ZSTD = 2 };
@@ -81,6 +86,8 @@ struct sealed_spec {
 	uint64_t attempt;
 	uint32_t parts;
 	uint64_t parts_bytes; /* logical bytes in all parts */
+	/* NULL: not encrypted. Must stay until sealer_end; sealer_become does not look at it. */
+	const struct keyring *keys;
 };
 
 struct digest {
@@ -133,8 +140,11 @@ struct sealed_frame {
 	uint64_t offset; /* in the object */
 	uint32_t stored_bytes;
 	uint32_t logical_bytes;
-	bool as_is;    /* not compressed */
-	uint64_t hash; /* xxh3-64 of the stored bytes */
+	bool as_is; /* not compressed */
+	union {
+		uint64_t hash;   /* xxh3-64 of the stored bytes */
+		uint8_t tag[16]; /* when encrypted */
+	};
 };
 struct sealed {
 	enum sealed_kind kind;
@@ -149,20 +159,26 @@ struct sealed {
 	uint32_t header_bytes; /* where the frames begin */
 	uint64_t stored_bytes; /* of the whole object, as the index says */
 	struct sealed_frame *frame;
-	size_t wanted; /* after a failure for too few bytes: how many are needed; else 0 */
+	bool encrypted;
+	uint64_t key;        /* id of the data key, when encrypted */
+	struct crypt *crypt; /* to read frames, when encrypted */
+	size_t wanted;       /* after a failure for too few bytes: how many are needed; else 0 */
 };
 struct sealed_want {
-	const char *name;      /* the one it was read under: it must be its own */
-	enum sealed_kind kind; /* 0: any */
+	const char *name;           /* the one it was read under: it must be its own */
+	enum sealed_kind kind;      /* 0: any */
+	const struct keyring *keys; /* NULL: an encrypted one is refused, another is not */
 };
 /* Reads the header from the first bytes of an object. Sentences tell apart: not a sealed object,
- * newer version, header damaged, another name, wrong kind, needs a key, cut short. After a failure
- * there is nothing to release. */
+ * newer version, header damaged, another name, wrong kind, needs a key, another key, not encrypted
+ * though it should be, cut short. After a failure there is nothing to release. */
 MUST_USE bool sealed_open(const void *bytes, size_t length, const struct sealed_want *want,
                           struct sealed *ret, struct err *err);
 void sealed_release(struct sealed *sealed);
+/* Frees what is needed for frames only; the rest may be copied then. */
+void sealed_release_frames(struct sealed *sealed);
 /* One frame: stored bytes (contiguous) -> out (frame's logical_bytes). Checks its hash, then
- * decodes. Errors name frame and offset. */
+ * decodes. Errors name frame and offset. One thread at a time for an encrypted object. */
 MUST_USE bool sealed_frame_open(const struct sealed *sealed, uint32_t frame, const void *stored,
                                 void *out, struct err *err);
 

@@ -51,7 +51,13 @@ enum option_flags {
 	X(COMPRESSION, wal_compression, "lz4", NULL, 0, 0, 0, "lz4 | zstd | zstd:LEVEL (1 to 19) | none", \
 	  "how WAL is compressed")                                                                 \
 	X(COMPRESSION, pack_compression, "zstd:3", NULL, 0, 0, 0,                                  \
-	  "lz4 | zstd | zstd:LEVEL (1 to 19) | none", "how the data of backups is compressed")
+	  "lz4 | zstd | zstd:LEVEL (1 to 19) | none", "how the data of backups is compressed")      \
+	X(PATH, key_file, NULL, "/etc/seawall/key", 0, 1024, 0, "an absolute path",                \
+	  "encrypt the repository: file with the key, a line of at least 32 characters")           \
+	X(PATH, key_passphrase_file, NULL, "/etc/seawall/passphrase", 0, 1024, 0,                  \
+	  "an absolute path", "the same with a passphrase: file that holds it")                    \
+	X(STRING, key_command, NULL, "vault kv get -field=key secret/seawall", 0, 4096,            \
+	  OPTION_SECRET, "a shell command", "the same with a command that prints the key; it is run once")
 
 #define OPTIONS_CLUSTER(X)                                                                         \
 	X(PATH, pgdata, "that of the first push", "/var/lib/postgresql/15/main", 0, 1024,          \
@@ -68,8 +74,7 @@ enum option_flags {
  * refused as "not in this version", so that nobody believes in one that has no effect. */
 #define OPTIONS_LATER(X)                                                                           \
 	X(server, token_file) X(server, tls_certificate) X(server, tls_key)                        \
-	X(repository, region) X(repository, endpoint) X(repository, key_file)                      \
-	X(repository, key_command) X(repository, passphrase_file) X(repository, ca_file)           \
+	X(repository, region) X(repository, endpoint) X(repository, ca_file)                       \
 	X(cluster, ack) X(cluster, receive) X(cluster, tail_interval) X(cluster, sync)             \
 	X(cluster, fence) X(cluster, backup_schedule) X(cluster, keep) X(cluster, drill_schedule)  \
 	X(cluster, drill) X(cluster, verify)

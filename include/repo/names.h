@@ -54,6 +54,10 @@ void name_conflict(char out[NAME_BYTES], const char *prefix, const char *wal,
 void name_note(char out[NAME_BYTES], const char *prefix, int64_t time_us, const char *kind,
                uint32_t random);
 void name_probe(char out[NAME_BYTES], uint32_t n);
+void name_key(char out[NAME_BYTES], uint64_t id, uint32_t n); /* keys/<id>/<n> */
+void name_key_marker(char out[NAME_BYTES], uint32_t n);       /* keys/plain/<n> */
+bool name_key_parse(const char *name, uint64_t *ret_id, uint32_t *ret_n);
+bool name_key_marker_parse(const char *name, uint32_t *ret_n);
 
 /* The last component of a listed name as a WAL file's name (segment, .backup or .history), or of
  * ".../<segment>.partial/<digest>". False for parts of big objects and everything else. */

@@ -14,12 +14,31 @@
 
 enum { REPO_FORMAT_VERSION = 1 };
 
+/* Where the key comes from that opens the repository's data keys (repo/keys.h). */
+enum key_source_kind {
+	KEY_SOURCE_NONE, /* it is not encrypted */
+	KEY_SOURCE_FILE,
+	KEY_SOURCE_PASSPHRASE_FILE,
+	KEY_SOURCE_COMMAND, /* its standard output */
+};
+struct key_source {
+	enum key_source_kind kind;
+	const char *what; /* path or shell command; in no message when a command */
+};
+
+struct keyring;
+struct wrapper;
+
 struct repo {
 	struct store *store;
 	struct blocks *blocks;
 	char id[33]; /* 128 random bits, hex */
 	int64_t created_us;
 	bool opened;
+	struct key_source key_source; /* set by whoever made it, before it is opened */
+	struct wrapper *wrapper;      /* what the source gave; NULL until it was asked */
+	struct keyring *keys;         /* NULL: not encrypted */
+	bool no_keys;                 /* it was looked for keys, and there are none */
 };
 
 /* repo is made from a store that is open; it owns the store from then on. */
@@ -27,23 +46,29 @@ struct repo *repo_new(struct store *store, struct blocks *blocks);
 void repo_free(struct repo *repo);
 
 /* Reads and checks seawall.json: not there is ERR_STORE ("no repository here; `seawall init`"),
- * another format version says which is needed. */
+ * another format version says which is needed. Then the keys (keys_load). */
+struct keys_load;
 struct repo_open {
 	struct op op;
 	struct repo *repo;
-	bool missing; /* out: there is no seawall.json, which is proven */
+	bool unencrypted_is_fine; /* in: though a key is set */
+	bool missing;             /* out: there is no seawall.json, which is proven */
 	struct store_get get;
 	uint8_t *block;
+	struct keys_load *keys;
 };
 void repo_open_start(struct op *parent, struct repo_open *open);
 
 /* Writes seawall.json unless it is there (then it is opened: success), after having tried what the
  * store can do (put, get, range, create-only, list, remove; noted under probe/). A place that holds
- * something else is ERR_REFUSED. */
+ * something else is ERR_REFUSED. With a key source, a repository that is not encrypted is from then
+ * on: what is in it stays as it is (keys_begin). */
 struct repo_init;
 struct repo_init *repo_init_new(struct repo *repo);
 void repo_init_start(struct op *parent, struct repo_init *init);
 struct op *repo_init_op(struct repo_init *init);
+/* Whether it encrypted the repository, and how many objects it found there. */
+bool repo_init_encrypted(const struct repo_init *init, uint64_t *ret_plain);
 void repo_init_free(struct repo_init *init);
 
 /* What is fixed for a generation; object "system". */

@@ -31,6 +31,8 @@ void runtime_release(struct runtime *runtime);
  * read with repo_open_start, or written with repo_init_start. */
 MUST_USE bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create,
                                  struct err *err);
+/* Where its settings say that the key comes from. */
+struct key_source runtime_key_source(const struct config_repository *repository);
 /* For commands: the same, and reads seawall.json, on the loop, until it is done. */
 MUST_USE bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err);
 

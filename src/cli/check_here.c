@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <pwd.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/durable.h"
 #include "base/file.h"
 #include "base/units.h"
+#include "codec/keys.h"
 #include "checking.h"
 #include "disk.h"
 #include "setup.h"
@@ -105,6 +107,30 @@ static enum outcome check_repository(struct checking *checking)
 	                 checking->config_cluster->repository->url);
 }
 
+static enum outcome check_encryption(struct checking *checking)
+{
+	const struct keyring *keys;
+	char id[KEY_ID_BYTES], created[TIME_TEXT_BYTES];
+	struct key_about newest;
+
+	if (!checking->repository)
+		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
+	keys = checking->site->repo->keys;
+	if (!keys || !keyring_newest(keys, &newest))
+		return check_say(checking, CHECK_OK, "the repository is not encrypted");
+	key_id_text(newest.id, id);
+	clock_text_utc(newest.created_us / US_PER_S * US_PER_S, created);
+	if (!newest.opened) {
+		check_hint(checking, "The key was rotated: set the new one.");
+		return check_say(checking, CHECK_FAILED,
+		                 "the key that is set does not open the newest data key, %s", id);
+	}
+	return check_say(checking, CHECK_OK,
+	                 "encrypted, with data key %s of %s (%u of %u data keys "
+	                 "can be opened)",
+	                 id, created, keyring_opened(keys), keyring_count(keys));
+}
+
 static enum outcome check_trial(struct checking *checking)
 {
 	struct trial trial = {.store = checking->repository ? checking->site->repo->store : NULL};
@@ -178,6 +204,7 @@ const struct step check_here[] = {
         {"state", check_state},
         {"server", check_server},
         {"repository", check_repository},
+        {"encryption", check_encryption},
         {"write, read, delete", check_trial},
         {"clock", check_clock},
         {"disk", check_disk},

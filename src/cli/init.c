@@ -15,7 +15,9 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/place.h"
+#include "client.h"
 #include "codec/json.h"
+#include "codec/keys.h"
 #include "init.h"
 #include "setup.h"
 #include "story.h"
@@ -224,34 +226,92 @@ static void start_init(struct op *parent, void *context)
 	repo_init_start(parent, initiation->init);
 }
 
-/* *ret_made: it was not there before. */
-static bool make_repository(struct runtime *runtime, size_t cluster, bool *ret_made,
-                            struct err *err)
-{
-	struct initiation initiation;
-	struct err before = {0};
-	bool done;
-
-	*ret_made = !runtime_open(runtime, cluster, &before);
-	if (!runtime_open_place(runtime, cluster, true, err))
-		return false;
-	initiation.init = repo_init_new(runtime->site[cluster].repo);
-	done = story_run(runtime, start_init, repo_init_op(initiation.init), &initiation, err);
-	repo_init_free(initiation.init);
-	return done;
-}
+/* What was done to a repository. */
+struct made {
+	bool made, encrypted; /* now; else it was there, or was encrypted, already */
+	uint64_t plain;       /* objects that stay unencrypted */
+};
 
 struct report {
 	const char *config; /* "written", "kept", "none" */
 	char *command;      /* of archive_command; owned */
-	bool made[CONFIG_SECTIONS_MAX];
+	struct made made[CONFIG_SECTIONS_MAX];
 };
+
+/* What a server that knows of no key goes on storing would be refused afterwards. */
+static bool no_server_runs(struct runtime *runtime, struct err *err)
+{
+	static const struct client_request what = {.method = "GET", .path = "/v1/status"};
+	struct jval *status = NULL;
+	struct client client;
+	struct err ignored = {0};
+	enum client_outcome outcome;
+
+	client_init(&client, runtime);
+	outcome = client_ask(&client, &what, &status, &ignored);
+	client_release(&client);
+	jval_free(status);
+	if (outcome == CLIENT_NO_SERVER)
+		return true;
+	err_set(err, ERR_REFUSED,
+	        "a server is running: it would go on storing what is not encrypted");
+	err_hint(err, "Stop it (and those of other hosts that use this repository), run this "
+	              "again, and start it.");
+	return false;
+}
+
+static bool make_repository(struct runtime *runtime, size_t cluster, struct made *ret,
+                            struct err *err)
+{
+	struct initiation initiation;
+	struct err before = {0};
+	struct repo *repo;
+	bool done;
+
+	if (runtime_open(runtime, cluster, &before))
+		return true;
+	if (!runtime_open_place(runtime, cluster, true, err))
+		return false;
+	repo = runtime->site[cluster].repo;
+	ret->made = repo->id[0] == '\0';
+	if (!ret->made && repo->no_keys && !no_server_runs(runtime, err))
+		return false;
+	initiation.init = repo_init_new(repo);
+	done = story_run(runtime, start_init, repo_init_op(initiation.init), &initiation, err);
+	ret->encrypted = repo_init_encrypted(initiation.init, &ret->plain);
+	repo_init_free(initiation.init);
+	return done;
+}
+
+/* The same for --dry-run: what would be. */
+static void look_at_repository(struct runtime *runtime, size_t cluster, struct made *ret)
+{
+	struct err why = {0};
+
+	if (runtime_open(runtime, cluster, &why))
+		return;
+	ret->made = !runtime->site[cluster].repo || runtime->site[cluster].repo->id[0] == '\0';
+	ret->encrypted = (ret->made || runtime->site[cluster].repo->no_keys) &&
+	                 runtime_key_source(runtime->config->cluster[cluster].repository).kind !=
+	                         KEY_SOURCE_NONE;
+}
+
+static bool newest_key(const struct repo *repo, char id[KEY_ID_BYTES])
+{
+	struct key_about newest;
+
+	if (!repo || !repo->keys || !keyring_newest(repo->keys, &newest))
+		return false;
+	key_id_text(newest.id, id);
+	return true;
+}
 
 static bool report_json(const struct cli *cli, const struct runtime *runtime,
                         const struct report *report, struct err *err)
 {
 	struct jval *root = jobject_new(), *list;
 	AUTO_BUF struct buf out = {0};
+	char key[KEY_ID_BYTES];
 	bool done;
 
 	jset_int(root, "version", 1);
@@ -264,9 +324,12 @@ static bool report_json(const struct cli *cli, const struct runtime *runtime,
 
 		jset_str(item, "name", cli->config->repository[i].name);
 		jset_str(item, "url", cli->config->repository[i].url);
-		jset_bool(item, "made", report->made[i]);
+		jset_bool(item, "made", report->made[i].made);
+		jset_bool(item, "encrypted", report->made[i].encrypted);
 		if (runtime->repo[i] && runtime->repo[i]->opened)
 			jset_str(item, "id", runtime->repo[i]->id);
+		if (newest_key(runtime->repo[i], key))
+			jset_str(item, "data_key", key);
 	}
 	buf_init(&out, CONFIG_BYTES_MAX);
 	json_print(root, true, &out);
@@ -275,7 +338,29 @@ static bool report_json(const struct cli *cli, const struct runtime *runtime,
 	return done;
 }
 
-static bool report_text(const struct cli *cli, const struct report *report, struct err *err)
+static void report_key(const struct repo *repo, const struct made *made, const char *would,
+                       struct buf *out)
+{
+	char key[KEY_ID_BYTES];
+
+	if (made->encrypted && *would)
+		buf_addstr(out, "  It would be encrypted from then on.\n");
+	else if (made->encrypted && newest_key(repo, key) && !made->made)
+		buf_addf(out,
+		         "  It is encrypted from now on, with data key %s; %llu objects that are "
+		         "in it "
+		         "stay as they are.\n",
+		         key, (unsigned long long)made->plain);
+	else if (newest_key(repo, key))
+		buf_addf(out, "  It is encrypted, with data key %s.\n", key);
+	if (made->encrypted)
+		buf_addstr(out,
+		           "  Keep a copy of the key in another place: without it nothing can be "
+		           "read.\n");
+}
+
+static bool report_text(const struct cli *cli, const struct runtime *runtime,
+                        const struct report *report, struct err *err)
 {
 	const struct config *config = cli->config;
 	const char *would = cli->dry_run ? "would be " : "";
@@ -291,10 +376,14 @@ static bool report_text(const struct cli *cli, const struct report *report, stru
 		buf_addf(&out, "Configuration file %s: %swritten.\n", config->path, would);
 	else
 		buf_addf(&out, "Configuration file %s: kept.\n", config->path);
-	for (size_t i = 0; i < config->repositories; i++)
+	for (size_t i = 0; i < config->repositories; i++) {
+		const struct made *made = &report->made[i];
+
 		buf_addf(&out, "Repository \"%s\" at %s: %s%s.\n", config->repository[i].name,
-		         config->repository[i].url, report->made[i] ? would : "",
-		         report->made[i] ? "made" : "there already");
+		         config->repository[i].url, made->made ? would : "",
+		         made->made ? "made" : "there already");
+		report_key(runtime->repo[i], made, would, &out);
+	}
 	buf_addf(&out,
 	         "\nPut these lines into postgresql.conf, and restart PostgreSQL once:\n\n"
 	         "    archive_mode = on\n    archive_command = '%s'\n\n"
@@ -310,17 +399,14 @@ static bool init_all(struct cli *cli, struct runtime *runtime, struct report *re
 
 	for (size_t i = 0; i < config->clusters; i++) {
 		size_t number = (size_t)(config->cluster[i].repository - config->repository);
-		struct err why = {0};
-		bool made = false;
 
 		if (runtime->repo[number] && runtime->repo[number]->opened)
 			continue; /* another cluster's too */
 		if (cli->dry_run)
-			made = !runtime_open(runtime, i, &why);
-		else if (!make_repository(runtime, i, &made, err))
+			look_at_repository(runtime, i, &report->made[number]);
+		else if (!make_repository(runtime, i, &report->made[number], err))
 			return err_wrap(err, "could not make repository \"%s\"",
 			                config->repository[number].name);
-		report->made[number] = made;
 	}
 	return true;
 }
@@ -349,7 +435,7 @@ static bool init_run(struct cli *cli, struct err *err)
 		report.command = setup_archive_command(cli->config, err);
 		done = report.command && (cli->json    ? report_json(cli, &runtime, &report, err)
 		                          : cli->quiet ? true
-		                                       : report_text(cli, &report, err));
+		                                       : report_text(cli, &runtime, &report, err));
 		free(report.command);
 	}
 	if (done && !setup_hook_is_there())
@@ -376,6 +462,12 @@ const struct command command_init = {
                 "A file "
                 "and a repository that are there\nare kept, so that running it again does no harm. "
                 "PostgreSQL need not run.\n\n"
+                "With \"key_file\", \"key_passphrase_file\" or \"key_command\" in its section, "
+                "the repository is encrypted: a new one from\nthe start, another from then on; "
+                "what "
+                "is in it stays readable, and what appears there unencrypted later is\nrefused. "
+                "For "
+                "that no server may run.\n\n"
                 "Only this command makes a repository: a disk that is not mounted never becomes a "
                 "new one.",
         .example = "sudo seawall init --pgdata /var/lib/postgresql/15/main",

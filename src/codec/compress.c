@@ -2,7 +2,7 @@
  * compress.c — one frame: lz4, zstd or as it is; and the text of the setting.
  *
  * zstd's contexts cost more to make than a frame costs to compress, so each thread keeps its own
- * until codec_thread_end().
+ * until codec_thread_end(), and with them the room for a decrypted frame.
  */
 #include "internal.h"
 
@@ -19,11 +19,20 @@ enum { ZSTD_LEVEL_DEFAULT = 3, ZSTD_LEVEL_MAX = 19 };
 
 static __thread ZSTD_CCtx *thread_compress;
 static __thread ZSTD_DCtx *thread_expand;
+static __thread uint8_t *thread_scratch;
 
 void codec_thread_end(void)
 {
 	ZSTD_freeCCtx(STEAL(thread_compress));
 	ZSTD_freeDCtx(STEAL(thread_expand));
+	free(STEAL(thread_scratch));
+}
+
+uint8_t *codec_thread_scratch(void)
+{
+	if (!thread_scratch)
+		thread_scratch = xmalloc(SEALED_FRAME_BYTES_MAX);
+	return thread_scratch;
 }
 
 bool compression_parse(const char *text, struct compression *ret)

@@ -41,13 +41,12 @@ enum {
 	COMMON_BYTES = AT_KIND, /* what every version has at this place */
 	HASH_BYTES = 8,
 	AS_IS_BIT = 31, /* of a frame's stored length */
-	ENCRYPTION_NONE = 0,
-	ENCRYPTION_AES_256_GCM = 1,
 };
 _Static_assert(AT_RESERVED_2 + RESERVED_2_BYTES == AT_HASH, "no gap in the header");
 _Static_assert(AT_HASH + HASH_BYTES == HEADER_BYTES, "the hash ends the header");
 _Static_assert(AT_SALT + SALT_BYTES == AT_KEY_CHECK, "128 bits of salt");
 _Static_assert(INDEX_FRAME_BYTES == 4 + 8, "length and hash of a frame");
+_Static_assert(INDEX_FRAME_BYTES_ENCRYPTED == 4 + KEY_TAG_BYTES, "length and tag of a frame");
 
 static const uint8_t magic[MAGIC_BYTES] = {'S', 'E', 'A', 'W', 'A', 'L', 'L', 0x1A};
 
@@ -57,7 +56,8 @@ static const char *const kind_names[] = {
         [SEALED_PACK] = "pack",          [SEALED_MANIFEST] = "manifest",
         [SEALED_PART] = "part",          [SEALED_SYSTEM] = "system",
         [SEALED_CLUSTER] = "cluster",    [SEALED_NOTE] = "note",
-        [SEALED_PROBE] = "probe",
+        [SEALED_PROBE] = "probe",        [SEALED_KEY] = "wrapped key",
+        [SEALED_MARKER] = "marker",
 };
 
 const char *sealed_kind_name(unsigned kind)
@@ -204,9 +204,10 @@ bool header_decode(const uint8_t *bytes, size_t length, struct header *ret, size
 	return true;
 }
 
-size_t header_bytes_of(uint32_t frames)
+size_t header_bytes_of(uint32_t frames, bool encrypted)
 {
-	return HEADER_BYTES + SEALED_DIGEST_BYTES + (size_t)frames * INDEX_FRAME_BYTES +
+	return HEADER_BYTES + SEALED_DIGEST_BYTES +
+	       (size_t)frames * (encrypted ? INDEX_FRAME_BYTES_ENCRYPTED : INDEX_FRAME_BYTES) +
 	       INDEX_SEAL_BYTES;
 }
 
@@ -229,53 +230,92 @@ static bool frame_valid(const struct sealed_frame *frame, bool compressed)
 }
 
 void index_encode(const struct digest *digest, const struct sealed_frame *frame, uint32_t frames,
-                  uint8_t *object)
+                  struct crypt *crypt, uint8_t *object)
 {
-	uint8_t *p = object + HEADER_BYTES;
+	uint8_t *index = object + HEADER_BYTES, *p = index;
 	struct digest seal;
 
 	memcpy(p, digest->bytes, SEALED_DIGEST_BYTES);
 	p += SEALED_DIGEST_BYTES;
-	for (uint32_t i = 0; i < frames; i++, p += INDEX_FRAME_BYTES) {
+	for (uint32_t i = 0; i < frames; i++) {
 		assert(frame_valid(&frame[i], true));
 		put_u32(p, frame[i].stored_bytes | (uint32_t)frame[i].as_is << AS_IS_BIT);
-		put_u64(p + 4, frame[i].hash);
+		if (crypt)
+			memcpy(p + 4, frame[i].tag, KEY_TAG_BYTES);
+		else
+			put_u64(p + 4, frame[i].hash);
+		p += crypt ? INDEX_FRAME_BYTES_ENCRYPTED : INDEX_FRAME_BYTES;
+	}
+	if (crypt) {
+		crypt_begin(crypt, CRYPT_INDEX);
+		crypt_go_on(crypt, index, index, (size_t)(p - index));
+		crypt_seal_end(crypt, p);
+		return;
 	}
 	index_seal(object, (size_t)(p - object), &seal);
 	memcpy(p, seal.bytes, INDEX_SEAL_BYTES);
 }
 
+/* One entry and what follows from it. */
+static bool frame_take(const uint8_t *p, uint32_t i, struct sealed *sealed, struct err *err)
+{
+	struct sealed_frame *frame = &sealed->frame[i];
+	uint64_t before = (uint64_t)i * sealed->frame_bytes;
+
+	frame->offset = sealed->stored_bytes;
+	frame->stored_bytes = get_u32(p) & ~(1U << AS_IS_BIT);
+	frame->as_is = get_u32(p) >> AS_IS_BIT;
+	frame->logical_bytes =
+	        (uint32_t)MIN(sealed->logical_bytes - before, (uint64_t)sealed->frame_bytes);
+	if (sealed->encrypted)
+		memcpy(frame->tag, p + 4, KEY_TAG_BYTES);
+	else
+		frame->hash = get_u64(p + 4);
+	sealed->stored_bytes += frame->stored_bytes;
+	if (frame_valid(frame, sealed->compression != SEALED_NONE))
+		return true;
+	return err_set(err, ERR_DAMAGED,
+	               "its frame index is wrong: frame %" PRIu32 " has %" PRIu32 " bytes", i,
+	               frame->stored_bytes);
+}
+
+/* What stands in clear: the object's own bytes, or what they were sealed from. */
+static bool index_open(const uint8_t *object, size_t length, const struct sealed *sealed,
+                       uint8_t *clear, struct err *err)
+{
+	size_t index_bytes = length - HEADER_BYTES - INDEX_SEAL_BYTES;
+	const uint8_t *seal = object + length - INDEX_SEAL_BYTES;
+	struct digest own;
+
+	if (sealed->encrypted) {
+		crypt_begin(sealed->crypt, CRYPT_INDEX);
+		crypt_go_on(sealed->crypt, object + HEADER_BYTES, clear, index_bytes);
+		return crypt_open_end(sealed->crypt, seal) ||
+		       err_set(err, ERR_DAMAGED,
+		               "its frame index is damaged or was changed: its seal is wrong");
+	}
+	memcpy(clear, object + HEADER_BYTES, index_bytes);
+	index_seal(object, length - INDEX_SEAL_BYTES, &own);
+	return memcmp(own.bytes, seal, INDEX_SEAL_BYTES) == 0 ||
+	       err_set(err, ERR_DAMAGED, "its frame index is damaged: the checksum is wrong");
+}
+
 bool index_decode(const uint8_t *object, struct sealed *sealed, struct err *err)
 {
-	size_t length = header_bytes_of(sealed->frames);
-	const uint8_t *p = object + HEADER_BYTES;
-	uint64_t left = sealed->logical_bytes;
-	struct digest seal;
+	size_t length = header_bytes_of(sealed->frames, sealed->encrypted);
+	size_t entry = sealed->encrypted ? INDEX_FRAME_BYTES_ENCRYPTED : INDEX_FRAME_BYTES;
+	AUTO_FREE uint8_t *clear = xmalloc(length);
+	const uint8_t *p = clear;
 
-	index_seal(object, length - INDEX_SEAL_BYTES, &seal);
-	if (memcmp(seal.bytes, object + length - INDEX_SEAL_BYTES, INDEX_SEAL_BYTES) != 0)
-		return err_set(err, ERR_DAMAGED,
-		               "its frame index is damaged: the checksum is wrong");
+	if (!index_open(object, length, sealed, clear, err))
+		return false;
 	memcpy(sealed->digest.bytes, p, SEALED_DIGEST_BYTES);
 	p += SEALED_DIGEST_BYTES;
 	sealed->frame = xcalloc(sealed->frames + 1, sizeof(*sealed->frame));
 	sealed->header_bytes = (uint32_t)length;
 	sealed->stored_bytes = length;
-	for (uint32_t i = 0; i < sealed->frames; i++, p += INDEX_FRAME_BYTES) {
-		struct sealed_frame *frame = &sealed->frame[i];
-
-		frame->offset = sealed->stored_bytes;
-		frame->stored_bytes = get_u32(p) & ~(1U << AS_IS_BIT);
-		frame->as_is = get_u32(p) >> AS_IS_BIT;
-		frame->logical_bytes = (uint32_t)MIN(left, (uint64_t)sealed->frame_bytes);
-		frame->hash = get_u64(p + 4);
-		if (!frame_valid(frame, sealed->compression != SEALED_NONE))
-			return err_set(err, ERR_DAMAGED,
-			               "its frame index is wrong: frame %" PRIu32 " has %" PRIu32
-			               " bytes",
-			               i, frame->stored_bytes);
-		left -= frame->logical_bytes;
-		sealed->stored_bytes += frame->stored_bytes;
-	}
+	for (uint32_t i = 0; i < sealed->frames; i++, p += entry)
+		if (!frame_take(p, i, sealed, err))
+			return false;
 	return true;
 }

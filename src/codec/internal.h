@@ -2,7 +2,11 @@
 #ifndef CODEC_INTERNAL_H
 #define CODEC_INTERNAL_H
 
+#include "codec/keys.h"
 #include "codec/sealed.h"
+#include "crypt.h"
+
+enum { ENCRYPTION_NONE = 0, ENCRYPTION_AES_256_GCM = 1 };
 
 enum {
 	HEADER_BYTES = 120, /* the part of fixed size, with its hash */
@@ -36,11 +40,11 @@ MUST_USE bool header_decode(const uint8_t *bytes, size_t length, struct header *
 bool header_short(size_t length, size_t wanted, size_t *ret_wanted, struct err *err);
 
 /* Header and index together: header_bytes_of() of them. */
-size_t header_bytes_of(uint32_t frames);
+size_t header_bytes_of(uint32_t frames, bool encrypted);
+/* crypt NULL: not encrypted. */
 void index_encode(const struct digest *digest, const struct sealed_frame *frame, uint32_t frames,
-                  uint8_t *object);
-/* object: header_bytes_of(sealed->frames) bytes that are there. Fills digest and frame (xmalloc).
- */
+                  struct crypt *crypt, uint8_t *object);
+/* object: header_bytes_of() bytes that are there. Fills digest and frame (xmalloc). */
 MUST_USE bool index_decode(const uint8_t *object, struct sealed *sealed, struct err *err);
 
 uint64_t hash64(const void *bytes, size_t length);
@@ -54,6 +58,10 @@ size_t frame_compress_bound(const struct compression *how, size_t length);
 /* Exactly length bytes must come out. */
 bool frame_expand(enum sealed_compression how, const void *in, size_t in_length, void *out,
                   size_t length);
+
+/* SEALED_FRAME_BYTES_MAX that the thread keeps until codec_thread_end(): a frame between decrypting
+ * and decompressing. */
+uint8_t *codec_thread_scratch(void);
 
 const char *sealed_kind_name(unsigned kind); /* NULL: no such kind */
 

@@ -13,6 +13,37 @@
 
 #include "base/poison.h"
 
+/* Encrypted, and with which key? All of it is said before a key is used. */
+static bool header_key(const struct header *header, const struct sealed_want *want, struct err *err)
+{
+	char id[KEY_ID_BYTES];
+
+	if (header->encryption == ENCRYPTION_NONE && header->key_check != 0)
+		return err_set(err, ERR_DAMAGED,
+		               "its header is wrong: not encrypted, but with a key");
+	if (header->encryption == ENCRYPTION_NONE) {
+		if (!want->keys || header->kind == SEALED_KEY ||
+		    keyring_accepts_plain(want->keys, want->name))
+			return true;
+		return err_set(err, ERR_DAMAGED,
+		               "it is not encrypted, and appeared after the repository was");
+	}
+	key_id_text(header->key_check, id);
+	if (!want->keys) {
+		err_set(err, ERR_STORE, "it is encrypted: it needs a key (data key %s)", id);
+		err_hint(err, "Set \"key_file\" in the section of its repository.");
+		return false;
+	}
+	if (keyring_key(want->keys, header->key_check))
+		return true;
+	err_set(err, ERR_STORE,
+	        "it is encrypted with data key %s, which the key at hand does not open", id);
+	err_hint(err,
+	         "\"seawall key list\" shows the data keys. After a rotation, a running server "
+	         "has to be restarted.");
+	return false;
+}
+
 /* Is it what was asked for? */
 static bool header_wanted(const struct header *header, const struct sealed_want *want,
                           struct err *err)
@@ -23,12 +54,7 @@ static bool header_wanted(const struct header *header, const struct sealed_want 
 		return err_set(err, ERR_DAMAGED,
 		               "it is of the wrong kind: \"%s\" instead of \"%s\"",
 		               sealed_kind_name(header->kind), sealed_kind_name(want->kind));
-	if (header->encryption != 0)
-		return err_set(err, ERR_STORE, "it is encrypted: it needs a key");
-	if (header->key_check != 0)
-		return err_set(err, ERR_DAMAGED,
-		               "its header is wrong: not encrypted, but with a key");
-	return true;
+	return header_key(header, want, err);
 }
 
 static void header_copy(const struct header *header, struct sealed *ret)
@@ -43,6 +69,8 @@ static void header_copy(const struct header *header, struct sealed *ret)
 	        .attempt = header->attempt,
 	        .parts = header->parts,
 	        .parts_bytes = header->parts_bytes,
+	        .encrypted = header->encryption == ENCRYPTION_AES_256_GCM,
+	        .key = header->key_check,
 	};
 }
 
@@ -50,13 +78,22 @@ static bool object_open(const void *bytes, size_t length, const struct sealed_wa
                         struct sealed *ret, struct err *err)
 {
 	struct header header;
+	size_t wanted;
 
 	if (!header_decode(bytes, length, &header, &ret->wanted, err) ||
 	    !header_wanted(&header, want, err))
 		return false;
 	header_copy(&header, ret);
-	if (length < header_bytes_of(ret->frames))
-		return header_short(length, header_bytes_of(ret->frames), &ret->wanted, err);
+	wanted = header_bytes_of(ret->frames, ret->encrypted);
+	if (length < wanted)
+		return header_short(length, wanted, &ret->wanted, err);
+	if (ret->encrypted)
+		ret->crypt = crypt_new(&(struct crypt_about){.ring = want->keys,
+		                                             .id = ret->key,
+		                                             .name = want->name,
+		                                             .header = bytes,
+		                                             .header_bytes = HEADER_BYTES,
+		                                             .salt = header.salt});
 	return index_decode(bytes, ret, err);
 }
 
@@ -74,44 +111,69 @@ bool sealed_open(const void *bytes, size_t length, const struct sealed_want *wan
 	return err_wrap(err, "could not open object \"%s\"", want->name);
 }
 
+void sealed_release_frames(struct sealed *sealed)
+{
+	free(STEAL(sealed->frame));
+	crypt_free(STEAL(sealed->crypt));
+}
+
 void sealed_release(struct sealed *sealed)
 {
-	free(sealed->frame);
+	sealed_release_frames(sealed);
 	*sealed = (struct sealed){0};
 }
 
-static bool frame_check(const struct sealed *sealed, uint32_t number, const void *stored,
-                        struct err *err)
+static bool frame_damaged(const struct sealed *sealed, uint32_t number, const char *why,
+                          struct err *err)
 {
 	const struct sealed_frame *frame = &sealed->frame[number];
 
-	if (hash64(stored, frame->stored_bytes) == frame->hash)
-		return true;
 	return err_set(err, ERR_DAMAGED,
-	               "frame %" PRIu32 " (%" PRIu32 " bytes at offset %" PRIu64
-	               ") is damaged: the checksum is wrong",
-	               number, frame->stored_bytes, frame->offset);
+	               "frame %" PRIu32 " (%" PRIu32 " bytes at offset %" PRIu64 ") is damaged: %s",
+	               number, frame->stored_bytes, frame->offset, why);
+}
+
+/* The stored bytes, checked, as they went into the object: themselves, or decrypted into clear. */
+static const uint8_t *frame_clear(const struct sealed *sealed, uint32_t number, const void *stored,
+                                  uint8_t *clear, struct err *err)
+{
+	const struct sealed_frame *frame = &sealed->frame[number];
+
+	if (sealed->encrypted) {
+		crypt_begin(sealed->crypt, number);
+		crypt_go_on(sealed->crypt, stored, clear, frame->stored_bytes);
+		if (crypt_open_end(sealed->crypt, frame->tag))
+			return clear;
+		frame_damaged(sealed, number, "its seal is wrong", err);
+		return NULL;
+	}
+	if (hash64(stored, frame->stored_bytes) == frame->hash)
+		return stored;
+	frame_damaged(sealed, number, "the checksum is wrong", err);
+	return NULL;
 }
 
 bool sealed_frame_open(const struct sealed *sealed, uint32_t number, const void *stored, void *out,
                        struct err *err)
 {
 	const struct sealed_frame *frame = &sealed->frame[number];
+	const uint8_t *clear;
 
 	assert(number < sealed->frames);
-	if (!frame_check(sealed, number, stored, err))
-		return false;
 	if (frame->as_is) {
-		memcpy(out, stored, frame->stored_bytes);
-		return true;
+		clear = frame_clear(sealed, number, stored, out, err);
+		if (clear && clear != out)
+			memcpy(out, clear, frame->stored_bytes);
+		return clear != NULL;
 	}
-	if (frame_expand(sealed->compression, stored, frame->stored_bytes, out,
+	clear = frame_clear(sealed, number, stored,
+	                    sealed->encrypted ? codec_thread_scratch() : NULL, err);
+	if (!clear)
+		return false;
+	if (frame_expand(sealed->compression, clear, frame->stored_bytes, out,
 	                 frame->logical_bytes))
 		return true;
-	return err_set(err, ERR_DAMAGED,
-	               "frame %" PRIu32 " (%" PRIu32 " bytes at offset %" PRIu64
-	               ") is damaged: it cannot be decompressed",
-	               number, frame->stored_bytes, frame->offset);
+	return frame_damaged(sealed, number, "it cannot be decompressed", err);
 }
 
 /* The frame's content: in the chain itself when it lies there as it is and in one piece. */
@@ -135,7 +197,7 @@ static const uint8_t *frame_content(const struct sealed *sealed, uint32_t number
 		stored = copy;
 	}
 	if (frame->as_is)
-		return frame_check(sealed, number, stored, err) ? stored : NULL;
+		return frame_clear(sealed, number, stored, r->scratch, err);
 	return sealed_frame_open(sealed, number, stored, r->scratch, err) ? r->scratch : NULL;
 }
 

@@ -4,8 +4,9 @@
  *
  * The last block of the hold is the scratch: input of the frame at hand in its lower half, its
  * compressed form in the upper half when the chain's current block has no room for the worst case.
- * A frame is never longer than its content, so 16 blocks hold every object. After sealer_end()
- * nothing changes any more: a retry sends the very same bytes.
+ * A frame is never longer than its content, so 16 blocks hold every object. Frames are encrypted
+ * where they lie, at the end, since the header goes with each of them. After sealer_end() nothing
+ * changes any more: a retry sends the very same bytes.
  */
 #include "internal.h"
 
@@ -24,6 +25,8 @@ _Static_assert(2 * SEALED_FRAME_BYTES_MAX <= BLOCK_BYTES, "two frames fit the sc
 struct sealer {
 	struct header head;
 	struct compression compression;
+	const struct keyring *keys; /* NULL: not encrypted */
+	char name[SEALED_NAME_MAX];
 	uint8_t *scratch;   /* the hold's last block; not touched after sealer_end() */
 	struct chain chain; /* frames */
 	uint8_t *input;     /* where the frame at hand is collected: scratch, or the chain itself */
@@ -37,13 +40,22 @@ struct sealer {
 	size_t header_bytes;
 };
 
+static void name_set(struct sealer *sealer, const char *name)
+{
+	size_t length = strlen(name);
+
+	assert(length < SEALED_NAME_MAX);
+	memcpy(sealer->name, name, length + 1);
+	sealer->head.name_hash = hash64(name, length);
+}
+
 struct sealer *sealer_new(const struct sealed_spec *spec, const struct blocks_hold *hold,
                           const struct digester *whole)
 {
 	struct sealer *sealer = xcalloc(1, sizeof(*sealer));
 
 	assert(hold->count == BLOCKS_SEAL);
-	assert(sealed_kind_name(spec->kind) && strlen(spec->name) < SEALED_NAME_MAX);
+	assert(sealed_kind_name(spec->kind));
 	assert(spec->frame_bytes >= SEALED_FRAME_BYTES_MIN &&
 	       spec->frame_bytes <= SEALED_FRAME_BYTES_MAX);
 	sealer->head = (struct header){
@@ -51,11 +63,12 @@ struct sealer *sealer_new(const struct sealed_spec *spec, const struct blocks_ho
 	        .compression = (uint8_t)spec->compression.kind,
 	        .frame_bytes = spec->frame_bytes,
 	        .created_us = spec->created_us,
-	        .name_hash = hash64(spec->name, strlen(spec->name)),
 	        .attempt = spec->attempt,
 	        .parts = spec->parts,
 	        .parts_bytes = spec->parts_bytes,
 	};
+	name_set(sealer, spec->name);
+	sealer->keys = spec->keys;
 	sealer->compression = spec->compression;
 	sealer->scratch = hold->block[BLOCKS_SEAL - 1];
 	sealer->chain = chain_of(hold, CHAIN_BLOCKS);
@@ -113,7 +126,8 @@ static void frame_write(struct sealer *sealer, const uint8_t *in, size_t length)
 	}
 	*frame = (struct sealed_frame){.as_is = made == 0, .logical_bytes = (uint32_t)length};
 	frame->stored_bytes = (uint32_t)(made ? made : length);
-	frame->hash = hash64(made ? out : in, frame->stored_bytes);
+	if (!sealer->keys)
+		frame->hash = hash64(made ? out : in, frame->stored_bytes);
 	if (made ? out == tail : in == tail)
 		chain->length += frame->stored_bytes;
 	else
@@ -142,7 +156,7 @@ uint8_t *sealer_room(struct sealer *sealer, size_t *ret_room)
 
 bool sealer_filled(struct sealer *sealer, size_t length, struct err *err)
 {
-	(void)err; /* encryption will have something to say */
+	(void)err;
 	assert(!sealer->header && length <= sealer->head.frame_bytes - sealer->filled);
 	sealer->filled += length;
 	if (sealer->filled == sealer->head.frame_bytes) {
@@ -183,9 +197,8 @@ void sealer_become(struct sealer *sealer, const struct sealed_spec *spec,
 	struct header *head = &sealer->head;
 
 	assert(!sealer->header && sealed_kind_name(spec->kind));
-	assert(strlen(spec->name) < SEALED_NAME_MAX);
 	head->kind = (uint8_t)spec->kind;
-	head->name_hash = hash64(spec->name, strlen(spec->name));
+	name_set(sealer, spec->name);
 	head->attempt = spec->attempt;
 	head->parts = spec->parts;
 	head->parts_bytes = spec->parts_bytes;
@@ -194,22 +207,85 @@ void sealer_become(struct sealer *sealer, const struct sealed_spec *spec,
 		sealer->digest = *whole;
 }
 
-bool sealer_end(struct sealer *sealer, struct err *err)
+/* The newest data key of all that there are: none but that may seal. */
+static bool key_choose(struct sealer *sealer, struct err *err)
+{
+	struct key_about newest;
+	char id[KEY_ID_BYTES];
+
+	if (!sealer->keys)
+		return true;
+	if (!keyring_newest(sealer->keys, &newest))
+		return err_set(err, ERR_INTERNAL, "there is no data key to encrypt with");
+	if (!newest.opened) {
+		key_id_text(newest.id, id);
+		err_set(err, ERR_STORE,
+		        "the repository's newest data key, %s, is not opened by the key at hand",
+		        id);
+		err_hint(err, "The key was rotated: use the new one.");
+		return false;
+	}
+	sealer->head.encryption = ENCRYPTION_AES_256_GCM;
+	sealer->head.key_check = newest.id;
+	return true;
+}
+
+/* Each frame where it lies, over the blocks that it touches. */
+static void frames_encrypt(struct sealer *sealer, struct crypt *crypt)
+{
+	uint64_t at = 0;
+
+	for (uint32_t i = 0; i < sealer->head.frames; i++) {
+		uint64_t end = at + sealer->frame[i].stored_bytes;
+
+		crypt_begin(crypt, i);
+		while (at < end) {
+			size_t in_block = (size_t)(at % BLOCK_BYTES);
+			size_t part = (size_t)MIN(end - at, (uint64_t)(BLOCK_BYTES - in_block));
+			uint8_t *bytes = sealer->chain.block[at / BLOCK_BYTES] + in_block;
+
+			crypt_go_on(crypt, bytes, bytes, part);
+			at += part;
+		}
+		crypt_seal_end(crypt, sealer->frame[i].tag);
+	}
+}
+
+static void header_build(struct sealer *sealer)
 {
 	struct header *head = &sealer->head;
+	struct crypt *crypt = NULL;
 
+	sealer->header_bytes = header_bytes_of(head->frames, sealer->keys != NULL);
+	sealer->header = xmalloc(sealer->header_bytes);
+	header_encode(head, sealer->header);
+	if (sealer->keys) {
+		crypt = crypt_new(&(struct crypt_about){.ring = sealer->keys,
+		                                        .id = head->key_check,
+		                                        .name = sealer->name,
+		                                        .header = sealer->header,
+		                                        .header_bytes = HEADER_BYTES,
+		                                        .salt = head->salt,
+		                                        .seal = true});
+		frames_encrypt(sealer, crypt);
+	}
+	index_encode(&sealer->digest, sealer->frame, head->frames, crypt, sealer->header);
+	crypt_free(crypt);
+}
+
+bool sealer_end(struct sealer *sealer, struct err *err)
+{
 	assert(!sealer->header);
+	if (!key_choose(sealer, err))
+		return false;
 	if (sealer->filled > 0)
 		frame_write(sealer, sealer->input, sealer->filled);
 	sealer->filled = 0;
-	if (getrandom(head->salt, SALT_BYTES, 0) != SALT_BYTES)
+	if (getrandom(sealer->head.salt, SALT_BYTES, 0) != SALT_BYTES)
 		return err_sys(err, "could not get random bytes");
 	if (!sealer->digest_given)
 		digester_end(sealer->digester, &sealer->digest);
-	sealer->header_bytes = header_bytes_of(head->frames);
-	sealer->header = xmalloc(sealer->header_bytes);
-	header_encode(head, sealer->header);
-	index_encode(&sealer->digest, sealer->frame, head->frames, sealer->header);
+	header_build(sealer);
 	return true;
 }
 

@@ -305,6 +305,33 @@ static bool check_secrets(struct config *config, struct err *err)
 	return true;
 }
 
+/* One key opens a repository; it must not be beside what it opens. */
+static bool check_keys(struct config *config, size_t number, struct err *err)
+{
+	const struct config_repository *repository = &config->repository[number];
+	const char *const files[] = {repository->key_file, repository->key_passphrase_file};
+	struct section section = section_repository(config, number);
+	const char *folder = config_url_folder(repository->url);
+	unsigned given = repository->key_command != NULL;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
+		given += files[i] != NULL;
+		if (!files[i] || !folder || !path_inside(files[i], folder))
+			continue;
+		config_refuse(config,
+		              line_of(&section, i == 0 ? "key_file" : "key_passphrase_file"), err,
+		              "the key of repository \"%s\" lies inside it", repository->name);
+		err_hint(err, "Who has the repository must not have the key.");
+		return false;
+	}
+	if (given <= 1)
+		return true;
+	return config_refuse(config, section.source->line, err,
+	                     "section [repository %s] has more than one of \"key_file\", "
+	                     "\"key_passphrase_file\" and \"key_command\"",
+	                     repository->name);
+}
+
 bool config_complete(struct config *config, struct err *err)
 {
 	if (!config->path && !embed_default(config, err))
@@ -313,7 +340,7 @@ bool config_complete(struct config *config, struct err *err)
 	    !check_clusters(config, err) || !check_secrets(config, err))
 		return false;
 	for (size_t i = 0; i < config->repositories; i++)
-		if (!check_repository_place(config, i, err))
+		if (!check_repository_place(config, i, err) || !check_keys(config, i, err))
 			return false;
 	return true;
 }

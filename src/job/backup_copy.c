@@ -226,6 +226,7 @@ static void slot_fill(struct work *work)
 		        .frame_bytes = SEALED_FRAME_BYTES_PACK,
 		        .name = name_sealed(slot->name),
 		        .created_us = clock_now_us(),
+		        .keys = tally->site->repo->keys,
 		};
 
 		slot->sealer = sealer_new(&spec, &slot->hold, NULL);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "codec/keys.h"
 
 #include "base/poison.h"
 
@@ -161,6 +162,45 @@ void name_note(char out[NAME_BYTES], const char *prefix, int64_t time_us, const 
 void name_probe(char out[NAME_BYTES], uint32_t n)
 {
 	name_format(out, "probe/%06" PRIu32, n);
+}
+
+static const char key_marker[] = "keys/plain/", keys_prefix[] = "keys/";
+
+void name_key(char out[NAME_BYTES], uint64_t id, uint32_t n)
+{
+	char text[KEY_ID_BYTES];
+
+	key_id_text(id, text);
+	name_format(out, "%s%s/%06" PRIu32, keys_prefix, text, n);
+}
+
+void name_key_marker(char out[NAME_BYTES], uint32_t n)
+{
+	name_format(out, "%s%06" PRIu32, key_marker, n);
+}
+
+bool name_key_parse(const char *name, uint64_t *ret_id, uint32_t *ret_n)
+{
+	char id[KEY_ID_BYTES], again[NAME_BYTES];
+
+	if (!str_starts(name, keys_prefix) || strlen(name) < strlen(keys_prefix) + KEY_ID_BYTES + 1)
+		return false;
+	memcpy(id, name + strlen(keys_prefix), KEY_ID_BYTES - 1);
+	id[KEY_ID_BYTES - 1] = '\0';
+	if (!key_id_parse(id, ret_id) || !str_u32(name + strlen(keys_prefix) + KEY_ID_BYTES, ret_n))
+		return false;
+	name_key(again, *ret_id, *ret_n);
+	return strcmp(again, name) == 0;
+}
+
+bool name_key_marker_parse(const char *name, uint32_t *ret_n)
+{
+	char again[NAME_BYTES];
+
+	if (!str_starts(name, key_marker) || !str_u32(name + strlen(key_marker), ret_n))
+		return false;
+	name_key_marker(again, *ret_n);
+	return strcmp(again, name) == 0;
 }
 
 bool name_wal_parse(const char *name, struct walname *ret)

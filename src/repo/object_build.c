@@ -60,6 +60,7 @@ struct object_builder *object_builder_new(struct repo *repo, const char *name,
 	        .frame_bytes = SEALED_FRAME_BYTES_WAL,
 	        .name = name_sealed(b->name),
 	        .created_us = clock_now_us(),
+	        .keys = repo->keys,
 	};
 	b->mapping = mmap(NULL, MAPPING_BYTES, PROT_READ | PROT_WRITE,
 	                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -31,11 +31,12 @@ enum stat_state { STAT_START, STAT_GETTING };
 
 static bool stat_open(struct object_stat *stat, const struct stat_detail *d, struct err *err)
 {
-	const struct sealed_want want = {.name = name_sealed(stat->name), .kind = stat->kind};
+	const struct sealed_want want = {
+	        .name = name_sealed(stat->name), .kind = stat->kind, .keys = stat->repo->keys};
 
 	if (!sealed_open(d->block, (size_t)d->get.got, &want, &stat->sealed, err))
 		return false;
-	free(STEAL(stat->sealed.frame));
+	sealed_release_frames(&stat->sealed);
 	stat->object_bytes = d->get.object_bytes;
 	if (stat->object_bytes == stat->sealed.stored_bytes)
 		return true;
@@ -146,7 +147,9 @@ static bool frames_run(struct stream_detail *d, const struct sealed *sealed, str
 
 static bool part_run(struct stream_detail *d, struct err *err)
 {
-	const struct sealed_want want = {.name = name_sealed(d->part_name), .kind = SEALED_PART};
+	const struct sealed_want want = {.name = name_sealed(d->part_name),
+	                                 .kind = SEALED_PART,
+	                                 .keys = d->stream->repo->keys};
 	uint64_t wanted = MIN(d->stream->sealed.parts_bytes - d->base, (uint64_t)SEALED_PART_BYTES);
 	struct sealed sealed;
 	bool ok;
@@ -195,7 +198,9 @@ static void range_find(struct stream_detail *d, const struct sealed *sealed)
 static bool head_run(struct stream_detail *d, struct err *err)
 {
 	struct object_stream *stream = d->stream;
-	const struct sealed_want want = {.name = name_sealed(stream->name), .kind = stream->kind};
+	const struct sealed_want want = {.name = name_sealed(stream->name),
+	                                 .kind = stream->kind,
+	                                 .keys = stream->repo->keys};
 	struct sealed sealed;
 	bool ok = true;
 
@@ -208,6 +213,7 @@ static bool head_run(struct stream_detail *d, struct err *err)
 		ok = err_set(err, ERR_DAMAGED, "it changed while it was read");
 	stream->sealed = sealed;
 	stream->sealed.frame = NULL;
+	stream->sealed.crypt = NULL;
 	d->opened = true;
 	if (d->from >= sealed.parts_bytes)
 		d->own = true; /* no part is wanted */

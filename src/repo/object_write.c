@@ -228,6 +228,7 @@ static void write_begin(struct object_write *write)
 	        .frame_bytes = write->frame_bytes ? write->frame_bytes : SEALED_FRAME_BYTES_WAL,
 	        .name = name_sealed(write->name),
 	        .created_us = clock_now_us(),
+	        .keys = write->kind == SEALED_KEY ? NULL : write->repo->keys,
 	};
 	write->detail = d;
 }

@@ -1,9 +1,9 @@
 /*
  * repo.c — opening a repository, and making one.
  *
- *   open   START -> GETTING -> done
+ *   open   START -> GETTING -> KEYS -> done
  *   init   START -> OPENING -> LISTING -> the probe's steps -> NOTING -> WRITING -> REOPENING ->
- * done
+ * ENCRYPTING -> done
  *
  * seawall.json is written last: a repository exists when all was tried. A killed init leaves at
  * most objects under probe/, which the next one knows as its own.
@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "codec/json.h"
 #include "internal.h"
+#include "repo/keys.h"
 #include "repo/object.h"
 
 #include "base/poison.h"
@@ -41,6 +42,8 @@ void repo_free(struct repo *repo)
 	if (!repo)
 		return;
 	store_close(repo->store);
+	wrapper_free(repo->wrapper);
+	keyring_free(repo->keys);
 	free(repo);
 }
 
@@ -68,7 +71,6 @@ static bool seawall_take(struct repo *repo, const struct jval *root, struct err 
 		return err_set(err, ERR_DAMAGED, "its id is not 32 hex digits");
 	str_hex_of(id, sizeof(id), repo->id);
 	repo->created_us = (int64_t)created_us;
-	repo->opened = true;
 	return true;
 }
 
@@ -101,27 +103,28 @@ static void seawall_write(struct buf *out)
 
 /* ---- open ---- */
 
-enum open_state { OPEN_START, OPEN_GETTING };
+enum open_state { OPEN_START, OPEN_GETTING, OPEN_KEYS };
 
-static void open_step(struct op *op)
+static void open_get(struct repo_open *open)
 {
-	struct repo_open *open = container_of(op, struct repo_open, op);
-	struct repo *repo = open->repo;
-	struct err *err = &op->err;
+	open->missing = false;
+	open->block = xmalloc(SEAWALL_JSON_MAX);
+	open->get = (struct store_get){
+	        .store = open->repo->store,
+	        .name = NAME_REPOSITORY,
+	        .length = SEAWALL_JSON_MAX,
+	        .block = &open->block,
+	        .blocks = 1,
+	};
+	store_get_start(&open->op, &open->get);
+	op_wait(&open->op, OPEN_GETTING);
+}
 
-	if (op->state == OPEN_START) {
-		open->missing = false;
-		open->block = xmalloc(SEAWALL_JSON_MAX);
-		open->get = (struct store_get){
-		        .store = repo->store,
-		        .name = NAME_REPOSITORY,
-		        .length = SEAWALL_JSON_MAX,
-		        .block = &open->block,
-		        .blocks = 1,
-		};
-		store_get_start(op, &open->get);
-		return op_wait(op, OPEN_GETTING);
-	}
+static void open_got(struct repo_open *open)
+{
+	struct repo *repo = open->repo;
+	struct err *err = &open->op.err;
+
 	*err = open->get.op.err;
 	open->missing = err->code == ERR_NOTFOUND;
 	if (open->missing) {
@@ -136,7 +139,33 @@ static void open_step(struct op *op)
 	if (!err_is(err))
 		store_anchor(repo->store, NAME_REPOSITORY, open->block, (size_t)open->get.got);
 	free(STEAL(open->block));
-	op_done(op);
+	if (err_is(err))
+		return op_done(&open->op);
+	open->keys = xcalloc(1, sizeof(*open->keys));
+	open->keys->repo = repo;
+	open->keys->none_is_fine = open->unencrypted_is_fine;
+	keys_load_start(&open->op, open->keys);
+	op_wait(&open->op, OPEN_KEYS);
+}
+
+static void open_step(struct op *op)
+{
+	struct repo_open *open = container_of(op, struct repo_open, op);
+
+	switch ((enum open_state)op->state) {
+	case OPEN_START:
+		return open_get(open);
+
+	case OPEN_GETTING:
+		return open_got(open);
+
+	case OPEN_KEYS:
+		op->err = open->keys->op.err;
+		open->repo->opened = !err_is(&op->err);
+		keys_load_release(open->keys);
+		free(STEAL(open->keys));
+		return op_done(op);
+	}
 }
 
 static const struct op_type open_type = {.name = "repository open", .step = open_step};
@@ -160,7 +189,8 @@ void repo_open_start(struct op *parent, struct repo_open *open)
 	X(PROBE_HEAD)                                                                              \
 	X(NOTING)                                                                                  \
 	X(WRITING)                                                                                 \
-	X(REOPENING)
+	X(REOPENING)                                                                               \
+	X(ENCRYPTING)
 
 enum init_state {
 #define X(name) INIT_##name,
@@ -187,13 +217,14 @@ struct repo_init {
 	struct store_head head;
 	struct store_remove remove;
 	struct object_write note;
+	struct keys_begin keys;
 	struct iovec piece;
 	uint8_t bytes[PROBE_BYTES];
 	uint8_t *block;
 	char probe_name[PROBE_NAME_BYTES], note_name[NAME_BYTES];
 	const char *remove_name;
 	struct buf text;
-	bool removes;
+	bool removes, encrypted;
 };
 
 struct repo_init *repo_init_new(struct repo *repo)
@@ -223,9 +254,27 @@ struct op *repo_init_op(struct repo_init *init)
 
 static void init_open(struct repo_init *init, int state)
 {
-	init->open = (struct repo_open){.repo = init->repo};
+	init->open = (struct repo_open){.repo = init->repo, .unencrypted_is_fine = true};
 	repo_open_start(&init->op, &init->open);
 	op_wait(&init->op, state);
+}
+
+/* The repository is there, and open. */
+static void init_opened(struct repo_init *init)
+{
+	struct repo *repo = init->repo;
+
+	if (repo->key_source.kind == KEY_SOURCE_NONE || repo->keys)
+		return op_done(&init->op);
+	init->keys = (struct keys_begin){.repo = repo};
+	keys_begin_start(&init->op, &init->keys);
+	op_wait(&init->op, INIT_ENCRYPTING);
+}
+
+bool repo_init_encrypted(const struct repo_init *init, uint64_t *ret_plain)
+{
+	*ret_plain = init->keys.plain;
+	return init->encrypted;
 }
 
 static void init_list(struct repo_init *init, const char *prefix, int state)
@@ -400,7 +449,7 @@ static void init_step(struct op *op)
 
 	case INIT_OPENING:
 		if (!op_failed(&init->open.op))
-			return op_done(op);
+			return init_opened(init);
 		if (!init->open.missing) {
 			op->err = init->open.op.err;
 			return op_fail_own(op);
@@ -426,7 +475,17 @@ static void init_step(struct op *op)
 		return init_open(init, INIT_REOPENING);
 
 	case INIT_REOPENING:
+		if (!op_failed(&init->open.op))
+			return init_opened(init);
 		op->err = init->open.op.err;
+		return op_fail_own(op);
+
+	case INIT_ENCRYPTING:
+		if (op_failed(&init->keys.op)) {
+			op->err = init->keys.op.err;
+			return op_fail_own(op);
+		}
+		init->encrypted = true;
 		return op_done(op);
 
 	default:

@@ -85,6 +85,18 @@ static void sites_get_repo(struct runtime *runtime, size_t number)
 			runtime->site[i].repo = runtime->repo[number];
 }
 
+struct key_source runtime_key_source(const struct config_repository *repository)
+{
+	if (repository->key_file)
+		return (struct key_source){KEY_SOURCE_FILE, repository->key_file};
+	if (repository->key_passphrase_file)
+		return (struct key_source){KEY_SOURCE_PASSPHRASE_FILE,
+		                           repository->key_passphrase_file};
+	if (repository->key_command)
+		return (struct key_source){KEY_SOURCE_COMMAND, repository->key_command};
+	return (struct key_source){.kind = KEY_SOURCE_NONE};
+}
+
 bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create, struct err *err)
 {
 	const struct config_repository *repository = runtime->config->cluster[cluster].repository;
@@ -98,6 +110,7 @@ bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create, st
 	if (!store_open(runtime->loop, &options, &store, err))
 		return false;
 	runtime->repo[number] = repo_new(store, runtime->blocks);
+	runtime->repo[number]->key_source = runtime_key_source(repository);
 	sites_get_repo(runtime, number);
 	return true;
 }
