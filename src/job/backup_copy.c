@@ -1,12 +1,13 @@
 /*
  * backup_copy.c — the pipeline of a backup.
  *
- *   slot: START -> PLANNING -> HOLDING -> FILLING -> QUEUED -> PUTTING -> done
+ *   slot: START -> YIELDING -> PLANNING -> HOLDING -> FILLING -> QUEUED -> PUTTING -> done
  *
- * One slot plans at a time. Then it waits for memory, reads and compresses slice by slice, waits
- * for a place among the transfers, and stores its pack. The copy is woken by its slots: it takes
- * over what they found out in the order of the plans, and gives free slots new plans. Records go
- * into the manifest's builder meanwhile (flush).
+ * One slot plans at a time, when WAL that is to be archived lets it (backup_yield.h). Then it waits
+ * for memory, reads and compresses slice by slice, waits for a place among the transfers, and
+ * stores its pack. The copy is woken by its slots: it takes over what they found out in the order
+ * of the plans, and gives free slots new plans. Records go into the manifest's builder meanwhile
+ * (flush).
  *
  * A slot gives its memory back as soon as its pack is stored, and what compression saved already
  * before; only its plan waits for its turn, so a slow pack holds up no memory.
@@ -187,7 +188,7 @@ static void tally_slot(struct copy_tally *tally, struct copy_slot *slot)
 
 /* ---- one slot ---- */
 
-#define SLOT_STATES(X) X(START) X(PLANNING) X(HOLDING) X(FILLING) X(QUEUED) X(PUTTING)
+#define SLOT_STATES(X) X(START) X(YIELDING) X(PLANNING) X(HOLDING) X(FILLING) X(QUEUED) X(PUTTING)
 enum slot_state {
 #define X(name) SLOT_##name,
 	SLOT_STATES(X)
@@ -305,10 +306,17 @@ static void slot_put(struct op *op, struct copy_slot *slot)
 static void slot_step(struct op *op)
 {
 	struct copy_slot *slot = container_of(op, struct copy_slot, op);
-	const struct copy_tally *tally = slot->copy->tally;
+	struct copy_tally *tally = slot->copy->tally;
 
 	switch ((enum slot_state)op->state) {
 	case SLOT_START:
+		slot->yield = (struct yield){.pgdata = tally->pgdata, .progress = tally->progress};
+		yield_start(op, &slot->yield);
+		return op_wait(op, SLOT_YIELDING);
+
+	case SLOT_YIELDING:
+		if (op_failed(&slot->yield.op))
+			return slot_end(slot, &slot->yield.op.err);
 		work_start_class(op, &slot->work, WORK_BACKUP, slot_plan);
 		return op_wait(op, SLOT_PLANNING);
 

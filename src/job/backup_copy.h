@@ -10,6 +10,7 @@
 
 #include "backup_fill.h"
 #include "backup_walk.h"
+#include "backup_yield.h"
 #include "job/backup.h"
 #include "repo/object.h"
 
@@ -63,6 +64,7 @@ struct copy_slot {
 	uint32_t pack;
 	char name[NAME_BYTES];
 	struct blocks_hold hold;
+	struct yield yield;
 	struct work work;
 	struct sealer *sealer;
 	struct ticket ticket;

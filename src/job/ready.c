@@ -52,6 +52,23 @@ static bool ready_name(const char *entry, struct walname *ret)
 	return walname_parse(text, ret);
 }
 
+bool ready_count(const char *folder, uint64_t *ret_found, struct err *err)
+{
+	AUTO_FREE
+	char *path = path_join(folder, "pg_wal/archive_status");
+	struct walname name;
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+
+	if (!dir)
+		return err_sys(err, "could not open folder \"%s\"", path);
+	*ret_found = 0;
+	while ((entry = readdir(dir)))
+		*ret_found += str_ends(entry->d_name, ".ready") && ready_name(entry->d_name, &name);
+	closedir(dir);
+	return true;
+}
+
 bool ready_read(const char *folder, struct ready *ret, struct err *err)
 {
 	AUTO_FREE

@@ -17,6 +17,8 @@ struct ready {
 
 /* Reads <folder>/pg_wal/archive_status; it is never changed by us. Blocks: for workers. */
 MUST_USE bool ready_read(const char *folder, struct ready *ret, struct err *err);
+/* Only how many there are. Blocks. */
+MUST_USE bool ready_count(const char *folder, uint64_t *ret_found, struct err *err);
 /* PostgreSQL's own order: history files first, then as text. */
 int ready_compare(const struct walname *a, const struct walname *b);
 

@@ -64,8 +64,9 @@ def stop_archiving(wall):
 def waits_for_wal(wall):
     """A backup in the background that has copied everything and waits for WAL which nobody archives."""
     stop_archiving(wall)
+    before = wall.cluster.pending()  # that of an earlier backup may not be archived yet
     command = wall.start_command("backup")
-    wait_for(lambda: [name for name in wall.cluster.pending() if name.endswith(".backup")] or
+    wait_for(lambda: [name for name in wall.cluster.pending() if name.endswith(".backup") and name not in before] or
              command.poll() is not None, "the backup's end on the server", 60)
     return command
 
@@ -440,6 +441,28 @@ def test_memory_of_32_mb_is_enough(made):
     cluster.sql("CREATE TABLE t AS SELECT g AS a, md5(g::text) AS b FROM generate_series(1, 150000) g")
     wall.run("backup")
     assert rebuild.last(wall.repository).content(cluster.one("SELECT pg_relation_filepath('t')"))
+
+
+def test_wal_that_falls_behind_goes_first(wall):
+    """A backup begins no pack while WAL waits to be archived, says so, and goes on by itself."""
+    cluster = wall.cluster
+    stop_archiving(wall)
+    for number in range(12):
+        cluster.sql(f"CREATE TABLE behind_{number} (a int)")
+        cluster.switch_wal()
+    wait_for(lambda: len(cluster.pending()) >= 12, "a backlog")
+    command = wall.start_command("--verbose", "backup")
+    said = []
+    for line in command.stderr:
+        said.append(line)
+        if "WAL segments are to be archived first" in line:
+            break
+    assert rebuild.packs(wall.repository) == [], "a pack was made while WAL waited"
+    wall.archive()
+    _, err = command.communicate(timeout=60)
+    assert command.returncode == 0, "".join(said) + err
+    assert "the backup goes on" in err, "".join(said) + err
+    assert len(rebuild.backups(wall.repository)) == 1
 
 
 def test_nothing_waits_for_a_full_second(shared):
