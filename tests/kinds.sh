@@ -40,11 +40,11 @@ python() {
 	echo "# exit $?" >"$OUT/$name.exit"
 }
 
-# programs FOLDER [COMMAND...]: each test program of a build is one TAP stream.
+# programs FOLDER [COMMAND...]: each test program of a build is one TAP stream. Those that need an S3 are run_s3's.
 programs() {
 	folder=$1
 	shift
-	for program in $(find "$folder/tests" -name '*_test' -type f | sort); do
+	for program in $(find "$folder/tests" -name '*_test' ! -path '*/tests/store/s3_*' -type f | sort); do
 		echo "== $program"
 		tap "$(echo "${program#"$folder"/tests/}" | tr / .)" "$@" "$program"
 	done
@@ -70,7 +70,21 @@ run_fuzz() {
 }
 run_root() { python root -m needs_root tests/cli tests/pg; }
 run_cli() { python cli -m "$NOT_ROOT" tests/cli; }
-run_pg() { python pg -m "$NOT_ROOT" tests/pg; }
+run_pg() { python pg -m "not s3${NOT_ROOT:+ and $NOT_ROOT}" tests/pg; }
+# One S3 for all; SEAWALL_S3 names its env file (tests/services/ceph-rgw.sh), whose settings C programs find as S3_*.
+run_s3() {
+	rgw=$(mktemp -d /tmp/swr.XXXXXX)
+	trap 'sh tests/services/ceph-rgw.sh stop "$rgw"; rm -rf "$rgw"' EXIT
+	if sh tests/services/ceph-rgw.sh start "$rgw"; then
+		export SEAWALL_S3="$rgw/env"
+		for program in $(find build/debug/tests/store -name 's3_*_test' -type f | sort); do
+			echo "== $program"
+			# shellcheck disable=SC2046 # settings have no spaces
+			tap "store.$(basename "$program")" env $(cat "$SEAWALL_S3") "$program"
+		done
+	fi
+	python s3 -m "s3 and not needs_root" tests/pg
+}
 run_versions() { python versions tests/versions; }
 
 # lane KIND...: one kind after the other; two lanes run side by side.
@@ -80,7 +94,7 @@ lane() {
 		OUT=$RESULTS/$kind
 		mkdir -p "$OUT"
 		start=$(date +%s)
-		"run_$kind" >"$RESULTS/$kind.log" 2>&1
+		("run_$kind") >"$RESULTS/$kind.log" 2>&1
 		/usr/bin/python3 tests/tools/count.py kind "$OUT" "$(($(date +%s) - start))" ||
 			grep -v "^ok " "$RESULTS/$kind.log" | tail -n "$LOG_LINES_MAX"
 	done
@@ -88,6 +102,6 @@ lane() {
 
 NOT_ROOT=${SEAWALL_ROOT_DONE:+not needs_root}
 lane root
-lane style unit asan tsan fuzz cli &
+lane style unit asan tsan fuzz cli s3 &
 lane pg versions &
 wait

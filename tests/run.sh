@@ -8,6 +8,7 @@
 #   fuzz     the saved inputs of the fuzz harnesses, clang's ASan
 #   cli      help, messages, exit codes                      (tests/cli)
 #   pg       whole runs with PostgreSQL 15                   (tests/pg)
+#   s3       store tests and whole runs with a real S3, Ceph (tests/store, tests/pg)
 #   versions the main run with PostgreSQL 13, 14, 16, 17, 18 (tests/versions)
 #
 # Without a KIND: all that the tree has, at most 30 minutes on two cores. Installs what is missing (--as-is: does not),
@@ -19,9 +20,9 @@ cd "$(dirname "$0")/.."
 # shellcheck source=../packaging/need.sh source-path=SCRIPTDIR
 . packaging/need.sh
 
-KINDS_ALL="style unit asan tsan fuzz cli pg versions"
+KINDS_ALL="style unit asan tsan fuzz cli pg s3 versions"
 PACKAGES_TESTS="libcmocka-dev universal-ctags clang-14 libclang-rt-14-dev clang-format-14 shellcheck python3 python3-pytest python3-psycopg2
-python3-lz4 python3-zstandard python3-xxhash python3-cryptography"
+python3-lz4 python3-zstandard python3-xxhash python3-cryptography libfaketime"
 PG_NPM=${SEAWALL_PG_NPM:-build/pg-npm}
 
 usage() {
@@ -39,6 +40,8 @@ wants() { # wants KIND...: whether one of them is to run
 install_all() {
 	# shellcheck disable=SC2086 # one word for each package
 	packages_need $PACKAGES_BUILD $PACKAGES_POSTGRES $PACKAGES_TESTS
+	# shellcheck disable=SC2086
+	if wants s3; then packages_need $PACKAGES_S3; fi
 	if wants pg versions && ! sh tests/services/pg-versions.sh list "$PG_NPM" >/dev/null 2>&1; then
 		command -v npm >/dev/null || packages_need npm
 		sh tests/services/pg-versions.sh install "$PG_NPM"
@@ -58,7 +61,7 @@ build() { # build KIND TARGET...
 # The fuzz kind is built by clang, whose warnings are errors too.
 build_all() {
 	build release all
-	if wants unit cli pg versions; then build debug all unit-programs; fi
+	if wants unit cli pg s3 versions; then build debug all unit-programs; fi
 	if wants asan; then build asan unit-programs; fi
 	if wants tsan; then build tsan unit-programs; fi
 	if wants fuzz; then build asan CC=clang-14 BUILD=build/clang all fuzz-programs; fi
@@ -85,6 +88,7 @@ kinds_present() {
 	for kind in $KINDS_ALL; do
 		case $kind in
 		asan | tsan) folder=unit ;;
+		s3) folder=pg ;;
 		*) folder=$kind ;;
 		esac
 		if [ -d "tests/$folder" ]; then echo "$kind"; else echo "no tests/$folder: $kind left out" >&2; fi

@@ -1,0 +1,93 @@
+"""A real S3 for a test: one Ceph for the whole run, a bucket for each test, and the proxy that spoils what passes."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+
+import pytest
+
+from . import process
+
+SERVICES = pathlib.Path(__file__).resolve().parents[2] / "services"
+sys.path.insert(0, str(SERVICES))
+
+import faultproxy  # noqa: E402 pylint: disable=wrong-import-position
+import s3  # noqa: E402 pylint: disable=wrong-import-position
+
+
+def service(*arguments):
+    run = subprocess.run(["sh", SERVICES / "ceph-rgw.sh", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.fixture(scope="session")
+def rgw_env():
+    """The env file of the Ceph: the one that tests/run.sh has started, or one of this run's own."""
+    given = os.environ.get("SEAWALL_S3")
+    if given:
+        yield pathlib.Path(given)
+        return
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="swr.", dir="/tmp"))
+    try:
+        service("start", folder)
+        yield folder / "env"
+    finally:
+        service("stop", folder)
+        shutil.rmtree(folder)
+
+
+class Bucket:
+    """A bucket, how Seawall is told of it, and what is in it."""
+
+    def __init__(self, env):
+        self.store = s3.Store(env)
+        self.name = f"test-{uuid.uuid4().hex[:12]}"
+        self.store.make_bucket(self.name)
+
+    @property
+    def host(self):
+        """Of plain HTTP, with its port: what a proxy stands before."""
+        return self.store.endpoint.removeprefix("http://")
+
+    def keys(self, prefix=""):
+        return self.store.keys(self.name, prefix)
+
+    def get(self, key):
+        return self.store.must("GET", f"/{self.name}/{key}").body
+
+    def put(self, key, body):
+        self.store.must("PUT", f"/{self.name}/{key}", body)
+
+    def delete(self, key):
+        self.store.must("DELETE", f"/{self.name}/{key}")
+
+    def remove(self):
+        """With all that is in it; it may be gone already."""
+        if self.store.ask("GET", f"/{self.name}").status != 404:
+            self.store.remove_bucket(self.name)
+
+
+@pytest.fixture
+def rgw(rgw_env):
+    """A new bucket on the Ceph of this run."""
+    bucket = Bucket(rgw_env)
+    yield bucket
+    bucket.remove()
+
+
+@pytest.fixture
+def rgw_proxy(rgw):
+    """A FaultProxy before the Ceph (plain HTTP)."""
+    proxy = faultproxy.FaultProxy(rgw.host)
+    yield proxy
+    proxy.close()
+
+
+def owned_ca(bucket, folder):
+    """A copy of the CA that Seawall's user may read."""
+    return process.own(pathlib.Path(shutil.copy(bucket.store.ca, folder / "ca.crt")))
