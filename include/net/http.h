@@ -34,6 +34,8 @@ struct http_request {
 	const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" …; NULL: GET */
 	const char *url;
 	const char *unix_socket;   /* its path; NULL: over the network */
+	const char *ca_file;       /* who may vouch for an https peer; NULL: the system's */
+	bool fresh;                /* on a connection of its own, none that was kept */
 	const char *const *header; /* "Name: value" …, NULL-terminated; may be NULL */
 	const void *body;          /* body_bytes of it; POST and PUT only */
 	uint64_t body_bytes;

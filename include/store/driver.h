@@ -42,6 +42,8 @@ struct store_attempt {
 		struct store_head *head;
 		struct store_remove *remove;
 	};
+	int64_t rest_ms; /* out: the store asked for that rest before the next attempt; 0: it did
+	                    not */
 };
 
 struct store_driver {
@@ -63,7 +65,7 @@ struct store_driver {
 	void (*release)(struct store_attempt *attempt);
 };
 
-extern const struct store_driver store_mem_driver, store_file_driver;
+extern const struct store_driver store_mem_driver, store_file_driver, store_s3_driver;
 
 /* Adds an entry to a page that has room for it (limit). For drivers. */
 void store_list_add(struct store_list *list, const char *name, uint64_t bytes, int64_t modified_us);

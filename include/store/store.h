@@ -26,12 +26,30 @@ enum {
 
 struct store;
 
-/* url: "file:///path" or "mem:NAME"; a folder that does not exist is ERR_STORE ("only init creates
- * a repository"). */
+/* Of an object store: "s3://BUCKET/PREFIX". Texts are copied; NULL: not given. */
+struct store_s3 {
+	const char *region;   /* NULL: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 */
+	const char *endpoint; /* "https://HOST:PORT"; NULL: AWS's own of the region */
+	const char *ca_file;  /* NULL: the system's */
+	bool virtual_host;    /* the bucket's name in the host's; always so without endpoint */
+	bool path_style;      /* never in the host's, also without endpoint */
+	/* NULL: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN */
+	const char *access_key, *secret_key_file;
+	/* What a put asks for. */
+	const char *storage_class;
+	const char *sse, *sse_key; /* "AES256", "aws:kms" with a key or the bucket's */
+	const char *lock_mode;     /* "GOVERNANCE", "COMPLIANCE" */
+	unsigned lock_days;
+};
+
+/* url: "file:///path", "s3://BUCKET/PREFIX" or "mem:NAME"; a folder that does not exist is
+ * ERR_STORE ("only init creates a repository"). A bucket is looked for by the first operation, and
+ * never made. */
 struct store_options {
 	const char *url;
 	const char *label; /* the repository's name in the configuration, for messages */
 	bool create;       /* make the place if it is not there (init) */
+	struct store_s3 s3;
 };
 MUST_USE bool store_open(struct loop *loop, const struct store_options *options, struct store **ret,
                          struct err *err);

@@ -34,6 +34,9 @@ struct http {
 	unsigned running;
 };
 
+/* What libcurl moves at once. */
+enum { HTTP_RECEIVE_BYTES = 256 * 1024, HTTP_SEND_BYTES = 256 * 1024 };
+
 enum http_state { HTTP_START, HTTP_RUNNING };
 
 /* What ended: note how, and wake the operation. */
@@ -307,8 +310,16 @@ static void request_where(struct http_request *request)
 
 	curl_easy_setopt(easy, CURLOPT_URL, request->url);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* what is signed is what is sent */
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)HTTP_RECEIVE_BYTES);
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)HTTP_SEND_BYTES);
+	if (request->ca_file)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, request->ca_file);
+	if (request->fresh)
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 	if (!request->unix_socket)
 		return;
 	curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);

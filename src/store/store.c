@@ -25,7 +25,8 @@ enum {
 	REST_MAX_MS = 5000,
 };
 
-static const struct store_driver *const drivers[] = {&store_file_driver, &store_mem_driver};
+static const struct store_driver *const drivers[] = {&store_file_driver, &store_s3_driver,
+                                                     &store_mem_driver};
 
 /* ---- opening, names ---- */
 
@@ -41,7 +42,7 @@ bool store_open(struct loop *loop, const struct store_options *options, struct s
 	if (!driver) {
 		err_set(err, ERR_CONFIG, "repository URL \"%s\" is of a kind that is not known",
 		        options->url);
-		err_hint(err, "This version knows file:///FOLDER.");
+		err_hint(err, "This version knows file:///FOLDER and s3://BUCKET/PREFIX.");
 		return false;
 	}
 	store = driver->open(loop, options, err);
@@ -302,6 +303,7 @@ static void call_try(struct store_call *call)
 	call->tries++;
 	count_attempt(attempt->store, attempt);
 	outputs_reset(attempt);
+	attempt->rest_ms = 0;
 	attempt->store->driver->start(&call->op, attempt);
 	op_wait(&call->op, CALL_TRYING);
 }
@@ -334,7 +336,8 @@ static void call_judge(struct store_call *call)
 	if (!err_code_retry(err.code))
 		return call_fail(call, &err);
 	attempt->store->counts.retries++;
-	nap_start(&call->op, &call->nap, MIN(rest_ms(call->tries), MAX(left_ms, 1)));
+	nap_start(&call->op, &call->nap,
+	          MIN(MAX(rest_ms(call->tries), attempt->rest_ms), MAX(left_ms, 1)));
 	op_wait(&call->op, CALL_RESTING);
 }
 

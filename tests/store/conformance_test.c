@@ -6,11 +6,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/mem.h"
 
 struct fixture {
 	const char *driver;
 	char folder[64], url[128];
+	struct store_s3 s3;
 	struct loop *loop;
 	struct store *store;
 };
@@ -18,7 +20,7 @@ struct fixture {
 static int place_begin(struct fixture *f)
 {
 	f->loop = loop_new(&(struct loop_options){.workers = 4});
-	f->store = open_place(f->loop, f->url, true);
+	f->store = open_place_s3(f->loop, f->url, true, &f->s3);
 	return 0;
 }
 
@@ -30,7 +32,7 @@ static int place_end(struct fixture *f)
 	loop_free(f->loop);
 	if (f->folder[0])
 		assert_true(file_remove_tree(f->folder, &err));
-	else
+	else if (strcmp(f->driver, "mem") == 0)
 		store_mem_forget("conformance");
 	free(f);
 	return 0;
@@ -54,6 +56,31 @@ static int file_begin(void **state)
 	assert_non_null(mkdtemp(f->folder));
 	snprintf(f->url, sizeof(f->url), "file://%s/new/place/", f->folder);
 	return place_begin(f);
+}
+
+/* Where a scratch store listens: SEAWALL_TEST_S3=http://host:port, its keys as for AWS, the bucket
+ * "seawall-conformance" made; SEAWALL_TEST_S3_TLS=https://…, SEAWALL_TEST_S3_CA=FILE. */
+static int s3_begin_at(void **state, const char *endpoint, const char *ca_file)
+{
+	static unsigned number;
+	struct fixture *f = *state = xcalloc(1, sizeof(*f));
+
+	f->driver = "s3";
+	f->s3.endpoint = endpoint;
+	f->s3.ca_file = ca_file;
+	snprintf(f->url, sizeof(f->url), "s3://seawall-conformance/%lld/%u",
+	         (long long)clock_now_us(), number++);
+	return place_begin(f);
+}
+
+static int s3_begin(void **state)
+{
+	return s3_begin_at(state, getenv("SEAWALL_TEST_S3"), NULL);
+}
+
+static int s3_tls_begin(void **state)
+{
+	return s3_begin_at(state, getenv("SEAWALL_TEST_S3_TLS"), getenv("SEAWALL_TEST_S3_CA"));
 }
 
 static int end(void **state)
@@ -418,7 +445,7 @@ static void another_opening_sees_the_same(void **state)
 	struct store *second;
 
 	assert_int_equal(put_text(f->store, "kept/x", "x"), ERR_NONE);
-	second = open_place(f->loop, f->url, false);
+	second = open_place_s3(f->loop, f->url, false, &f->s3);
 	assert_text(second, "kept/x", "x");
 	assert_int_equal(put_text(second, "kept/x", "y"), ERR_EXISTS);
 	assert_int_equal(put_text(second, "kept/z", "z"), ERR_NONE);
@@ -446,28 +473,37 @@ static void a_place_that_is_not_there_is_not_made(void **state)
 	{                                                                                          \
 #name, name, begin, end, NULL                                                      \
 	}
+/* What every driver passes. */
+#define TESTS_ALL(begin)                                                                           \
+	TEST(what_was_put_is_there, begin),                                                        \
+	        TEST(a_taken_name_is_refused_and_nothing_changes, begin),                          \
+	        TEST(of_many_at_once_exactly_one_wins, begin),                                     \
+	        TEST(pieces_are_one_object_and_an_empty_one_is_one_too, begin),                    \
+	        TEST(odd_names, begin), TEST(ranges, begin),                                       \
+	        TEST(not_there_is_said_definitely, begin), TEST(big_objects, begin),               \
+	        TEST(a_listing_is_flat_and_in_the_order_of_full_names, begin),                     \
+	        TEST(pages_begin_after_any_text, begin),                                           \
+	        TEST(folders_stand_once_with_a_slash, begin),                                      \
+	        TEST(many_objects_come_page_by_page, begin),                                       \
+	        TEST(what_was_removed_is_gone_and_may_come_again, begin),                          \
+	        TEST(another_opening_sees_the_same, begin)
+/* An object store has no folders: it does not mind "a" and "a/b", and asks nobody at opening. */
 #define TESTS(begin)                                                                               \
 	{                                                                                          \
-		TEST(what_was_put_is_there, begin),                                                \
-		        TEST(a_taken_name_is_refused_and_nothing_changes, begin),                  \
-		        TEST(of_many_at_once_exactly_one_wins, begin),                             \
-		        TEST(pieces_are_one_object_and_an_empty_one_is_one_too, begin),            \
-		        TEST(odd_names, begin), TEST(a_name_cannot_be_a_folder_too, begin),        \
-		        TEST(ranges, begin), TEST(not_there_is_said_definitely, begin),            \
-		        TEST(big_objects, begin),                                                  \
-		        TEST(a_listing_is_flat_and_in_the_order_of_full_names, begin),             \
-		        TEST(pages_begin_after_any_text, begin),                                   \
-		        TEST(folders_stand_once_with_a_slash, begin),                              \
-		        TEST(many_objects_come_page_by_page, begin),                               \
-		        TEST(what_was_removed_is_gone_and_may_come_again, begin),                  \
-		        TEST(another_opening_sees_the_same, begin),                                \
+		TESTS_ALL(begin), TEST(a_name_cannot_be_a_folder_too, begin),                      \
 		        TEST(a_place_that_is_not_there_is_not_made, begin),                        \
 	}
 
 int main(void)
 {
 	const struct CMUnitTest mem[] = TESTS(mem_begin), file[] = TESTS(file_begin);
+	const struct CMUnitTest s3[] = {TESTS_ALL(s3_begin)}, s3_tls[] = {TESTS_ALL(s3_tls_begin)};
 	int failed = cmocka_run_group_tests_name("mem", mem, NULL, NULL);
 
-	return failed + cmocka_run_group_tests_name("file", file, NULL, NULL);
+	failed += cmocka_run_group_tests_name("file", file, NULL, NULL);
+	if (getenv("SEAWALL_TEST_S3"))
+		failed += cmocka_run_group_tests_name("s3 over http", s3, NULL, NULL);
+	if (getenv("SEAWALL_TEST_S3_TLS"))
+		failed += cmocka_run_group_tests_name("s3 over https", s3_tls, NULL, NULL);
+	return failed;
 }

@@ -139,15 +139,21 @@ static inline void assert_folders(struct store *store, const char *prefix, const
 	assert_list(&list, wanted);
 }
 
-static inline struct store *open_place(struct loop *loop, const char *url, bool create)
+static inline struct store *open_place_s3(struct loop *loop, const char *url, bool create,
+                                          const struct store_s3 *s3)
 {
-	struct store_options options = {.url = url, .label = "test", .create = create};
+	struct store_options options = {.url = url, .label = "test", .create = create, .s3 = *s3};
 	struct store *store = NULL;
 	struct err err = {0};
 
 	if (!store_open(loop, &options, &store, &err))
 		fail_msg("%s", err.text);
 	return store;
+}
+
+static inline struct store *open_place(struct loop *loop, const char *url, bool create)
+{
+	return open_place_s3(loop, url, create, &(struct store_s3){0});
 }
 
 #endif

@@ -1,0 +1,107 @@
+/* s3.h — what the files of the S3 driver share. */
+#ifndef STORE_S3_PRIVATE_H
+#define STORE_S3_PRIVATE_H
+
+#include "base/str.h"
+#include "net/http.h"
+#include "net/sigv4.h"
+#include "store/driver.h"
+
+enum {
+	S3_KEY_MAX = 1024,               /* of a key, bytes */
+	S3_ANSWER_MAX = 8 * 1024 * 1024, /* a page of 1000 escaped keys */
+	S3_ERROR_MAX = 64 * 1024,
+	S3_ANCHOR_MAX = 64 * 1024,
+	S3_REDIRECTS_MAX = 2,
+	S3_TEXT_BYTES = 128,
+};
+
+struct s3_store {
+	struct store store;
+	struct http *http;
+	char *bucket;
+	char *root;     /* what all keys begin with: "" or "some/prefix/" */
+	char *endpoint; /* "https://host:port", nothing behind */
+	char *region;
+	bool given; /* the endpoint was, so a redirect to another region keeps the host */
+	bool tls, virtual_host;
+	char *ca_file, *access_key, *secret_key, *session_token;
+	char *storage_class, *sse, *sse_key, *lock_mode;
+	unsigned lock_days;
+	char *anchor_name;
+	uint8_t *anchor;
+	size_t anchor_bytes;
+};
+
+/* What to ask; all but method may be NULL or 0. */
+struct s3_ask {
+	const char *method;
+	const char *key;   /* below the root; NULL: the bucket itself */
+	const char *query; /* escaped, ascending */
+	struct strs header;
+	const char *body;
+	uint64_t body_bytes;
+	bool give;    /* the put's pieces */
+	bool collect; /* the get's bytes go into its blocks */
+};
+
+struct s3_attempt {
+	struct store_attempt base;
+	struct work hash; /* of what is put */
+	char payload[SIGV4_HASH_BYTES], md5[32];
+	bool hashed;
+	struct http_request request;
+	struct strs header;
+	const char **header_list;
+	struct buf url, text; /* of the request: its address, its body */
+	struct buf answer;    /* of a get: what is no object */
+	unsigned redirects;
+	bool fresh;
+	/* get */
+	uint64_t position;
+	/* list */
+	char *token; /* of the next page, when this one had nothing for us */
+};
+
+static inline struct s3_store *s3_of(const struct s3_attempt *attempt)
+{
+	return container_of(attempt->base.store, struct s3_store, store);
+}
+
+/* s3_open.c */
+struct store *s3_open(struct loop *loop, const struct store_options *options, struct err *err);
+void s3_close(struct store *store);
+void s3_anchor(struct store *store, const char *name, const void *bytes, size_t length);
+void s3_set_region(struct s3_store *s3, const char *region);
+
+/* s3_request.c: sends; the attempt's op is the parent. The lists of ask are taken over. */
+void s3_send(struct s3_attempt *attempt, struct s3_ask *ask);
+/* Adds text with all but unreserved characters escaped, '/' too. */
+void s3_escape(struct buf *out, const char *text);
+/* The body of the answer, whoever collected it. */
+const struct buf *s3_answer(const struct s3_attempt *attempt);
+/* Whether the answer's headers are those of the bytes that were asked for; fills object_bytes. */
+MUST_USE bool s3_range_begins(struct s3_attempt *attempt, struct err *err);
+/* Of a 416: the object's size, where it is said. */
+bool s3_range_total(const struct s3_attempt *attempt, uint64_t *ret_total);
+/* What a request kept. */
+void s3_request_clear(struct s3_attempt *attempt);
+
+/* s3_error.c: an answer that is no success, in base.op.err. */
+void s3_error(struct s3_attempt *attempt);
+/* Whether the body is an error, whatever the status said. */
+bool s3_body_is_error(const struct s3_attempt *attempt);
+/* A redirect to the region where the bucket is: taken over, ask again. */
+bool s3_redirected(struct s3_attempt *attempt);
+/* By code, for one key of a batch: whether to try it again. */
+bool s3_code_retry(const char *code);
+
+/* s3_list.c */
+void s3_list_ask(struct s3_attempt *attempt, struct s3_ask *ask);
+/* False: err. *ret_again: nothing for us on this page, but there are more. */
+MUST_USE bool s3_list_take(struct s3_attempt *attempt, bool *ret_again, struct err *err);
+
+/* s3_time.c: "2009-10-12T17:50:30.000Z" and "Mon, 12 Oct 2009 17:50:30 GMT". */
+bool s3_time(const char *text, int64_t *ret_us);
+
+#endif

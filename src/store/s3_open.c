@@ -1,0 +1,184 @@
+/*
+ * s3_open.c — from an URL and settings to a store: which host, which bucket, whose key.
+ *
+ * Nothing is asked of the store here: that a bucket is missing is said by the first request.
+ */
+#include "s3.h"
+
+#include "base/file.h"
+#include "base/str.h"
+
+#include "base/poison.h"
+
+enum { CONNECTIONS_MAX = 32, SECRET_MAX = 4096, BUCKET_MIN = 3, BUCKET_MAX = 63 };
+
+static char *copy(const char *text)
+{
+	return text && text[0] ? xstrdup(text) : NULL;
+}
+
+static void set(char **field, char *value)
+{
+	free(*field);
+	*field = value;
+}
+
+void s3_set_region(struct s3_store *s3, const char *region)
+{
+	set(&s3->region, xstrdup(region));
+	if (s3->given)
+		return;
+	set(&s3->endpoint, xasprintf("https://s3.%s.amazonaws.com%s", region,
+	                             str_starts(region, "cn-") ? ".cn" : ""));
+}
+
+/* "s3://bucket/some/prefix": no empty part, no "." and "..", nothing that needs a guess. */
+static bool read_url(struct s3_store *s3, const char *url, struct err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+	const char *bucket = url + strlen("s3://");
+	size_t length = strcspn(bucket, "/");
+	AUTO_FREE char *root = xstrdup(bucket[length] ? bucket + length + 1 : "");
+
+	if (length < BUCKET_MIN || length > BUCKET_MAX || strspn(bucket, allowed) < length)
+		return err_set(err, ERR_CONFIG, "\"%s\" does not name a bucket", url);
+	s3->bucket = xstrndup(bucket, length);
+	if (root[0] && root[strlen(root) - 1] == '/')
+		root[strlen(root) - 1] = '\0';
+	if (root[0] && (strlen(root) >= S3_KEY_MAX - STORE_NAME_MAX || !store_name_valid(root)))
+		return err_set(err, ERR_CONFIG, "\"%s\" is not a valid prefix of names", root);
+	s3->root = root[0] ? xasprintf("%s/", root) : xstrdup("");
+	return true;
+}
+
+static bool read_endpoint(struct s3_store *s3, const struct store_s3 *options, struct err *err)
+{
+	const char *endpoint = options->endpoint;
+	size_t length = endpoint ? strlen(endpoint) : 0;
+
+	if (!endpoint) {
+		s3->tls = true;
+		s3->virtual_host = !options->path_style && !strchr(s3->bucket, '.');
+		return true;
+	}
+	s3->given = true;
+	s3->tls = str_starts(endpoint, "https://");
+	s3->virtual_host = options->virtual_host;
+	if (length > 0 && endpoint[length - 1] == '/')
+		length--;
+	set(&s3->endpoint, xstrndup(endpoint, length));
+	if ((!s3->tls && !str_starts(endpoint, "http://")) ||
+	    strpbrk(strstr(s3->endpoint, "://") + 3, "/?#@ "))
+		return err_set(err, ERR_CONFIG, "\"%s\" is not an endpoint", endpoint);
+	if (str_ends(s3->endpoint, s3->tls ? ":443" : ":80")) /* as libcurl names the host */
+		*strrchr(s3->endpoint, ':') = '\0';
+	return true;
+}
+
+static bool read_secret(struct s3_store *s3, const char *path, struct err *err)
+{
+	AUTO_BUF struct buf text = {0};
+
+	buf_init(&text, SECRET_MAX);
+	if (!file_read_all(path, &text, err))
+		return err_wrap_as(err, ERR_CONFIG, "could not read \"secret_key_file\"");
+	s3->secret_key = copy(str_trim(text.data ? text.data : (char[1]){""}));
+	if (text.data)
+		explicit_bzero(text.data, text.length);
+	if (!s3->secret_key)
+		return err_set(err, ERR_CONFIG, "file \"%s\" holds no key", path);
+	return true;
+}
+
+static bool read_key(struct s3_store *s3, const struct store_s3 *options, struct err *err)
+{
+	if (options->access_key || options->secret_key_file) {
+		if (!options->access_key || !options->secret_key_file)
+			return err_set(err, ERR_CONFIG,
+			               "\"access_key\" and \"secret_key_file\" belong together");
+		s3->access_key = xstrdup(options->access_key);
+		return read_secret(s3, options->secret_key_file, err);
+	}
+	s3->access_key = copy(getenv("AWS_ACCESS_KEY_ID"));
+	s3->secret_key = copy(getenv("AWS_SECRET_ACCESS_KEY"));
+	s3->session_token = copy(getenv("AWS_SESSION_TOKEN"));
+	if (s3->access_key && s3->secret_key)
+		return true;
+	err_set(err, ERR_CONFIG, "there is no key for the store");
+	err_hint(err, "Set \"access_key\" and \"secret_key_file\", or AWS_ACCESS_KEY_ID and "
+	              "AWS_SECRET_ACCESS_KEY in the environment.");
+	return false;
+}
+
+static void read_rest(struct s3_store *s3, const struct store_s3 *options)
+{
+	const char *region = options->region;
+
+	if (!region)
+		region = getenv("AWS_REGION");
+	if (!region || !region[0])
+		region = getenv("AWS_DEFAULT_REGION");
+	s3_set_region(s3, region && region[0] ? region : "us-east-1");
+	s3->ca_file = copy(options->ca_file);
+	s3->storage_class = copy(options->storage_class);
+	s3->sse = copy(options->sse);
+	s3->sse_key = copy(options->sse_key);
+	s3->lock_mode = copy(options->lock_mode);
+	s3->lock_days = options->lock_days;
+}
+
+static void wipe(char *secret)
+{
+	if (secret)
+		explicit_bzero(secret, strlen(secret));
+	free(secret);
+}
+
+void s3_close(struct store *store)
+{
+	struct s3_store *s3 = container_of(store, struct s3_store, store);
+
+	http_free(s3->http);
+	free(s3->bucket);
+	free(s3->root);
+	free(s3->endpoint);
+	free(s3->region);
+	free(s3->ca_file);
+	free(s3->access_key);
+	wipe(s3->secret_key);
+	wipe(s3->session_token);
+	free(s3->storage_class);
+	free(s3->sse);
+	free(s3->sse_key);
+	free(s3->lock_mode);
+	free(s3->anchor_name);
+	free(s3->anchor);
+	free(s3);
+}
+
+struct store *s3_open(struct loop *loop, const struct store_options *options, struct err *err)
+{
+	struct s3_store *s3 = xcalloc(1, sizeof(*s3));
+
+	if (!read_url(s3, options->url, err) || !read_endpoint(s3, &options->s3, err) ||
+	    !read_key(s3, &options->s3, err)) {
+		s3_close(&s3->store);
+		return NULL;
+	}
+	read_rest(s3, &options->s3);
+	s3->http = http_new(loop, CONNECTIONS_MAX);
+	return &s3->store;
+}
+
+void s3_anchor(struct store *store, const char *name, const void *bytes, size_t length)
+{
+	struct s3_store *s3 = container_of(store, struct s3_store, store);
+
+	if (length > S3_ANCHOR_MAX)
+		return;
+	set(&s3->anchor_name, xstrdup(name));
+	free(s3->anchor);
+	s3->anchor = xmalloc(MAX(length, 1));
+	memcpy(s3->anchor, bytes, length);
+	s3->anchor_bytes = length;
+}
