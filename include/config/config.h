@@ -38,7 +38,7 @@ enum option_type {
 #define FIELD_LIST(name)        struct strs name;
 #define FIELD(type, name, ...)  FIELD_##type(name)
 
-enum { CONFIG_NAME_MAX = 63, CONFIG_OPTIONS_MAX = 16, CONFIG_SECTIONS_MAX = 256 };
+enum { CONFIG_NAME_MAX = 63, CONFIG_OPTIONS_MAX = 32, CONFIG_SECTIONS_MAX = 256 };
 
 /* What was written, for messages, for config_diff and for people. */
 struct config_source {
@@ -56,6 +56,10 @@ struct config_repository {
 	char *name;
 	struct config_source source;
 };
+/* The words of url_style, sse, object_lock, in the order of their rows. */
+enum { URL_STYLE_AUTOMATIC, URL_STYLE_PATH, URL_STYLE_VIRTUAL };
+enum { SSE_NONE, SSE_AES256, SSE_KMS };
+enum { OBJECT_LOCK_NONE, OBJECT_LOCK_GOVERNANCE, OBJECT_LOCK_COMPLIANCE };
 struct config_cluster {
 	OPTIONS_CLUSTER(FIELD)
 	char *name;

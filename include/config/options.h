@@ -47,7 +47,7 @@ enum option_flags {
 
 #define OPTIONS_REPOSITORY(X)                                                                      \
 	X(URL, url, NULL, "file:///var/lib/seawall/repository", 0, 1024, OPTION_REQUIRED,          \
-	  "file:///FOLDER", "where the repository is")                                             \
+	  "file:///FOLDER | s3://BUCKET/PREFIX", "where the repository is")                        \
 	X(COMPRESSION, wal_compression, "lz4", NULL, 0, 0, 0, "lz4 | zstd | zstd:LEVEL (1 to 19) | none", \
 	  "how WAL is compressed")                                                                 \
 	X(COMPRESSION, pack_compression, "zstd:3", NULL, 0, 0, 0,                                  \
@@ -57,7 +57,30 @@ enum option_flags {
 	X(PATH, key_passphrase_file, NULL, "/etc/seawall/passphrase", 0, 1024, 0,                  \
 	  "an absolute path", "the same with a passphrase: file that holds it")                    \
 	X(STRING, key_command, NULL, "vault kv get -field=key secret/seawall", 0, 4096,            \
-	  OPTION_SECRET, "a shell command", "the same with a command that prints the key; it is run once")
+	  OPTION_SECRET, "a shell command", "the same with a command that prints the key; it is run once") \
+	X(STRING, region, "AWS_REGION of the environment, else us-east-1", "eu-central-1", 0, 63,  \
+	  OPTION_DERIVED, "a region's name", "s3: the region of the bucket")                       \
+	X(STRING, endpoint, "AWS's of the region", "https://s3.example.com:9000", 0, 255,          \
+	  OPTION_DERIVED, "https://HOST[:PORT] or http://HOST[:PORT]",                             \
+	  "s3: where the store listens, when it is not AWS")                                       \
+	X(CHOICE, url_style, "automatic", "path", 0, 0, 0, "automatic | path | virtual",           \
+	  "s3: where a request names the bucket: in the path or in the host; automatic is virtual at AWS, else path") \
+	X(PATH, ca_file, "the system's", "/etc/seawall/ca.pem", 0, 1024, OPTION_DERIVED,           \
+	  "an absolute path", "s3: file of the certificates that may vouch for the store")         \
+	X(STRING, access_key, "AWS_ACCESS_KEY_ID of the environment", "AKIA0123456789EXAMPLE", 0, 255, \
+	  OPTION_DERIVED, "an access key id", "s3: whose key signs the requests")                  \
+	X(PATH, secret_key_file, "AWS_SECRET_ACCESS_KEY of the environment",                       \
+	  "/etc/seawall/s3.secret", 0, 1024, OPTION_DERIVED, "an absolute path",                   \
+	  "s3: file that holds the secret key, in a line")                                         \
+	X(STRING, storage_class, NULL, "STANDARD_IA", 0, 63, 0, "a storage class of the store",    \
+	  "s3: the storage class of what is written; the bucket's own unless given")               \
+	X(CHOICE, sse, "none", "AES256", 0, 0, 0, "none | AES256 | aws:kms",                       \
+	  "s3: ask the store to encrypt what it keeps, with a key of its own")                     \
+	X(STRING, sse_key, NULL, "arn:aws:kms:eu-central-1:111122223333:key/KEY", 0, 255, 0,       \
+	  "a key's id", "s3: with sse = aws:kms, which key")                                       \
+	X(CHOICE, object_lock, "none", "governance", 0, 0, 0, "none | governance | compliance",    \
+	  "s3: keep what is written from being deleted for object_lock_days; the bucket must have object lock") \
+	X(COUNT, object_lock_days, NULL, "30", 1, 36500, 0, "a number", "s3: how long, with object_lock")
 
 #define OPTIONS_CLUSTER(X)                                                                         \
 	X(PATH, pgdata, "that of the first push", "/var/lib/postgresql/15/main", 0, 1024,          \
@@ -74,7 +97,6 @@ enum option_flags {
  * refused as "not in this version", so that nobody believes in one that has no effect. */
 #define OPTIONS_LATER(X)                                                                           \
 	X(server, token_file) X(server, tls_certificate) X(server, tls_key)                        \
-	X(repository, region) X(repository, endpoint) X(repository, ca_file)                       \
 	X(cluster, ack) X(cluster, receive) X(cluster, tail_interval) X(cluster, sync)             \
 	X(cluster, fence) X(cluster, backup_schedule) X(cluster, keep) X(cluster, drill_schedule)  \
 	X(cluster, drill) X(cluster, verify)

@@ -209,6 +209,31 @@ static bool path_inside(const char *path, const char *folder)
 	       (inner[length] == '/' || inner[length] == '\0');
 }
 
+/* What is given for a store that has no such thing, or lacks its other half. */
+static bool check_s3(struct config *config, size_t number, struct err *err)
+{
+	const struct config_repository *repository = &config->repository[number];
+	struct section section = section_repository(config, number);
+	bool s3 = str_starts(repository->url, "s3://");
+
+	for (size_t i = 0; i < section.options; i++)
+		if (!s3 && section.source->text[i] && str_starts(section.option[i].help, "s3: "))
+			return config_refuse(config, section.source->text_line[i], err,
+			                     "\"%s\" is for a repository at s3:// only",
+			                     section.option[i].name);
+	if (!repository->access_key != !repository->secret_key_file)
+		return config_refuse(config, section.source->line, err,
+		                     "\"access_key\" and \"secret_key_file\" belong together");
+	if (repository->sse_key && repository->sse != SSE_KMS)
+		return config_refuse(config, line_of(&section, "sse_key"), err,
+		                     "\"sse_key\" needs \"sse = aws:kms\"");
+	if (!repository->object_lock_days != (repository->object_lock == OBJECT_LOCK_NONE))
+		return config_refuse(config, section.source->line, err,
+		                     "\"object_lock\" and \"object_lock_days\" belong "
+		                     "together");
+	return true;
+}
+
 static bool check_repository_place(struct config *config, size_t number, struct err *err)
 {
 	const struct config_repository *repository = &config->repository[number];
@@ -216,6 +241,8 @@ static bool check_repository_place(struct config *config, size_t number, struct 
 	const char *folder = config_url_folder(repository->url), *state = config->server.state;
 	unsigned line = line_of(&section, "url");
 
+	if (!folder)
+		return true;
 	if (path_inside(folder, state)) {
 		config_refuse(config, line, err,
 		              "repository \"%s\" lies inside the state folder \"%s\"",
@@ -340,7 +367,8 @@ bool config_complete(struct config *config, struct err *err)
 	    !check_clusters(config, err) || !check_secrets(config, err))
 		return false;
 	for (size_t i = 0; i < config->repositories; i++)
-		if (!check_repository_place(config, i, err) || !check_keys(config, i, err))
+		if ((!check_s3(config, i, err) || !check_repository_place(config, i, err)) ||
+		    !check_keys(config, i, err))
 			return false;
 	return true;
 }

@@ -68,12 +68,15 @@ static bool set_path(const struct option *option, const char *text, char **field
 
 static bool set_url(const struct option *option, const char *text, char **field, struct err *err)
 {
-	static const char *const later[] = {"s3://", "azure://", "sftp://"};
+	static const char *const later[] = {"azure://", "sftp://"};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(later); i++)
 		if (str_starts(text, later[i]))
 			return err_set(err, ERR_CONFIG,
 			               "a repository at \"%s\" is not in this version", later[i]);
+	if (str_starts(text, "s3://")) /* the store reads the rest of it */
+		return text[strlen("s3://")] ? set_text(option, text, field, err)
+		                             : refuse(option, text, err);
 	if (!config_url_folder(text) || !path_is_plain(config_url_folder(text)))
 		return refuse(option, text, err);
 	if (!set_text(option, text, field, err))

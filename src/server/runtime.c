@@ -97,12 +97,38 @@ struct key_source runtime_key_source(const struct config_repository *repository)
 	return (struct key_source){.kind = KEY_SOURCE_NONE};
 }
 
+static struct store_s3 s3_options(const struct config_repository *repository)
+{
+	static const char *const sse[] = {
+	        [SSE_NONE] = NULL, [SSE_AES256] = "AES256", [SSE_KMS] = "aws:kms"};
+	static const char *const lock[] = {[OBJECT_LOCK_NONE] = NULL,
+	                                   [OBJECT_LOCK_GOVERNANCE] = "GOVERNANCE",
+	                                   [OBJECT_LOCK_COMPLIANCE] = "COMPLIANCE"};
+
+	return (struct store_s3){
+	        .region = repository->region,
+	        .endpoint = repository->endpoint,
+	        .ca_file = repository->ca_file,
+	        .virtual_host = repository->url_style == URL_STYLE_VIRTUAL,
+	        .path_style = repository->url_style == URL_STYLE_PATH,
+	        .access_key = repository->access_key,
+	        .secret_key_file = repository->secret_key_file,
+	        .storage_class = repository->storage_class,
+	        .sse = sse[repository->sse],
+	        .sse_key = repository->sse_key,
+	        .lock_mode = lock[repository->object_lock],
+	        .lock_days = repository->object_lock_days,
+	};
+}
+
 bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create, struct err *err)
 {
 	const struct config_repository *repository = runtime->config->cluster[cluster].repository;
 	size_t number = (size_t)(repository - runtime->config->repository);
-	const struct store_options options = {
-	        .url = repository->url, .label = repository->name, .create = create};
+	const struct store_options options = {.url = repository->url,
+	                                      .label = repository->name,
+	                                      .create = create,
+	                                      .s3 = s3_options(repository)};
 	struct store *store;
 
 	if (runtime->repo[number])

@@ -195,8 +195,8 @@ static void says_what_is_not_in_this_version(void **state)
 	 "line 2: \"" #name "\" is not in this version", ""},
 	        OPTIONS_LATER(X)
 #undef X
-	                {"[repository s]\nurl = s3://bucket/prefix\n",
-	                 "line 2: a repository at \"s3://\" is not in this version", ""},
+	                {"[repository s]\nurl = sftp://host/prefix\n",
+	                 "line 2: a repository at \"sftp://\" is not in this version", ""},
 	        {GOOD "repositories = local, other\n",
 	         "more than one name in \"repositories\" is not in this version", ""},
 	};
