@@ -5,7 +5,7 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show wal cat help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show wal cat key help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
@@ -34,6 +34,9 @@ _seawall() {
 	'wal fetch') options='--cluster --restore --config --json --verbose --quiet --help' ;;
 	'wal list') options='--config --json --verbose --quiet --help' ;;
 	'cat') options='--cluster --config --json --verbose --quiet --help' ;;
+	'key list') options='--config --json --verbose --quiet --help' ;;
+	'key add') options='--key-file --passphrase-file --key-command --dry-run --config --json --verbose --quiet --help' ;;
+	'key rotate') options='--key-file --passphrase-file --key-command --dry-run --config --json --verbose --quiet --help' ;;
 	'help') options='--config --json --verbose --quiet --help' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

@@ -17,6 +17,9 @@
 	X(wal_fetch)                                                                               \
 	X(wal_list)                                                                                \
 	X(cat)                                                                                     \
+	X(key_list)                                                                                \
+	X(key_add)                                                                                 \
+	X(key_rotate)                                                                              \
 	X(help)                                                                                    \
 	X(doc)
 
@@ -31,8 +34,7 @@
 	X("extract")                                                                               \
 	X("promote")                                                                               \
 	X("failback")                                                                              \
-	X("adopt")                                                                                 \
-	X("key")
+	X("adopt")
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

@@ -89,7 +89,7 @@ def wrong_command_lines():
                 ("wal",), ("wal", "psuh", "x"), ("wal", "push"), ("wal", "push", "a", "b"), ("wal", "push", "--x", "a"),
                 ("wal", "fetch"), ("wal", "fetch", "a"), ("wal", "fetch", "--x"), ("wal", "list", "--x")]
     yield from [(name,) for name in ("find", "verify", "expire", "drill", "standby", "extract", "promote", "failback",
-                                     "adopt", "key")]
+                                     "adopt")]
     yield from [("wal", "verify"), ("wal", "index")]
 
 
@@ -258,7 +258,7 @@ def command_lines():
 @pytest.mark.parametrize("name, line", sorted(set(command_lines())))
 def test_what_documents_tell_to_type_exists(name, line):
     words = re.sub(r"'[^']*'|\"[^\"]*\"", "X", re.sub(r"[#|>].*", "", line)).split()
-    command = " ".join(words[:2]) if words[0] == "wal" else words[0]
+    command = " ".join(words[:2]) if words[0] in ("wal", "key") else words[0]
     assert command in commands(), f"{name}: {line}"
     for option in re.findall(r"(?<!\S)--([a-z-]+)", " ".join(words)):
         assert option in options_of(command), f"{name}: {line}"
