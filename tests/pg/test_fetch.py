@@ -16,6 +16,7 @@ from seawalltest.cluster import DEBIAN_BIN
 UNKNOWN = 255
 STANDBY_S_MAX = 10
 SEGMENT_BYTES = 1 << 20
+PREFETCH_SEGMENTS, PREFETCH_SEGMENT_MB, PREFETCH_ROUNDS, PREFETCH_ROUNDS_MAX, PREFETCH_TIMES_MAX = 100, 4, 2, 6, 1.3
 
 
 class Past:
@@ -118,23 +119,34 @@ def away(path):
         other.rename(path)
 
 
+@pytest.mark.in_memory
 def test_prefetch_hides_the_way_to_the_repository(made):
-    """50 ms more for every get; the replay of one segment takes a fraction of that."""
-    past = Past(made, serve=False).write(60)
-    debug = made.seawall(past.cluster, "debug", kind="debug")
+    """With 50 ms more for every get, a recovery of 100 segments takes at most 1.3 times as long as without: the rows and index entries
+    of a segment take PostgreSQL half of these 50 ms."""
+    past = Past(made, serve=False, segment_mb=PREFETCH_SEGMENT_MB)
+    past.cluster.sql("CREATE TABLE w (n int, filler text); CREATE INDEX ON w (n)")
+    begin = past.cluster.insert_lsn()
+    while past.cluster.one("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", begin) < PREFETCH_SEGMENTS * PREFETCH_SEGMENT_MB << 20:
+        past.cluster.sql("INSERT INTO w SELECT n, repeat('x', 200) FROM generate_series(1, 100000) n")
+    past.write(1)
+    debug = made.seawall(past.cluster, "debug", kind="debug", memory="96MB")
     debug.sections["repository local"]["url"] = f"file://{past.wall.repository}"
     debug.write_config()
     past.wall.config, past.wall.bin = debug.config, debug.bin
-    took = {}
-    for delay in (None, "50"):
+    took = {None: [], "50": []}
+    for number, delay in enumerate((None, "50") * PREFETCH_ROUNDS_MAX):
         debug.serve(**(faults.environment("delay", delay, "store-get") if delay else {}))
-        restored = past.directory(f"restored{delay}")
+        restored = past.directory(f"restored{number}", shared_buffers="128MB")
         assert recovered(restored) == past.rows()
-        took[delay] = float(re.search(r"redo done .* elapsed: ([0-9.]+) s", restored.log.read_text())[1])
+        took[delay].append(float(re.search(r"redo done .* elapsed: ([0-9.]+) s", restored.log.read_text())[1]))
         debug.stop()
         restored.stop("immediate")
-    print(took)
-    assert took["50"] - took[None] < 60 * 0.050 * 0.6
+        shutil.rmtree(restored.data)
+        rounds = len(took["50"])  # more of them where other programs disturb: the best of each is compared
+        if rounds >= PREFETCH_ROUNDS and rounds == len(took[None]) and min(took["50"]) <= PREFETCH_TIMES_MAX * min(took[None]):
+            break
+    print(f"seconds of redo, by the delay of each get in ms: {took}")
+    assert min(took["50"]) <= PREFETCH_TIMES_MAX * min(took[None])
 
 
 @pytest.mark.parametrize("served", [True, False])

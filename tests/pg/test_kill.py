@@ -10,12 +10,9 @@ rest worthless.
 import collections
 import contextlib
 import json
-import os
-import pathlib
 import shutil
 import signal
 import subprocess
-import tempfile
 
 import pytest
 from seawalltest import checks, faults, process, rebuild
@@ -25,17 +22,7 @@ from seawalltest.wait import wait_for
 POINTS = {"init": 76, "backup": 130, "restore": 124, "restore in place": 142, "push": 87, "fetch": 32,
           "push in the server": 102, "fetch in the server": 55}
 POINTS_EACH_MAX = 300
-MEMORY = pathlib.Path("/dev/shm")
-MEMORY_BYTES_MIN = 1 << 30
-
-
-@pytest.fixture(name="scratch")
-def fixture_scratch():
-    """A folder in memory, where that has room: a kill loses nothing that was written, so nothing is shown by waiting for a disk."""
-    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN
-    folder = process.own(pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir=MEMORY if roomy else "/tmp")))
-    yield folder
-    shutil.rmtree(folder)
+pytestmark = pytest.mark.in_memory  # a kill loses nothing that was written: nothing is shown by waiting for a disk
 
 
 class Runner:

@@ -3,6 +3,7 @@
 import atexit
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 
@@ -39,10 +40,21 @@ def wait_removals():
         removal.wait()
 
 
+MEMORY = "/dev/shm"
+MEMORY_BYTES_MIN = 4 << 30
+
+
+def parent_of_scratch(request):
+    """Memory for a test that is marked so, where there is room."""
+    if not request.node.get_closest_marker("in_memory") or not os.access(MEMORY, os.W_OK):
+        return "/tmp"
+    return MEMORY if shutil.disk_usage(MEMORY).free >= MEMORY_BYTES_MIN else "/tmp"
+
+
 @pytest.fixture
-def scratch():
+def scratch(request):
     """A short folder, for a socket's path ends at 107 bytes. SEAWALL_KEEP=1 leaves it there."""
-    folder = process.own(pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir="/tmp")))
+    folder = process.own(pathlib.Path(tempfile.mkdtemp(prefix="sw.", dir=parent_of_scratch(request))))
     yield folder
     if os.environ.get("SEAWALL_KEEP"):
         print(f"kept: {folder}")
