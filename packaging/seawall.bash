@@ -24,14 +24,14 @@ _seawall() {
 	case $command in
 	'init') options='--pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'check') options='--pgdata --no-segment --config --json --verbose --quiet --help' ;;
-	'serve') options='--pgdata --config --json --verbose --quiet --help' ;;
+	'serve') options='--pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'status') options='--config --json --verbose --quiet --help' ;;
 	'backup') options='--label --full --fast --spread --pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'restore') options='--to --before --including --timeline --pgdata --in-place --start --then --tablespace --link-pgwal --port --option --owner --without --plan --dry-run --config --json --verbose --quiet --help' ;;
 	'list') options='--config --json --verbose --quiet --help' ;;
 	'show') options='--cluster --files --config --json --verbose --quiet --help' ;;
-	'wal push') options='--cluster --restore --config --json --verbose --quiet --help' ;;
-	'wal fetch') options='--cluster --restore --config --json --verbose --quiet --help' ;;
+	'wal push') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;
+	'wal fetch') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;
 	'wal list') options='--config --json --verbose --quiet --help' ;;
 	'cat') options='--cluster --config --json --verbose --quiet --help' ;;
 	'key list') options='--config --json --verbose --quiet --help' ;;

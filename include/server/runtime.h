@@ -19,6 +19,7 @@ struct runtime {
 	struct repo **repo; /* as config->repository; NULL: its place is not open */
 	struct site *site;  /* as config->cluster; its repo is NULL until it is open */
 	char *program;      /* absolute path of this program */
+	bool pretend;       /* repositories that are opened from now on are not changed */
 };
 
 /* Makes loop, memory and sites; opens no repository. */

@@ -23,4 +23,8 @@ struct server_options {
 /* Returns when it was stopped; false with err when it could not start. */
 MUST_USE bool server_run(const struct server_options *options, struct err *err);
 
+/* For --dry-run: whether no other server has the state folder, and it could be written; changes
+ * nothing. */
+MUST_USE bool server_could_run(const struct config *config, struct err *err);
+
 #endif

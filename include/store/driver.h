@@ -26,6 +26,7 @@ struct store {
 	const struct store_driver *driver;
 	struct loop *loop;
 	char *url, *label;
+	bool pretend;
 	struct store_counts counts;
 };
 

@@ -50,6 +50,7 @@ struct store_options {
 	const char *label; /* the repository's name in the configuration, for messages */
 	bool create;       /* make the place if it is not there (init) */
 	struct store_s3 s3;
+	bool pretend; /* change nothing: a put only looks whether the name is taken (--dry-run) */
 };
 MUST_USE bool store_open(struct loop *loop, const struct store_options *options, struct store **ret,
                          struct err *err);
@@ -98,6 +99,7 @@ struct store_put {
 	enum work_class class; /* where a driver that works on the pool stands in its queue */
 	struct store_call call;
 	struct store_readback *readback;
+	struct store_pretence *pretence;
 };
 void store_put_start(struct op *parent, struct store_put *put);
 

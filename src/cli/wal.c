@@ -10,8 +10,10 @@
  * hook's (hook_exit), also for wrong command lines. No signal is handled: on SIGTERM the process
  * dies of it, as PostgreSQL expects, and nothing that it leaves behind disturbs anybody.
  */
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/file.h"
 #include "hook/hook.h"
 #include "job/archiver.h"
 #include "job/fetcher.h"
@@ -34,8 +36,9 @@ enum {
 
 struct wal {
 	struct op op;
-	bool fetch, standby;
+	bool fetch, standby, dry_run;
 	char *data, *file; /* owned */
+	char *dry_folder;  /* owned; --dry-run of a fetch */
 	struct runtime runtime;
 	size_t cluster;
 	struct site_open open;
@@ -45,6 +48,7 @@ struct wal {
 	struct archive_ask push;
 	struct archiver_close archiver_close;
 	uint64_t seen; /* progress at the last look */
+	bool repeated; /* --dry-run: what was pushed is in the repository already */
 	struct restore_plan plan;
 	bool has_plan;
 	struct fetcher *fetcher;
@@ -136,6 +140,14 @@ static bool push_moves(struct wal *wal)
 	return moved;
 }
 
+static bool push_repeated(const struct wal *wal)
+{
+	struct archiver_figures figures;
+
+	archiver_figures(wal->archiver, &figures);
+	return figures.repeated > 0;
+}
+
 static void answered(struct wal *wal)
 {
 	const struct op *child = wal->fetch ? &wal->get.op : &wal->push.op;
@@ -149,6 +161,8 @@ static void answered(struct wal *wal)
 	}
 	if (!wal->fetch && wal->answer == ANSWER_WORKING && push_moves(wal))
 		return ask_push(wal);
+	if (!wal->fetch)
+		wal->repeated = push_repeated(wal);
 	if (wal->fetch) {
 		wal->fetcher_close.fetcher = wal->fetcher;
 		fetcher_close_start(&wal->op, &wal->fetcher_close);
@@ -222,8 +236,52 @@ static bool choose_cluster(struct cli *cli, struct wal *wal, struct err *err)
 	return true;
 }
 
+/* ---- --dry-run ---- */
+
+/* A file is fetched and proven in a folder of its own, instead of where PostgreSQL wants it. */
+static bool dry_fetch_begin(struct wal *wal, struct err *err)
+{
+	char folder[] = "/tmp/seawall.dry-run.XXXXXX";
+
+	if (!mkdtemp(folder))
+		return err_sys(err, "could not make a folder in /tmp");
+	wal->dry_folder = xstrdup(folder);
+	free(wal->file);
+	wal->file = path_join(folder, "wal");
+	return true;
+}
+
+static bool dry_fetch_tell(const struct wal *wal, struct err *err)
+{
+	struct stat status;
+
+	if (stat(wal->file, &status) != 0)
+		return err_sys(err, "could not stat file \"%s\"", wal->file);
+	return printf_out(err,
+	                  "would be delivered: \"%s\", %jd bytes, whole and verified; "
+	                  "nothing was written\n",
+	                  wal->get.name, (intmax_t)status.st_size);
+}
+
+static bool dry_push_tell(const struct wal *wal, const char *path, struct err *err)
+{
+	return printf_out(err, "%s: \"%s\", %s; nothing was written\n",
+	                  wal->repeated ? "is in the repository already" : "would be stored", path,
+	                  wal->repeated ? "with the same content" : "proven");
+}
+
+static void dry_end(struct wal *wal)
+{
+	if (!wal->dry_folder)
+		return;
+	unlink(wal->file);
+	rmdir(wal->dry_folder);
+	free(wal->dry_folder);
+}
+
 static void wal_free(struct wal *wal)
 {
+	dry_end(wal);
 	runtime_release(&wal->runtime);
 	restore_plan_release(&wal->plan);
 	free(wal->data);
@@ -239,6 +297,9 @@ static bool wal_ask(struct cli *cli, struct wal *wal, const char *path, struct e
 	wal->give_up_us =
 	        clock_mono_us() + INT64_C(1000) * (wal->standby ? OPEN_STANDBY_MS : OPEN_MS);
 	if (!choose_cluster(cli, wal, err) || !runtime_init(&wal->runtime, cli->config, err))
+		return false;
+	wal->dry_run = wal->runtime.pretend = cli->dry_run;
+	if (wal->dry_run && wal->fetch && !dry_fetch_begin(wal, err))
 		return false;
 	loop_run_op(wal->runtime.loop, &wal->op, &wal_type);
 	return true;
@@ -258,8 +319,11 @@ static bool push_run(struct cli *cli, struct err *err)
 			err_set(err, ERR_TIMEOUT, "nothing has moved for %d s", PUSH_MS / 1000);
 		done = false;
 	}
+	if (done && wal->dry_run)
+		done = dry_push_tell(wal, path, err);
 	if (!done)
-		err_wrap(err, "could not archive \"%s\"", path);
+		err_wrap(err, "could not archive \"%s\"%s", path,
+		         cli->dry_run ? " (a dry run: nothing was written)" : "");
 	wal_free(wal);
 	return done;
 }
@@ -291,6 +355,7 @@ const struct command command_wal_push = {
         .example = "cd /var/lib/postgresql/15/main && seawall wal push "
                    "pg_wal/000000010000000000000042",
         .options = push_options,
+        .changes = true,
         .arguments_min = 1,
         .arguments_max = 1,
         .user = USER_OWNER,
@@ -338,6 +403,8 @@ static bool fetch_run(struct cli *cli, struct err *err)
 			        wal->answer == ANSWER_ABSENT ? "it is not in the archive"
 			                                     : "the repository did not answer");
 	}
+	if (done && wal->dry_run)
+		done = dry_fetch_tell(wal, err);
 	if (!done)
 		err_wrap(err, "could not fetch \"%s\"", name);
 	wal_free(wal);
@@ -373,6 +440,7 @@ const struct command command_wal_fetch = {
         .example = "cd /var/lib/postgresql/15/main && seawall wal fetch 000000010000000000000042 "
                    "pg_wal/RECOVERYXLOG",
         .options = fetch_options,
+        .changes = true,
         .arguments_min = 2,
         .arguments_max = 2,
         .user = USER_OWNER,

@@ -308,7 +308,16 @@ static void generation_has_read(struct generation_open *open)
 	generation_choose(open);
 }
 
-/* It was begun, by us or by somebody else at the same time: what is there counts. */
+/* It was begun by us. */
+static void generation_take_own(struct generation_open *open)
+{
+	struct generation_detail *d = open->detail;
+
+	memcpy(open->generation, d->generation, sizeof(open->generation));
+	generation_end(open, NULL);
+}
+
+/* It was begun by somebody else at the same time: what is there counts. */
 static void generation_reread(struct generation_open *open)
 {
 	struct generation_detail *d = open->detail;
@@ -317,7 +326,7 @@ static void generation_reread(struct generation_open *open)
 	                               .n = d->candidates ? d->candidate[0].n : 1};
 
 	d->made = true;
-	open->begun = !op_failed(&d->write.op);
+	open->begun = false;
 	d->candidates = d->at = 0;
 	candidate_add(d, &made);
 	generation_read(open, &d->candidate[0]);
@@ -365,7 +374,9 @@ static void generation_step(struct op *op)
 	case GENERATION_SYSTEM:
 		if (op_failed(&d->write.op) && d->write.op.err.code != ERR_EXISTS)
 			return generation_end(open, &d->write.op.err);
-		return generation_reread(open);
+		if (op_failed(&d->write.op) || d->write.repeated)
+			return generation_reread(open);
+		return generation_take_own(open);
 	}
 }
 

@@ -9,10 +9,12 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/durable.h"
 #include "base/file.h"
 #include "base/str.h"
+#include "server/server.h"
 
 #include "base/poison.h"
 
@@ -60,6 +62,35 @@ bool lock_take(struct server *server, struct err *err)
 	server->lock_inode = file.st_ino;
 	server->lock_fd = STEAL_FD(fd);
 	return true;
+}
+
+/* The folder, or the nearest one above it that is there, takes new files. */
+static bool folder_could_be_written(const char *folder, struct err *err)
+{
+	AUTO_FREE char *at = xstrdup(folder);
+
+	while (access(at, F_OK) != 0 && errno == ENOENT && strcmp(at, "/") != 0) {
+		char *above = path_folder(at);
+
+		free(at);
+		at = above;
+	}
+	return access(at, W_OK | X_OK) == 0 || err_sys(err, "could not write in folder \"%s\"", at);
+}
+
+bool server_could_run(const struct config *config, struct err *err)
+{
+	const char *state = config->server.state;
+	AUTO_FREE char *path = path_join(state, "lock");
+	AUTO_FREE char *socket_folder = path_folder(config->server.socket);
+	AUTO_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 && errno != ENOENT)
+		return err_sys(err, "could not open file \"%s\"", path);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) /* closing it lets go of it again */
+		return errno == EWOULDBLOCK ? lock_is_taken(fd, state, err)
+		                            : err_sys(err, "could not lock file \"%s\"", path);
+	return folder_could_be_written(state, err) && folder_could_be_written(socket_folder, err);
 }
 
 bool lock_intact(const struct server *server)

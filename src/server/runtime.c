@@ -128,7 +128,8 @@ bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create, st
 	const struct store_options options = {.url = repository->url,
 	                                      .label = repository->name,
 	                                      .create = create,
-	                                      .s3 = s3_options(repository)};
+	                                      .s3 = s3_options(repository),
+	                                      .pretend = runtime->pretend};
 	struct store *store;
 
 	if (runtime->repo[number])

@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "base/str.h"
+#include "pretend.h"
 
 #include "base/poison.h"
 
@@ -51,6 +52,7 @@ bool store_open(struct loop *loop, const struct store_options *options, struct s
 		                options->label ? options->label : options->url);
 	store->driver = driver;
 	store->loop = loop;
+	store->pretend = options->pretend;
 	store->url = xstrdup(options->url);
 	store->label = xstrdup(options->label ? options->label : options->url);
 	*ret = store;
@@ -596,7 +598,7 @@ static const struct op_type remove_type = {
 void store_put_start(struct op *parent, struct store_put *put)
 {
 	put->readback = NULL;
-	op_start(parent, &put->op, &put_type);
+	op_start(parent, &put->op, put->store->pretend ? &store_pretend_put : &put_type);
 }
 
 void store_get_start(struct op *parent, struct store_get *get)
@@ -620,7 +622,7 @@ void store_head_start(struct op *parent, struct store_head *head)
 
 void store_remove_start(struct op *parent, struct store_remove *batch)
 {
-	op_start(parent, &batch->op, &remove_type);
+	op_start(parent, &batch->op, batch->store->pretend ? &store_pretend_remove : &remove_type);
 }
 
 void store_list_release(struct store_list *list)

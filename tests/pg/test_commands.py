@@ -169,6 +169,76 @@ def test_dry_runs_change_nothing(wall):
     assert not target.exists()
 
 
+def everything_below(folder):
+    """Names, sizes and times of all files: what a dry run must leave as it is."""
+    return sorted((str(path), path.lstat().st_size, path.lstat().st_mtime_ns) for path in pathlib.Path(folder).rglob("*")
+                  if not path.is_dir())
+
+
+def test_a_dry_run_of_a_push_says_what_would_be(wall):
+    cluster = wall.cluster
+    cluster.configure(archive_command="/bin/false")
+    rows(cluster, 1000)
+    segment = cluster.switch_wal()
+    path = cluster.data / "pg_wal" / segment
+    before = everything_below(wall.folder)
+    first = wall.run("wal", "push", "--dry-run", path)
+    assert "would be stored" in first.out and "proven" in first.out
+    assert everything_below(wall.folder) == before
+    wall.run("wal", "push", path)
+    before = everything_below(wall.folder)
+    assert "is in the repository already: " in wall.run("wal", "push", "--dry-run", path).out
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 4] ^= 1
+    copy = cluster.data / "pg_wal" / (segment[:-2] + "F0")
+    copy.write_bytes(damaged)
+    refused = wall.run("wal", "push", "--dry-run", copy, status=1)
+    assert "nothing was written" in refused.err
+    copy.unlink()
+    assert everything_below(wall.folder) == before
+
+
+def test_a_dry_run_of_a_push_tells_of_other_content(wall):
+    cluster = wall.cluster
+    rows(cluster, 1000)
+    segment = cluster.switch_wal()
+    cluster.wait_archived(segment)
+    path = cluster.data / "pg_wal" / segment
+    kept = path.read_bytes()
+    # behind the switch record everything is zero and may differ (doc/architecture.md)
+    path.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    before = everything_below(wall.repository)
+    told = wall.run("wal", "push", "--dry-run", path, status=1)
+    assert "with other content" in told.err and "nothing was written" in told.err
+    assert everything_below(wall.repository) == before
+    path.write_bytes(kept)
+
+
+def test_a_dry_run_of_a_fetch_proves_and_writes_nothing(wall):
+    cluster = wall.cluster
+    rows(cluster, 1000)
+    segment = cluster.switch_wal()
+    cluster.wait_archived(segment)
+    target = cluster.data / "pg_wal/RECOVERYXLOG"
+    told = wall.run("wal", "fetch", "--dry-run", segment, target)
+    assert "would be delivered" in told.out and "whole and verified" in told.out
+    assert not target.exists() and not list((cluster.data / "pg_wal").glob("*seawall*"))
+    absent = wall.run("wal", "fetch", "--dry-run", "0000000100000077000000AA", target, status=1)
+    assert "not in the archive" in absent.err
+
+
+def test_a_dry_run_of_serve(wall):
+    before = everything_below(wall.folder)
+    told = wall.run("serve", "--dry-run")
+    assert "would serve 1 cluster" in told.out and 'repository "local" is there' in told.out
+    assert everything_below(wall.folder) == before
+    wall.serve()
+    assert "another seawall uses the state folder" in wall.run("serve", "--dry-run", status=5).err
+    wall.stop()
+    pathlib.Path(wall.repository).rename(wall.folder / "elsewhere")
+    assert "repository" in wall.run("serve", "--dry-run", status=4).err
+
+
 def test_status_with_and_without_a_server(wall):
     wall.run("backup")
     alone = wall.run("status", status=1)
