@@ -367,7 +367,7 @@ bool config_complete(struct config *config, struct err *err)
 	    !check_clusters(config, err) || !check_secrets(config, err))
 		return false;
 	for (size_t i = 0; i < config->repositories; i++)
-		if ((!check_s3(config, i, err) || !check_repository_place(config, i, err)) ||
+		if (!check_s3(config, i, err) || !check_repository_place(config, i, err) ||
 		    !check_keys(config, i, err))
 			return false;
 	return true;

@@ -20,7 +20,10 @@ static void check_paths(const struct config *config)
 		const char *folder = config_url_folder(config->repository[i].url);
 
 		assert(config_name_valid(config->repository[i].name));
-		assert(folder && folder[0] == '/' && !strstr(folder, "/../"));
+		if (!folder)
+			assert(strncmp(config->repository[i].url, "s3://", 5) == 0);
+		else
+			assert(folder[0] == '/' && !strstr(folder, "/../"));
 	}
 	for (size_t i = 0; i < config->clusters; i++) {
 		assert(config_name_valid(config->cluster[i].name));
