@@ -1,0 +1,528 @@
+/*
+ * s3_test.c — the S3 driver against a scripted peer: each answer is given once, in order, on a
+ * connection that is closed behind it. What a real store does is in tests/store.
+ */
+#include "store/place.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { SEEN_MAX = 16, SEEN_BYTES = 4096, ANSWERS_MAX = 16 };
+
+struct peer {
+	const char *answer[ANSWERS_MAX]; /* a whole answer; "": none, the connection is closed */
+	unsigned answers, given;
+	char seen[SEEN_MAX][SEEN_BYTES];
+	int listener, stop[2], port;
+	pthread_t thread;
+	struct loop *loop;
+	struct store *store;
+	struct err err; /* of the last operation */
+};
+
+/* The head, and the body as its Content-Length says. */
+static bool peer_read(char *seen, int fd)
+{
+	size_t have = 0;
+
+	for (;;) {
+		char *end, *length;
+		ssize_t got;
+
+		seen[have] = '\0';
+		end = strstr(seen, "\r\n\r\n");
+		length = strcasestr(seen, "content-length: ");
+		if (end && have >= (size_t)(end + 4 - seen) +
+		                           (length ? strtoul(length + 16, NULL, 10) : 0))
+			return true;
+		got = read(fd, seen + have, SEEN_BYTES - 1 - have);
+		if (got <= 0)
+			return false;
+		have += (size_t)got;
+	}
+}
+
+static void *peer_main(void *context)
+{
+	struct peer *peer = context;
+
+	for (;;) {
+		struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
+		                         {.fd = peer->stop[0], .events = POLLIN}};
+		const char *answer;
+		int fd;
+
+		poll(polls, 2, -1);
+		if (polls[1].revents)
+			return NULL;
+		fd = accept(peer->listener, NULL, NULL);
+		if (peer->given < SEEN_MAX && peer_read(peer->seen[peer->given], fd)) {
+			answer = peer->given < peer->answers ? peer->answer[peer->given] : "";
+			peer->given++;
+			(void)send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+		}
+		close(fd);
+	}
+}
+
+static int begin(void **state)
+{
+	struct peer *peer = *state = xcalloc(1, sizeof(*peer));
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+
+	setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE", 1);
+	setenv("AWS_SECRET_ACCESS_KEY", "very-secret", 1);
+	setenv("no_proxy", "127.0.0.1", 1);
+	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(peer->listener, 64), 0);
+	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
+	peer->port = ntohs(address.sin_port);
+	assert_int_equal(pipe(peer->stop), 0);
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct peer *peer = *state;
+
+	if (peer->store) {
+		store_close(peer->store);
+		loop_free(peer->loop);
+		assert_int_equal(write(peer->stop[1], "x", 1), 1);
+		pthread_join(peer->thread, NULL);
+	}
+	close(peer->listener);
+	close(peer->stop[0]);
+	close(peer->stop[1]);
+	free(peer);
+	return 0;
+}
+
+/* Begins: with these answers, and settings beside the endpoint. */
+static struct store *serve_with(struct peer *peer, struct store_s3 s3, unsigned count,
+                                const char *const *answer)
+{
+	char endpoint[64];
+
+	assert_true(count <= ANSWERS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		peer->answer[i] = answer[i];
+	peer->answers = count;
+	snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", peer->port);
+	s3.endpoint = endpoint;
+	s3.region = "here";
+	peer->loop = loop_new(&(struct loop_options){.workers = 1});
+	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
+	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
+	return peer->store;
+}
+#define SERVE(peer, ...)                                                                           \
+	serve_with(peer, (struct store_s3){0},                                                     \
+	           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                    \
+	           (const char *const[]){__VA_ARGS__})
+
+#define OK         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
+#define ERROR_BODY(code)                                                                           \
+	"<?xml version=\"1.0\"?><Error><Code>" code "</Code><Message>because</Message>"            \
+	"<RequestId>tx-42</RequestId></Error>"
+/* Without Content-Length: the connection's end is the body's. */
+#define ANSWER(status, headers, body) "HTTP/1.1 " status "\r\n" headers "\r\n" body
+#define FAULT(status, code)           ANSWER(status, "", ERROR_BODY(code))
+#define NO_KEY                        FAULT("404 Not Found", "NoSuchKey")
+#define RANGE(first, last, total, body)                                                            \
+	ANSWER("206 Partial Content", "Content-Range: bytes " first "-" last "/" total "\r\n", body)
+
+static enum err_code put(struct peer *peer, const char *text, int64_t deadline_ms)
+{
+	struct iovec piece = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct store_put request = {.store = peer->store,
+	                            .name = "a/b",
+	                            .piece = &piece,
+	                            .pieces = 1,
+	                            .deadline_ms = deadline_ms};
+
+	RUN(peer->loop, store_put_start, &request);
+	peer->err = request.op.err;
+	return request.op.err.code;
+}
+
+static enum err_code get(struct peer *peer, uint64_t length, struct buf *ret, int64_t deadline_ms)
+{
+	uint8_t *block = xmalloc(BLOCK_BYTES);
+	struct store_get request = {.store = peer->store,
+	                            .name = "a/b",
+	                            .length = length,
+	                            .block = &block,
+	                            .blocks = 1,
+	                            .deadline_ms = deadline_ms};
+
+	RUN(peer->loop, store_get_start, &request);
+	buf_clear(ret);
+	buf_add(ret, block, request.got);
+	free(block);
+	peer->err = request.op.err;
+	return request.op.err.code;
+}
+
+static void assert_said(const struct err *err, const char *part)
+{
+	if (!strstr(err->text, part) && !strstr(err->hint, part))
+		fail_msg("\"%s\" is missing in: %s\n%s", part, err->text, err->hint);
+}
+
+/* ---- put ---- */
+
+static void a_put_is_create_only_and_signed(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 1);
+	assert_non_null(strstr(peer->seen[0], "PUT /bucket/root/a/b HTTP/1.1\r\n"));
+	assert_non_null(strstr(peer->seen[0], "if-none-match: *\r\n"));
+	/* over http the bytes are signed too */
+	assert_non_null(strstr(peer->seen[0],
+	                       "x-amz-content-sha256: 982d9e3eb996f559e633f4d194def3761d909f5a3b64"
+	                       "7d1a851fead67c32c9d1\r\n"));
+	assert_non_null(strstr(peer->seen[0], "SignedHeaders=host;if-none-match;"));
+	assert_non_null(strstr(peer->seen[0], "/here/s3/aws4_request"));
+	assert_null(strstr(peer->seen[0], "very-secret"));
+}
+
+static void what_was_asked_for_is_sent_with_it(void **state)
+{
+	struct peer *peer = *state;
+	const struct store_s3 s3 = {.storage_class = "STANDARD_IA",
+	                            .sse = "aws:kms",
+	                            .sse_key = "key-1",
+	                            .lock_mode = "GOVERNANCE",
+	                            .lock_days = 3};
+	const char *const answer[] = {OK};
+
+	serve_with(peer, s3, 1, answer);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[0], "x-amz-storage-class: STANDARD_IA\r\n"));
+	assert_non_null(strstr(peer->seen[0], "x-amz-server-side-encryption: aws:kms\r\n"));
+	assert_non_null(
+	        strstr(peer->seen[0], "x-amz-server-side-encryption-aws-kms-key-id: key-1\r\n"));
+	assert_non_null(strstr(peer->seen[0], "x-amz-object-lock-mode: GOVERNANCE\r\n"));
+	assert_non_null(strstr(peer->seen[0], "x-amz-object-lock-retain-until-date: 2"));
+	assert_non_null(strstr(peer->seen[0], "content-md5: HLJR7A1WjeapKbUgxK7Y0Q==\r\n"));
+}
+
+static void a_200_is_believed_only_after_its_body(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, FAULT("200 OK", "InternalError"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 2);
+}
+
+static void a_lost_answer_is_looked_after(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, "", FAULT("412 Precondition Failed", "PreconditionFailed"),
+	      RANGE("0", "3", "4", "text"));
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 3);
+}
+
+static void a_taken_name_is_not_ours_when_its_bytes_are_others(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, "", FAULT("412 Precondition Failed", "PreconditionFailed"),
+	      RANGE("0", "3", "4", "tesT"));
+	assert_int_equal(put(peer, "text", 0), ERR_EXISTS);
+}
+
+static void a_store_that_is_busy_gets_the_rest_that_it_asks_for(void **state)
+{
+	struct peer *peer = *state;
+	int64_t before_us = clock_mono_us();
+
+	SERVE(peer, ANSWER("503 Slow Down", "Retry-After: 1\r\n", ERROR_BODY("SlowDown")), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_true(clock_mono_us() - before_us >= 900 * 1000);
+}
+
+static void a_throttled_put_says_so_when_time_is_up(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, ANSWER("503 Slow Down", "Retry-After: 60\r\n", ERROR_BODY("SlowDown")));
+	assert_int_equal(put(peer, "text", 300), ERR_TIMEOUT);
+	assert_said(&peer->err, "503 SlowDown");
+	assert_said(&peer->err, "throttled");
+}
+
+/* ---- errors ---- */
+
+static void a_refusal_names_everything_and_is_final(void **state)
+{
+	struct peer *peer = *state;
+	char endpoint[64];
+
+	SERVE(peer, FAULT("403 Forbidden", "SignatureDoesNotMatch"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_int_equal(peer->given, 1);
+	snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", peer->port);
+	assert_said(&peer->err, endpoint);
+	assert_said(&peer->err, "could not store object \"a/b\" in repository \"test\"");
+	assert_said(&peer->err, "403 SignatureDoesNotMatch \"because\", request id tx-42");
+	assert_said(&peer->err, "secret_key_file");
+}
+
+static void a_clock_that_is_off_is_named(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, ANSWER("403 Forbidden", "Date: Mon, 12 Oct 2009 17:50:30 GMT\r\n",
+	                   ERROR_BODY("RequestTimeTooSkewed")));
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "s ahead of the store's");
+}
+
+static void a_bucket_that_is_not_there_is_no_missing_object(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+
+	buf_init(&buf, BLOCK_BYTES);
+	SERVE(peer, FAULT("404 Not Found", "NoSuchBucket"));
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_STORE);
+	assert_said(&peer->err, "NoSuchBucket");
+}
+
+static void a_404_that_is_not_the_stores_proves_nothing(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+
+	buf_init(&buf, BLOCK_BYTES);
+	SERVE(peer, ANSWER("404 Not Found", "", "<html><body>nginx</body></html>"), NO_KEY);
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_NOTFOUND);
+	assert_int_equal(peer->given, 2);
+}
+
+static void a_head_that_failed_is_explained_by_a_get(void **state)
+{
+	struct peer *peer = *state;
+	uint64_t bytes;
+
+	SERVE(peer, "HTTP/1.1 404 Not Found\r\n\r\n", FAULT("404 Not Found", "NoSuchBucket"),
+	      "HTTP/1.1 404 Not Found\r\n\r\n", NO_KEY);
+	assert_int_equal(head_of(peer->store, "a/b", &bytes), ERR_STORE);
+	assert_int_equal(head_of(peer->store, "a/b", &bytes), ERR_NOTFOUND);
+}
+
+static void another_repository_is_no_place_where_something_is_missing(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+
+	buf_init(&buf, BLOCK_BYTES);
+	SERVE(peer, NO_KEY, ANSWER("200 OK", "", "mine"), NO_KEY, ANSWER("200 OK", "", "other"),
+	      NO_KEY, NO_KEY);
+	store_anchor(peer->store, "seawall.json", "mine", 4);
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_NOTFOUND);
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_STORE);
+	assert_said(&peer->err, "another repository");
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_STORE);
+	assert_said(&peer->err, "\"seawall.json\" is gone");
+}
+
+static void the_right_region_is_taken_over(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer,
+	      ANSWER("301 Moved Permanently", "x-amz-bucket-region: there-1\r\n",
+	             ERROR_BODY("PermanentRedirect")),
+	      OK,
+	      ANSWER("400 Bad Request", "",
+	             "<Error><Code>AuthorizationHeaderMalformed</Code>"
+	             "<Region>far-2</Region></Error>"),
+	      OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[1], "/there-1/s3/aws4_request"));
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[3], "/far-2/s3/aws4_request"));
+}
+
+/* ---- get ---- */
+
+static void a_get_that_ends_early_is_repeated(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+
+	buf_init(&buf, BLOCK_BYTES);
+	SERVE(peer,
+	      ANSWER("206 Partial Content", "Content-Range: bytes 0-9/20\r\nContent-Length: 10\r\n",
+	             "01234"),
+	      RANGE("0", "9", "20", "01234"), RANGE("0", "9", "20", "0123456789"));
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_NONE);
+	assert_string_equal(buf_text(&buf), "0123456789");
+	assert_int_equal(peer->given, 3);
+	assert_non_null(strstr(peer->seen[0], "range: bytes=0-9\r\n"));
+}
+
+static void another_range_than_asked_for_is_not_taken(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+
+	buf_init(&buf, BLOCK_BYTES);
+	SERVE(peer, RANGE("5", "9", "20", "56789"), RANGE("0", "9", "20", "0123456789"));
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_NONE);
+	assert_string_equal(buf_text(&buf), "0123456789");
+}
+
+/* ---- list ---- */
+
+static void names_may_hold_any_bytes_and_only_ours_are_listed(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer,
+	      ANSWER("200 OK", "",
+	             "<ListBucketResult><IsTruncated>true</IsTruncated>"
+	             "<NextContinuationToken>t/1</NextContinuationToken>"
+	             "<Contents><Key>root/%00</Key><Size>1</Size></Contents>"
+	             "<Contents><Key>root/a+b</Key><Size>1</Size></Contents>"
+	             "<EncodingType>url</EncodingType></ListBucketResult>"),
+	      ANSWER("200 OK", "",
+	             "<ListBucketResult><IsTruncated>false</IsTruncated>"
+	             "<CommonPrefixes><Prefix>root%2Fb%2F</Prefix></CommonPrefixes>"
+	             "<Contents><Key>root/c%2Dc</Key><Size>7</Size>"
+	             "<LastModified>2009-10-12T17:50:30.000Z</LastModified></Contents>"
+	             "<Contents><Key>root/a</Key><Size>1</Size></Contents>"
+	             "<Contents><Key>root/%ff%fe</Key><Size>1</Size></Contents>"
+	             "<EncodingType>url</EncodingType></ListBucketResult>"));
+	assert_folders(peer->store, "", NULL, 0, "a b/ c-c");
+	assert_int_equal(peer->given, 2);
+	assert_non_null(strstr(peer->seen[0], "GET /bucket?delimiter=%2F&encoding-type=url&"
+	                                      "list-type=2&max-keys=1000&prefix=root%2F "));
+	assert_non_null(strstr(peer->seen[1], "continuation-token=t%2F1&"));
+}
+
+static void a_listing_that_is_none_is_asked_for_again(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, ANSWER("200 OK", "", "<html></html>"),
+	      ANSWER("200 OK", "", "<ListBucketResult><Contents><Key>root/a</Key>"),
+	      ANSWER("200 OK", "", "<ListBucketResult></ListBucketResult>"),
+	      ANSWER("200 OK", "",
+	             "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"));
+	assert_page(peer->store, "", NULL, 0, "");
+	assert_int_equal(peer->given, 4);
+}
+
+/* ---- remove ---- */
+
+static void a_batch_says_what_could_not_be_removed(void **state)
+{
+	static const char *const names[] = {"a", "b"};
+	struct peer *peer = *state;
+	struct store_remove batch = {.store = NULL, .name = names, .names = 2};
+
+	batch.store = SERVE(
+	        peer,
+	        ANSWER("200 OK", "",
+	               "<DeleteResult><Error><Key>root/a</Key><Code>InternalError</Code></Error>"
+	               "</DeleteResult>"),
+	        ANSWER("200 OK", "",
+	               "<DeleteResult><Error><Key>root/a</Key><Code>NoSuchKey</Code></Error>"
+	               "<Error><Key>root/b</Key><Code>AccessDenied</Code></Error></DeleteResult>"));
+	assert_false(RUN(peer->loop, store_remove_start, &batch));
+	assert_int_equal(batch.op.err.code, ERR_STORE);
+	assert_said(&batch.op.err, "\"root/b\": AccessDenied");
+	assert_non_null(strstr(peer->seen[0], "POST /bucket?delete= HTTP/1.1"));
+	assert_non_null(strstr(peer->seen[0], "content-md5: "));
+	assert_non_null(strstr(peer->seen[0], "<Key>root/a</Key>"));
+}
+
+static void one_is_removed_by_its_name(void **state)
+{
+	static const char *const names[] = {"a"};
+	struct peer *peer = *state;
+
+	SERVE(peer, NO_CONTENT);
+	assert_int_equal(remove_names(peer->store, names, 1), ERR_NONE);
+	assert_non_null(strstr(peer->seen[0], "DELETE /bucket/root/a HTTP/1.1"));
+}
+
+/* ---- opening ---- */
+
+static void what_cannot_be_meant_is_refused_at_opening(void **state)
+{
+	static const struct {
+		const char *url, *endpoint, *said;
+	} bad[] = {
+	        {"s3://B/x", NULL, "bucket"},
+	        {"s3://no", NULL, "bucket"},
+	        {"s3://bucket//x", NULL, "prefix"},
+	        {"s3://bucket/../x", NULL, "prefix"},
+	        {"s3://bucket/x", "s3.example.com", "endpoint"},
+	        {"s3://bucket/x", "https://s3.example.com/path", "endpoint"},
+	        {"s3://bucket/x", "https://user@s3.example.com", "endpoint"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+		struct store_options options = {
+		        .url = bad[i].url, .label = "r", .s3.endpoint = bad[i].endpoint};
+		struct store *store;
+		struct err err = {0};
+
+		assert_false(store_open(NULL, &options, &store, &err));
+		assert_int_equal(err.code, ERR_CONFIG);
+		assert_said(&err, bad[i].said);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(a_put_is_create_only_and_signed),
+	        TEST(what_was_asked_for_is_sent_with_it),
+	        TEST(a_200_is_believed_only_after_its_body),
+	        TEST(a_lost_answer_is_looked_after),
+	        TEST(a_taken_name_is_not_ours_when_its_bytes_are_others),
+	        TEST(a_store_that_is_busy_gets_the_rest_that_it_asks_for),
+	        TEST(a_throttled_put_says_so_when_time_is_up),
+	        TEST(a_refusal_names_everything_and_is_final),
+	        TEST(a_clock_that_is_off_is_named),
+	        TEST(a_bucket_that_is_not_there_is_no_missing_object),
+	        TEST(a_404_that_is_not_the_stores_proves_nothing),
+	        TEST(a_head_that_failed_is_explained_by_a_get),
+	        TEST(another_repository_is_no_place_where_something_is_missing),
+	        TEST(the_right_region_is_taken_over),
+	        TEST(a_get_that_ends_early_is_repeated),
+	        TEST(another_range_than_asked_for_is_not_taken),
+	        TEST(names_may_hold_any_bytes_and_only_ours_are_listed),
+	        TEST(a_listing_that_is_none_is_asked_for_again),
+	        TEST(a_batch_says_what_could_not_be_removed),
+	        TEST(one_is_removed_by_its_name),
+	        TEST(what_cannot_be_meant_is_refused_at_opening),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
