@@ -34,6 +34,7 @@ struct http_request {
 	const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" …; NULL: GET */
 	const char *url;
 	const char *unix_socket;   /* its path; NULL: over the network */
+	bool direct;               /* not through the proxy of the environment */
 	const char *ca_file;       /* who may vouch for an https peer; NULL: the system's */
 	bool fresh;                /* on a connection of its own, none that was kept */
 	const char *const *header; /* "Name: value" …, NULL-terminated; may be NULL */
