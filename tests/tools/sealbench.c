@@ -5,10 +5,11 @@
  *	sealbench COMPRESSION FRAME_BYTES ROUNDS FILE…
  *
  * The files are read first, one after the other, cut into contents of 16 MiB. Each round runs
- *floor, seal and open in turn. Prints the medians in MB/s of content, and the ratio stored /
- *content.
+ * floor, seal and open in turn, and seal and open encrypted. Prints the medians in MB/s of content,
+ * the ratio stored / content, and what part of an encrypted sealing's CPU time the encryption is.
  */
 #include "base/str.h"
+#include "codec/keys.h"
 #include "codec/sealed.h"
 
 #include <lz4.h>
@@ -31,6 +32,8 @@ struct bench {
 	uint8_t *object; /* the last one in one piece */
 	size_t object_length;
 	uint64_t stored;
+	struct keyring *ring;
+	const struct keyring *keys; /* of this run: ring, or NULL */
 	uint8_t out[2 * SEALED_FRAME_BYTES_MAX];
 };
 
@@ -76,7 +79,8 @@ static void seal_run(struct bench *b, bool keep)
 	struct sealed_spec spec = {.kind = SEALED_PACK,
 	                           .compression = b->how,
 	                           .frame_bytes = b->frame_bytes,
-	                           .name = "bench"};
+	                           .name = "bench",
+	                           .keys = b->keys};
 	struct err err = {0};
 
 	b->stored = 0;
@@ -105,7 +109,7 @@ static void seal_run(struct bench *b, bool keep)
 /* Opens the last object again and again: as many bytes as were sealed. */
 static void open_run(struct bench *b)
 {
-	struct sealed_want want = {.name = "bench"};
+	struct sealed_want want = {.name = "bench", .keys = b->keys};
 	struct err err = {0};
 
 	for (size_t at = 0; at < b->length; at += SEALED_FRAMES_BYTES_MAX) {
@@ -134,33 +138,48 @@ static double median_mb_s(double *times, size_t count, size_t bytes)
 	return (double)bytes / 1e6 / times[count / 2];
 }
 
+enum { FLOOR, SEAL, OPEN, SEAL_KEY, OPEN_KEY, TIMES };
+
+static void seal_and_open(struct bench *b, double *ret_seal_s, double *ret_open_s)
+{
+	double at = seconds();
+
+	seal_run(b, false);
+	*ret_seal_s = seconds() - at;
+	seal_run(b, true);
+	at = seconds();
+	open_run(b);
+	*ret_open_s = seconds() - at;
+}
+
 static void bench_run(struct bench *b, size_t rounds)
 {
-	double floor_s[ROUNDS_MAX], seal_s[ROUNDS_MAX], open_s[ROUNDS_MAX];
+	static double times[TIMES][ROUNDS_MAX];
 	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+	double mb_s[TIMES];
 	char how[16];
-	double floor_mb, seal_mb;
 
 	for (size_t i = 0; i < rounds; i++) {
 		double at = seconds();
 
 		floor_run(b, zstd);
-		floor_s[i] = seconds() - at;
-		at = seconds();
-		seal_run(b, false);
-		seal_s[i] = seconds() - at;
-		seal_run(b, true);
-		at = seconds();
-		open_run(b);
-		open_s[i] = seconds() - at;
+		times[FLOOR][i] = seconds() - at;
+		b->keys = NULL;
+		seal_and_open(b, &times[SEAL][i], &times[OPEN][i]);
+		b->keys = b->ring;
+		seal_and_open(b, &times[SEAL_KEY][i], &times[OPEN_KEY][i]);
 	}
 	compression_text(&b->how, how);
-	floor_mb = median_mb_s(floor_s, rounds, b->length);
-	seal_mb = median_mb_s(seal_s, rounds, b->length);
+	for (int i = 0; i < TIMES; i++)
+		mb_s[i] = median_mb_s(times[i], rounds, b->length);
 	printf("%-8s %7u  stored %.4f  floor %7.1f MB/s  seal %7.1f MB/s (%.3f of floor)  open "
 	       "%7.1f MB/s\n",
-	       how, b->frame_bytes, (double)b->stored / (double)b->length, floor_mb, seal_mb,
-	       seal_mb / floor_mb, median_mb_s(open_s, rounds, b->length));
+	       how, b->frame_bytes, (double)b->stored / (double)b->length, mb_s[FLOOR], mb_s[SEAL],
+	       mb_s[SEAL] / mb_s[FLOOR], mb_s[OPEN]);
+	printf("%-8s %7u  encrypted: seal %7.1f MB/s (%.1f %% of its time)  open %7.1f MB/s (%.1f "
+	       "%%)\n",
+	       how, b->frame_bytes, mb_s[SEAL_KEY], 100 * (1 - mb_s[SEAL_KEY] / mb_s[SEAL]),
+	       mb_s[OPEN_KEY], 100 * (1 - mb_s[OPEN_KEY] / mb_s[OPEN]));
 	ZSTD_freeCCtx(zstd);
 }
 
@@ -168,6 +187,8 @@ int main(int argc, char **argv)
 {
 	struct bench *b = xcalloc(1, sizeof(*b));
 	uint32_t rounds = 0;
+	struct err err = {0};
+	unsigned key;
 
 	if (argc < 5 || !compression_parse(argv[1], &b->how) ||
 	    !str_u32(argv[2], &b->frame_bytes) || b->frame_bytes < SEALED_FRAME_BYTES_MIN ||
@@ -190,7 +211,11 @@ int main(int argc, char **argv)
 	}
 	if (b->length == 0)
 		return EXIT_USAGE;
+	b->ring = keyring_new("00112233445566778899aabbccddeeff", &err);
+	if (!b->ring || !keyring_make(b->ring, 1, &key, &err))
+		abort();
 	bench_run(b, rounds);
+	keyring_free(b->ring);
 	while (b->hold.count > 0)
 		free(b->hold.block[--b->hold.count]);
 	free(b->object);
