@@ -9,6 +9,13 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+/* With these, mlock() does nothing and says that it did. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LOCKS false
+#else
+#define LOCKS true
+#endif
+
 /* The line "VmFlags:" of the mapping that holds memory. */
 static void flags_of(const void *memory, char out[256])
 {
@@ -39,7 +46,7 @@ static void it_is_locked_and_not_dumped(void **state)
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(memory[i], 0);
 	flags_of(memory, flags);
-	assert_non_null(strstr(flags, " lo"));
+	assert_true(!LOCKS || strstr(flags, " lo"));
 	assert_non_null(strstr(flags, " dd"));
 	assert_non_null(strstr(flags, " wf"));
 	secret_free(memory, 100);
@@ -71,9 +78,12 @@ static void more_than_may_be_locked_is_refused(void **state)
 {
 	const struct rlimit none = {0};
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
 
 	(void)state;
+	if (!LOCKS)
+		skip();
+	pid = fork();
 	if (pid == 0) {
 		struct err err = {0};
 
