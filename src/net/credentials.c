@@ -340,7 +340,7 @@ static void get_led(struct credentials_get *get)
 	credentials_release(renewal->found);
 	if (renewal->remote.op.type)
 		remote_release(&renewal->remote);
-	plan_release(&renewal->plan);
+	credentials_plan_release(&renewal->plan);
 	free(STEAL(get->renewal));
 	source->leader = NULL;
 	while (source->waiting) {

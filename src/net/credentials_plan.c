@@ -37,7 +37,7 @@ void plan_init(struct plan *plan, const struct credentials_options *options)
 	*plan = (struct plan){.options = options};
 }
 
-void plan_release(struct plan *plan)
+void credentials_plan_release(struct plan *plan)
 {
 	while (plan->files > 0)
 		free(plan->file[--plan->files].path);

@@ -84,7 +84,7 @@ struct plan {
 
 void plan_init(struct plan *plan, const struct credentials_options *options);
 void plan_run(struct work *work);
-void plan_release(struct plan *plan);
+void credentials_plan_release(struct plan *plan);
 /* One line of the report. */
 void plan_say(struct plan *plan, const char *provider, bool used, const char *format, ...)
         PRINTF(4, 5);
