@@ -372,17 +372,34 @@ static void request_end(struct http_request *request)
 	request->http->running--;
 }
 
+/* Another try would end in the same way. */
+static bool code_means_distrust(int code)
+{
+	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+	       code == CURLE_SSL_ISSUER_ERROR;
+}
+
+static enum err_code code_error(int code)
+{
+	if (code == CURLE_OPERATION_TIMEDOUT)
+		return ERR_TIMEOUT;
+	return code_means_distrust(code) ? ERR_STORE : ERR_NETWORK;
+}
+
 static void request_failed(struct http_request *request)
 {
 	const char *where = request->unix_socket ? request->unix_socket : request->url;
-	bool timed_out = request->code == CURLE_OPERATION_TIMEDOUT;
 
 	str_clean(request->reason);
 	if (!err_is(&request->op.err))
-		err_set(&request->op.err, timed_out ? ERR_TIMEOUT : ERR_NETWORK, "%s",
+		err_set(&request->op.err, code_error(request->code), "%s",
 		        request->reason[0] ? request->reason
 		                           : curl_easy_strerror((CURLcode)request->code));
 	err_wrap(&request->op.err, "no answer from \"%s\"", where);
+	if (code_means_distrust(request->code))
+		err_hint(&request->op.err,
+		         "The certificate is of another host, or of an authority that "
+		         "is not in \"ca_file\" (the system's, unless given).");
 	op_fail_own(&request->op);
 }
 

@@ -14,6 +14,7 @@ enum {
 	S3_ANCHOR_MAX = 64 * 1024,
 	S3_REDIRECTS_MAX = 2,
 	S3_TEXT_BYTES = 128,
+	S3_STALL_MS = 15 * 1000, /* then on a new connection, inside STORE_DEADLINE_MS */
 };
 
 struct s3_store {

@@ -241,6 +241,7 @@ void s3_send(struct s3_attempt *attempt, struct s3_ask *ask)
 	        .url = attempt->url.data,
 	        .ca_file = s3->ca_file,
 	        .fresh = attempt->fresh,
+	        .stall_ms = S3_STALL_MS,
 	        .header = attempt->header_list + 1,
 	        .body = ask->body,
 	        .body_bytes = ask->body_bytes,
