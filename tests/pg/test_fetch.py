@@ -22,10 +22,10 @@ PREFETCH_SEGMENTS, PREFETCH_SEGMENT_MB, PREFETCH_ROUNDS, PREFETCH_ROUNDS_MAX, PR
 class Past:
     """A cluster with small segments, a copy of it, and an archive whose k-th segment since then brought row k."""
 
-    def __init__(self, made, serve=True, segment_mb=1, cluster=None):
+    def __init__(self, made, serve=True, segment_mb=1, cluster=None, seawall=None):
         self.made, self.names, self.count = made, [], 0
         self.cluster = cluster or made.cluster(segment_mb=segment_mb)
-        self.wall = made.seawall(self.cluster)
+        self.wall = (seawall or made.seawall)(self.cluster)
         self.wall.init()
         if serve:
             self.wall.serve()

@@ -3,11 +3,14 @@
 import http.client
 
 import pytest
+from seawalltest import Ledger, breakers, checks, process, wait_for
+from seawalltest.s3 import at, seawall_in
 
 pytestmark = pytest.mark.s3
 
 BODY = bytes(range(256)) * 1000
 HOW_FAR = 1000
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 def asked(rgw, proxy, method, body=b"", **headers):
@@ -56,3 +59,167 @@ def test_the_proxy_spoils_a_download(rgw, rgw_proxy, kind, answer):
     got = asked(rgw, rgw_proxy, "GET")
     assert (got if isinstance(got, str) else sum(a != b for a, b in zip(got[1], BODY, strict=True))) == answer
     assert asked(rgw, rgw_proxy, "GET") == (200, BODY)
+
+
+# -- Seawall --
+
+
+def archiving(made, rgw, endpoint=None, **options):
+    """A small cluster that archives into the bucket."""
+    cluster = made.cluster(segment_mb=1)
+    wall = seawall_in(made, cluster, rgw, endpoint, **options)
+    wall.init()
+    wall.serve()
+    cluster.start()
+    wall.archive()
+    cluster.sql("CREATE TABLE t (k int)")
+    wall.wait_archived()
+    return cluster, wall
+
+
+def write(cluster, wall, segments):
+    """Each in a segment of its own, archived; returns their names."""
+    names = []
+    for k in range(segments):
+        cluster.sql("INSERT INTO t VALUES (%s)", k)
+        names.append(cluster.switch_wal())
+        wall.wait_archived(names[-1])
+    return names
+
+
+@pytest.mark.parametrize("protocol", ["http", "https"])
+def test_a_dropped_table_comes_back_from_s3(made, rgw, protocol):
+    endpoint = rgw.store.endpoint if protocol == "http" else rgw.store.endpoint_tls
+    cluster = made.cluster(segment_mb=1).start()
+    wall = seawall_in(made, cluster, rgw, endpoint)
+    wall.init()
+    wall.serve()
+    wall.archive()
+    ledger = Ledger(cluster).prepare()
+    with ledger.writing(breakers=breakers.ORDINARY):
+        ledger.wait_commits(20)
+        wall.run("backup")
+        ledger.wait_commits(20)
+        mark = ledger.mark("quiet")
+        ledger.wait_commits(20)
+    wall.wait_archived()
+    assert rgw.keys("wall/seawall.json") == ["wall/seawall.json"]
+    assert all(key.startswith("wall/") for key in rgw.keys())
+    target = next(target for target in ledger.targets(mark) if target.kind == "time")
+    restored, _ = wall.restore(target, "restored", "--start")
+    made.add(restored)
+    restored.wait_primary()
+    ledger.check(restored, target)
+    checks.amcheck(restored)
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(made, rgw):
+    cluster = made.cluster(segment_mb=1)
+    wall = seawall_in(made, cluster, rgw, rgw.store.endpoint_tls)
+    del wall.sections["repository local"]["ca_file"]
+    wall.write_config()
+    said = wall.run("init", status=None)
+    assert said.status != 0 and "certificate" in said.err, said
+
+
+def test_an_archived_segment_is_one_put_and_nothing_else(made, rgw, rgw_proxy):
+    cluster, wall = archiving(made, rgw, at(rgw_proxy))
+    write(cluster, wall, 1)
+    rgw_proxy.seen.clear()
+    names = write(cluster, wall, 10)
+    assert [each.method for each in rgw_proxy.requests()] == ["PUT"] * len(names), rgw_proxy.seen
+    assert [name in each.path for name, each in zip(names, rgw_proxy.requests())] == [True] * len(names)
+
+
+WRONG = {
+    "key": ({"secret": "wrongSecret"}, {}, ["403", "SignatureDoesNotMatch", "The key is wrong", '"secret_key_file"']),
+    "identity": ({"access_key": "AKIANOBODY"}, {}, ["403", "InvalidAccessKeyId", "The key is wrong", '"access_key"']),
+    "bucket": ({"url": "s3://no-such-bucket/wall"}, {}, ["404", "NoSuchBucket", "Make the bucket"]),
+    "clock": ({}, {"LD_PRELOAD": FAKETIME, "FAKETIME": "-3600s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"},
+              ["403", "RequestTimeTooSkewed", "clock", "behind the store's"]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_named_with_its_probable_cause(made, rgw, what):
+    """At init, at check, and when PostgreSQL archives, through a server that was started with it."""
+    options, environment, words = WRONG[what]
+    cluster, right = archiving(made, rgw)
+    right.stop()
+    wrong = seawall_in(made, cluster, rgw, folder="wrong", **options)
+    request = [rgw.store.endpoint, "request id"]
+    for command in (["init"], ["check"]):
+        said = wrong.run(*command, status=None, **environment)
+        text = said.out + said.err
+        assert said.status != 0 and all(word in text for word in words + request), f"{words}\n{said}"
+    name = cluster.switch_wal()
+    said = wrong.run("wal", "push", cluster.data / "pg_wal" / name, status=None, **environment)
+    assert said.status != 0 and all(word in said.err for word in [name, "local"] + words + request), f"{words}\n{said}"
+
+
+def test_a_region_that_the_store_corrects_is_used_and_one_that_it_does_not_is_named(made, rgw, rgw_proxy):
+    cluster = made.cluster(segment_mb=1)
+    wall = seawall_in(made, cluster, rgw, at(rgw_proxy))
+    rgw_proxy.add("status", times=-1, code=400, error="AuthorizationHeaderMalformed", message="the region is wrong")
+    said = wall.run("init", status=None)
+    assert said.status != 0 and '"region" is probably wrong' in said.err and "400" in said.err, said
+    rgw_proxy.clear()
+    rgw_proxy.add("status", code=400, error="AuthorizationHeaderMalformed", headers={"x-amz-bucket-region": "elsewhere-1"})
+    wall.init()
+
+
+def test_a_bucket_that_is_deleted_under_a_running_server_is_named_and_nothing_counts_as_archived(made, rgw):
+    cluster, wall = archiving(made, rgw)
+    write(cluster, wall, 3)
+    rgw.remove()
+    cluster.sql("INSERT INTO t VALUES (99)")
+    name = cluster.switch_wal()
+    wait_for(lambda: "NoSuchBucket" in cluster.log_tail(100), "the error in PostgreSQL's log", 90)
+    assert name in cluster.pending()
+    rgw.store.make_bucket(rgw.name)
+    said = wall.run("wal", "push", cluster.data / "pg_wal" / name, status=None)
+    assert said.status != 0 and "there is no repository" in said.err, said
+    assert name in cluster.pending() and rgw.keys() == []
+
+
+def both(first, second, path):
+    """The same file pushed through two servers at the same time; what each said."""
+    commands = [wall.start_command("wal", "push", path) for wall in (first, second)]
+    return [(command, *command.communicate(timeout=100)) for command in commands]
+
+
+def test_two_servers_push_the_same_content_at_once_and_both_are_right(made, rgw):
+    cluster, wall = archiving(made, rgw)
+    other = seawall_in(made, cluster, rgw, folder="other")
+    other.serve()
+    cluster.configure(archive_command="")
+    for k in range(5):
+        cluster.sql("INSERT INTO t VALUES (%s)", k)
+        name = cluster.switch_wal()
+        for command, out, err in both(wall, other, cluster.data / "pg_wal" / name):
+            assert command.returncode == 0, out + err
+        assert len([key for key in rgw.keys() if f"/{name}" in key]) == 1
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_two_servers_push_different_content_and_the_first_stays(made, rgw, rgw_proxy, ignored):
+    """Also where the store takes no notice of If-None-Match: the proxy deletes what is there before a second put."""
+    cluster, wall = archiving(made, rgw, at(rgw_proxy))
+    name = write(cluster, wall, 1)[0]
+    path = cluster.data / "pg_wal" / name
+    key = next(key for key in rgw.keys() if f"/{name}" in key)
+    before = rgw.get(key)
+    copy = made.folder / "pg_wal" / name
+    copy.parent.mkdir()
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    copy.write_bytes(data)
+    for each in (copy.parent, copy):
+        process.own(each)
+    other = seawall_in(made, cluster, rgw, at(rgw_proxy), folder="other")
+    other.serve()
+    if ignored:
+        rgw_proxy.add("call", times=-1, method="PUT", path=name, call=lambda _: rgw.delete(key))
+    said = other.run("wal", "push", copy, status=None)
+    assert said.status != 0 and name in said.err, said
+    assert rgw.get(key) == before

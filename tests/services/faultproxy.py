@@ -17,10 +17,11 @@ and only for HTTP requests, of which after counts the bytes of the body:
   status                 the store is not asked: code, with an error document (error, message) and headers; with
                          drain=False at once, before the body was read
   lost_reply             the store gets the whole request, its answer is thrown away, and the client sees RST
-  strip                  a header of the request (header) is dropped, as a store does that does not know it
+  call                   call(path) runs before the request goes on (not from the command line)
 """
 
 import collections
+import collections.abc
 import contextlib
 import dataclasses
 import json
@@ -35,7 +36,7 @@ HOST, CHUNK_BYTES = "127.0.0.1", 1 << 18
 METHODS = re.compile(rb"(GET|PUT|POST|HEAD|DELETE|OPTIONS) ")
 ERROR = ('<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{}</Code><Message>{}</Message>'
          "<RequestId>fault</RequestId></Error>")
-OF_REQUESTS = ("status", "lost_reply", "strip")
+OF_REQUESTS = ("status", "lost_reply", "call")
 
 Seen = collections.namedtuple("Seen", "method path status fault")
 
@@ -75,7 +76,7 @@ class Fault:
     message: str = "injected"
     headers: dict = dataclasses.field(default_factory=dict)
     drain: bool = True
-    header: str = ""
+    call: collections.abc.Callable = None
     hits: int = 0
 
     def strikes(self, method, path):
@@ -200,8 +201,8 @@ class Exchange:
             return self.refuse(head, method, fault)
         both = (self.client, self.store)
         up, down = Pipe(self.store, both), Pipe(self.client, both)
-        if fault and fault.kind == "strip":
-            head = re.sub(rb"(?im)^" + fault.header.encode() + rb":[^\r\n]*\r\n", b"", head)
+        if fault and fault.kind == "call":
+            fault.call(path)
         elif fault and fault.kind != "lost_reply":
             (up if fault.dir == "up" else down).fault = fault
         try:

@@ -88,6 +88,27 @@ def rgw_proxy(rgw):
     proxy.close()
 
 
-def owned_ca(bucket, folder):
-    """A copy of the CA that Seawall's user may read."""
-    return process.own(pathlib.Path(shutil.copy(bucket.store.ca, folder / "ca.crt")))
+def section(bucket, folder, endpoint=None, secret=None, **options):
+    """The settings of a repository in the bucket; a file of the folder holds the key."""
+    store, endpoint = bucket.store, endpoint or bucket.store.endpoint
+    secret_file = folder / "s3.secret"
+    secret_file.write_text(f"{secret or store.secret}\n", encoding="utf-8")
+    secret_file.chmod(0o600)
+    settings = {"url": f"s3://{bucket.name}/wall", "endpoint": endpoint, "region": store.region,
+                "access_key": store.access, "secret_key_file": process.own(secret_file)}
+    if endpoint.startswith("https:"):
+        settings["ca_file"] = process.own(pathlib.Path(shutil.copy(store.ca, folder / "ca.crt")))
+    return {**settings, **options}
+
+
+def at(proxy):
+    """The endpoint that a proxy is."""
+    return f"http://127.0.0.1:{proxy.port}"
+
+
+def seawall_in(made, cluster, bucket, endpoint=None, folder="wall", server=None, **options):
+    """A configuration with its repository in the bucket; nothing is run."""
+    wall = made.seawall(cluster, folder, **(server or {}))
+    wall.sections["repository local"] = section(bucket, wall.folder, endpoint, **options)
+    wall.write_config()
+    return wall
