@@ -67,11 +67,14 @@ enum option_flags {
 	  "s3: where a request names the bucket: in the path or in the host; automatic is virtual at AWS, else path") \
 	X(PATH, ca_file, "the system's", "/etc/seawall/ca.pem", 0, 1024, OPTION_DERIVED,           \
 	  "an absolute path", "s3: file of the certificates that may vouch for the store")         \
-	X(STRING, access_key, "AWS_ACCESS_KEY_ID of the environment", "AKIA0123456789EXAMPLE", 0, 255, \
+	X(STRING, access_key, "what S3's tools would find", "AKIA0123456789EXAMPLE", 0, 255,       \
 	  OPTION_DERIVED, "an access key id", "s3: whose key signs the requests")                  \
-	X(PATH, secret_key_file, "AWS_SECRET_ACCESS_KEY of the environment",                       \
-	  "/etc/seawall/s3.secret", 0, 1024, OPTION_DERIVED, "an absolute path",                   \
-	  "s3: file that holds the secret key, in a line")                                         \
+	X(PATH, secret_key_file, NULL, "/etc/seawall/s3.secret", 0, 1024, 0, "an absolute path",   \
+	  "s3: with access_key, file that holds the secret key, in a line")                        \
+	X(PATH, credentials_file, NULL, "/etc/seawall/s3.credentials", 0, 1024, 0,                 \
+	  "an absolute path", "s3: instead of these two, a file with profiles (~/.aws/credentials)") \
+	X(STRING, profile, NULL, "backup", 0, 127, 0, "a profile's name",                          \
+	  "s3: which profile of the credentials and config files")                                 \
 	X(STRING, storage_class, NULL, "STANDARD_IA", 0, 63, 0, "a storage class of the store",    \
 	  "s3: the storage class of what is written; the bucket's own unless given")               \
 	X(CHOICE, sse, "none", "AES256", 0, 0, 0, "none | AES256 | aws:kms",                       \

@@ -58,6 +58,8 @@ struct store_driver {
 	/* May be NULL: as store_anchor and store_still. */
 	void (*anchor)(struct store *store, const char *name, const void *bytes, size_t length);
 	bool (*still)(struct store *store, const char *name);
+	/* May be NULL: as store_credentials. */
+	struct credentials_source *(*credentials)(struct store *store);
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */

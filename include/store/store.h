@@ -33,8 +33,8 @@ struct store_s3 {
 	const char *ca_file;  /* NULL: the system's */
 	bool virtual_host;    /* the bucket's name in the host's; always so without endpoint */
 	bool path_style;      /* never in the host's, also without endpoint */
-	/* NULL: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN */
-	const char *access_key, *secret_key_file;
+	/* Who signs (net/credentials.h): all NULL is whatever S3's tools would find. */
+	const char *access_key, *secret_key_file, *credentials_file, *profile;
 	/* What a put asks for. */
 	const char *storage_class;
 	const char *sse, *sse_key; /* "AES256", "aws:kms" with a key or the bucket's */
@@ -57,6 +57,10 @@ MUST_USE bool store_open(struct loop *loop, const struct store_options *options,
 void store_close(struct store *store);
 const char *store_label(const struct store *store);
 const char *store_url(const struct store *store);
+
+/* Where an object store's keys come from, for those who tell of it; NULL for another kind. */
+struct credentials_source;
+struct credentials_source *store_credentials(struct store *store);
 
 /* Free and total bytes where the store keeps objects; false when that has no meaning (an object
  * store). Blocking and quick. */

@@ -113,6 +113,8 @@ static struct store_s3 s3_options(const struct config_repository *repository)
 	        .path_style = repository->url_style == URL_STYLE_PATH,
 	        .access_key = repository->access_key,
 	        .secret_key_file = repository->secret_key_file,
+	        .credentials_file = repository->credentials_file,
+	        .profile = repository->profile,
 	        .storage_class = repository->storage_class,
 	        .sse = sse[repository->sse],
 	        .sse_key = repository->sse_key,

@@ -1,7 +1,7 @@
 /*
  * s3.c — objects in a bucket: S3 and what speaks like it.
  *
- *   START -> (HASHING ->) SENDING -> done
+ *   START -> KEYING -> (HASHING ->) SENDING -> done
  *                SENDING -> SENDING   to another region; the next page when this one held nothing
  *                SENDING -> EXPLAINING -> done     a HEAD that failed has no body: a GET says why
  *                SENDING -> SIZING -> done         a range past the end of an object of what size
@@ -22,12 +22,12 @@
 
 #include "base/poison.h"
 
-enum s3_state { S3_START, S3_HASHING, S3_SENDING, S3_EXPLAINING, S3_SIZING, S3_PROVING };
+enum s3_state { S3_START, S3_KEYING, S3_HASHING, S3_SENDING, S3_EXPLAINING, S3_SIZING, S3_PROVING };
 
 static const char *s3_state_name(int state)
 {
-	static const char *const names[] = {"START",      "HASHING", "SENDING",
-	                                    "EXPLAINING", "SIZING",  "PROVING"};
+	static const char *const names[] = {"START",      "KEYING", "HASHING", "SENDING",
+	                                    "EXPLAINING", "SIZING", "PROVING"};
 
 	return names[state];
 }
@@ -196,9 +196,19 @@ static void hash_batch(struct s3_attempt *attempt)
 
 static void begin(struct s3_attempt *attempt)
 {
+	credentials_get_release(&attempt->key);
+	attempt->key = (struct credentials_get){0};
+	credentials_get_start(&attempt->base.op, &attempt->key, s3_of(attempt)->credentials);
+	op_wait(&attempt->base.op, S3_KEYING);
+}
+
+static void keyed(struct s3_attempt *attempt)
+{
 	const struct s3_store *s3 = s3_of(attempt);
 	struct op *op = &attempt->base.op;
 
+	if (op_failed(&attempt->key.op))
+		return op_fail(op, &attempt->key.op.err, "there is no key to sign with");
 	attempt->redirects = 0;
 	free(STEAL(attempt->token));
 	if (attempt->base.verb == STORE_REMOVE)
@@ -434,6 +444,8 @@ static void s3_step(struct op *op)
 	switch ((enum s3_state)op->state) {
 	case S3_START:
 		return begin(attempt);
+	case S3_KEYING:
+		return keyed(attempt);
 	case S3_HASHING:
 		return ask_this(attempt);
 	case S3_SENDING:
@@ -457,6 +469,7 @@ static void s3_release(struct store_attempt *base)
 {
 	struct s3_attempt *attempt = container_of(base, struct s3_attempt, base);
 
+	credentials_get_release(&attempt->key);
 	s3_request_clear(attempt);
 	buf_release(&attempt->text);
 	buf_release(&attempt->answer);
@@ -468,6 +481,7 @@ const struct store_driver store_s3_driver = {
         .open = s3_open,
         .close = s3_close,
         .anchor = s3_anchor,
+        .credentials = s3_credentials,
         .attempt_bytes = sizeof(struct s3_attempt),
         .start = s3_start,
         .release = s3_release,

@@ -3,7 +3,7 @@
 #define STORE_S3_PRIVATE_H
 
 #include "base/str.h"
-#include "net/http.h"
+#include "net/credentials.h"
 #include "net/sigv4.h"
 #include "store/driver.h"
 
@@ -26,7 +26,8 @@ struct s3_store {
 	char *region;
 	bool given; /* the endpoint was, so a redirect to another region keeps the host */
 	bool tls, virtual_host;
-	char *ca_file, *access_key, *secret_key, *session_token;
+	char *ca_file;
+	struct credentials_source *credentials;
 	char *storage_class, *sse, *sse_key, *lock_mode;
 	unsigned lock_days;
 	char *anchor_name;
@@ -48,6 +49,7 @@ struct s3_ask {
 
 struct s3_attempt {
 	struct store_attempt base;
+	struct credentials_get key;
 	struct work hash; /* of what is put */
 	char payload[SIGV4_HASH_BYTES], md5[32];
 	bool hashed;
@@ -73,6 +75,7 @@ static inline struct s3_store *s3_of(const struct s3_attempt *attempt)
 struct store *s3_open(struct loop *loop, const struct store_options *options, struct err *err);
 void s3_close(struct store *store);
 void s3_anchor(struct store *store, const char *name, const void *bytes, size_t length);
+struct credentials_source *s3_credentials(struct store *store);
 void s3_set_region(struct s3_store *s3, const char *region);
 
 /* s3_request.c: sends; the attempt's op is the parent. The lists of ask are taken over. */

@@ -179,6 +179,18 @@ static void hint(const struct s3_attempt *attempt, const struct s3_fault *fault,
 		err_hint(err, "%s", hint_slow);
 }
 
+/* Others may lie where these were found. */
+static bool is_refused_key(const char *code)
+{
+	static const char *const codes[] = {"ExpiredToken", "TokenRefreshRequired", "InvalidToken",
+	                                    "InvalidAccessKeyId"};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
+		if (strcmp(code, codes[i]) == 0)
+			return true;
+	return false;
+}
+
 static void rest_asked(struct s3_attempt *attempt)
 {
 	const char *after = http_header(&attempt->request, "Retry-After");
@@ -209,6 +221,8 @@ void s3_error(struct s3_attempt *attempt)
 		        s3_of(attempt)->endpoint, status, fault.code[0] ? " " : "", fault.code,
 		        fault.message[0] ? " \"" : "", fault.message, fault.message[0] ? "\"" : "",
 		        fault.request[0] ? ", request id " : "", fault.request);
+	if (is_refused_key(fault.code))
+		credentials_refused(s3_of(attempt)->credentials, attempt->key.credentials);
 	hint(attempt, &fault, meaning, &attempt->base.op.err);
 	rest_asked(attempt);
 }

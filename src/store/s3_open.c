@@ -5,12 +5,11 @@
  */
 #include "s3.h"
 
-#include "base/file.h"
 #include "base/str.h"
 
 #include "base/poison.h"
 
-enum { CONNECTIONS_MAX = 32, SECRET_MAX = 4096, BUCKET_MIN = 3, BUCKET_MAX = 63 };
+enum { CONNECTIONS_MAX = 32, BUCKET_MIN = 3, BUCKET_MAX = 63 };
 
 static char *copy(const char *text)
 {
@@ -75,39 +74,11 @@ static bool read_endpoint(struct s3_store *s3, const struct store_s3 *options, s
 	return true;
 }
 
-static bool read_secret(struct s3_store *s3, const char *path, struct err *err)
+static bool read_key(const struct store_s3 *options, struct err *err)
 {
-	AUTO_BUF struct buf text = {0};
-
-	buf_init(&text, SECRET_MAX);
-	if (!file_read_all(path, &text, err))
-		return err_wrap_as(err, ERR_CONFIG, "could not read \"secret_key_file\"");
-	s3->secret_key = copy(str_trim(text.data ? text.data : (char[1]){""}));
-	if (text.data)
-		explicit_bzero(text.data, text.length);
-	if (!s3->secret_key)
-		return err_set(err, ERR_CONFIG, "file \"%s\" holds no key", path);
-	return true;
-}
-
-static bool read_key(struct s3_store *s3, const struct store_s3 *options, struct err *err)
-{
-	if (options->access_key || options->secret_key_file) {
-		if (!options->access_key || !options->secret_key_file)
-			return err_set(err, ERR_CONFIG,
-			               "\"access_key\" and \"secret_key_file\" belong together");
-		s3->access_key = xstrdup(options->access_key);
-		return read_secret(s3, options->secret_key_file, err);
-	}
-	s3->access_key = copy(getenv("AWS_ACCESS_KEY_ID"));
-	s3->secret_key = copy(getenv("AWS_SECRET_ACCESS_KEY"));
-	s3->session_token = copy(getenv("AWS_SESSION_TOKEN"));
-	if (s3->access_key && s3->secret_key)
+	if (!options->access_key == !options->secret_key_file)
 		return true;
-	err_set(err, ERR_CONFIG, "there is no key for the store");
-	err_hint(err, "Set \"access_key\" and \"secret_key_file\", or AWS_ACCESS_KEY_ID and "
-	              "AWS_SECRET_ACCESS_KEY in the environment.");
-	return false;
+	return err_set(err, ERR_CONFIG, "\"access_key\" and \"secret_key_file\" belong together");
 }
 
 static void read_rest(struct s3_store *s3, const struct store_s3 *options)
@@ -127,26 +98,17 @@ static void read_rest(struct s3_store *s3, const struct store_s3 *options)
 	s3->lock_days = options->lock_days;
 }
 
-static void wipe(char *secret)
-{
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
 void s3_close(struct store *store)
 {
 	struct s3_store *s3 = container_of(store, struct s3_store, store);
 
+	credentials_close(s3->credentials);
 	http_free(s3->http);
 	free(s3->bucket);
 	free(s3->root);
 	free(s3->endpoint);
 	free(s3->region);
 	free(s3->ca_file);
-	free(s3->access_key);
-	wipe(s3->secret_key);
-	wipe(s3->session_token);
 	free(s3->storage_class);
 	free(s3->sse);
 	free(s3->sse_key);
@@ -159,14 +121,20 @@ void s3_close(struct store *store)
 struct store *s3_open(struct loop *loop, const struct store_options *options, struct err *err)
 {
 	struct s3_store *s3 = xcalloc(1, sizeof(*s3));
+	struct credentials_options key = {.access_key = options->s3.access_key,
+	                                  .secret_key_file = options->s3.secret_key_file,
+	                                  .credentials_file = options->s3.credentials_file,
+	                                  .profile = options->s3.profile};
 
 	if (!read_url(s3, options->url, err) || !read_endpoint(s3, &options->s3, err) ||
-	    !read_key(s3, &options->s3, err)) {
+	    !read_key(&options->s3, err)) {
 		s3_close(&s3->store);
 		return NULL;
 	}
 	read_rest(s3, &options->s3);
 	s3->http = http_new(loop, CONNECTIONS_MAX);
+	key.region = s3->region;
+	s3->credentials = credentials_open(s3->http, &key);
 	return &s3->store;
 }
 
@@ -181,4 +149,9 @@ void s3_anchor(struct store *store, const char *name, const void *bytes, size_t 
 	s3->anchor = xmalloc(MAX(length, 1));
 	memcpy(s3->anchor, bytes, length);
 	s3->anchor_bytes = length;
+}
+
+struct credentials_source *s3_credentials(struct store *store)
+{
+	return container_of(store, struct s3_store, store)->credentials;
 }

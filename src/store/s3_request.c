@@ -188,10 +188,11 @@ static void sign(struct s3_attempt *attempt, const struct s3_ask *ask, const cha
                  const char *path)
 {
 	const struct s3_store *s3 = s3_of(attempt);
+	const struct credentials *key = attempt->key.credentials;
 	AUTO_BUF struct buf authorization = {0};
 	char date[SIGV4_DATE_BYTES], hash[SIGV4_HASH_BYTES];
-	struct sigv4 sigv4 = {.access_key = s3->access_key,
-	                      .secret_key = s3->secret_key,
+	struct sigv4 sigv4 = {.access_key = key->access_key,
+	                      .secret_key = key->secret_key,
 	                      .region = s3->region,
 	                      .service = "s3",
 	                      .method = ask->method,
@@ -208,8 +209,8 @@ static void sign(struct s3_attempt *attempt, const struct s3_ask *ask, const cha
 	add_header(&attempt->header, "host", host); /* the first: libcurl sends its own */
 	add_header(&attempt->header, "x-amz-content-sha256", sigv4.payload);
 	add_header(&attempt->header, "x-amz-date", date);
-	if (s3->session_token)
-		add_header(&attempt->header, "x-amz-security-token", s3->session_token);
+	if (key->session_token)
+		add_header(&attempt->header, "x-amz-security-token", key->session_token);
 	for (size_t i = 0; i < ask->header.count; i++)
 		strs_add(&attempt->header, ask->header.item[i]);
 	list_headers(attempt);

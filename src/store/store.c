@@ -78,6 +78,11 @@ const char *store_url(const struct store *store)
 	return store->url;
 }
 
+struct credentials_source *store_credentials(struct store *store)
+{
+	return store->driver->credentials ? store->driver->credentials(store) : NULL;
+}
+
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total)
 {
 	return store->driver->space && store->driver->space(store, ret_free, ret_total);

@@ -259,11 +259,13 @@ static void a_store_that_is_busy_gets_the_rest_that_it_asks_for(void **state)
 	assert_true(clock_mono_us() - before_us >= 900 * 1000);
 }
 
+#define BUSY ANSWER("503 Slow Down", "Retry-After: 60\r\n", ERROR_BODY("SlowDown"))
+
 static void a_throttled_put_says_so_when_time_is_up(void **state)
 {
 	struct peer *peer = *state;
 
-	SERVE(peer, ANSWER("503 Slow Down", "Retry-After: 60\r\n", ERROR_BODY("SlowDown")));
+	SERVE(peer, BUSY, BUSY, BUSY);
 	assert_int_equal(put(peer, "text", 300), ERR_TIMEOUT);
 	assert_said(&peer->err, "503 SlowDown");
 	assert_said(&peer->err, "throttled");
@@ -284,6 +286,31 @@ static void a_refusal_names_everything_and_is_final(void **state)
 	assert_said(&peer->err, "could not store object \"a/b\" in repository \"test\"");
 	assert_said(&peer->err, "403 SignatureDoesNotMatch \"because\", request id tx-42");
 	assert_said(&peer->err, "secret_key_file");
+}
+
+static void a_token_that_ended_is_asked_for_again(void **state)
+{
+	struct peer *peer = *state;
+
+	setenv("AWS_SESSION_TOKEN", "token-1", 1);
+	SERVE(peer, FAULT("400 Bad Request", "ExpiredToken"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 2);
+	assert_non_null(strstr(peer->seen[1], "x-amz-security-token: token-1\r\n"));
+	assert_non_null(strstr(peer->seen[1], "x-amz-security-token,")); /* signed */
+	unsetenv("AWS_SESSION_TOKEN");
+}
+
+static void without_a_key_nothing_is_asked(void **state)
+{
+	struct peer *peer = *state;
+	const struct store_s3 s3 = {.access_key = "AKIA", .secret_key_file = "/no/such/file"};
+	const char *const answer[] = {OK};
+
+	serve_with(peer, s3, 1, answer);
+	assert_int_equal(put(peer, "text", 0), ERR_CONFIG);
+	assert_said(&peer->err, "there is no key to sign with");
+	assert_int_equal(peer->given, 0);
 }
 
 static void a_clock_that_is_off_is_named(void **state)
@@ -509,6 +536,8 @@ int main(void)
 	        TEST(a_store_that_is_busy_gets_the_rest_that_it_asks_for),
 	        TEST(a_throttled_put_says_so_when_time_is_up),
 	        TEST(a_refusal_names_everything_and_is_final),
+	        TEST(a_token_that_ended_is_asked_for_again),
+	        TEST(without_a_key_nothing_is_asked),
 	        TEST(a_clock_that_is_off_is_named),
 	        TEST(a_bucket_that_is_not_there_is_no_missing_object),
 	        TEST(a_404_that_is_not_the_stores_proves_nothing),
