@@ -151,6 +151,23 @@ def test_each_fault_has_its_own_error(wall):
     assert "damaged or was changed" in said
 
 
+def test_without_the_key_nothing_is_archived(wall):
+    """Least of all unencrypted."""
+    path = segment(wall)
+    objects = sorted(pathlib.Path(wall.repository).rglob("*"))
+    source = wall.cluster.data / "pg_wal" / wall.cluster.one("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    for settings, sentence in (({}, "no key is set"), ({"key_file": write_key(wall, "b")}, "the wrong one"),
+                               ({"key_file": "/nowhere/key"}, "could not open key file")):
+        use(wall, **settings)
+        assert sentence in wall.run("wal", "push", source, status=1).err
+    assert sorted(pathlib.Path(wall.repository).rglob("*")) == objects
+    use(wall, key_file=write_key(wall, "a"))
+    target = wall.cluster.data / "pg_wal/RECOVERYXLOG"
+    wall.run("wal", "fetch", path.name[:-4] + "00F0", target, status=1)
+    wall.run("wal", "fetch", path.name, target)
+    assert target.stat().st_size == 16 << 20
+
+
 def test_a_key_that_everybody_may_read_is_refused(wall):
     key = write_key(wall, "a")
     key.chmod(0o644)
@@ -198,7 +215,7 @@ def test_a_repository_becomes_encrypted_and_takes_nothing_plain_after_that(plain
     (after.parent / name).write_bytes(forged)
     said = cat(wall, after.parent / name, status=7)
     assert "not encrypted, and appeared after" in said
-    target = wall.folder / "segment"
+    target = wall.cluster.data / "pg_wal/RECOVERYXLOG"
     assert wall.run("wal", "fetch", name, target, status=None).status == 255 and not target.exists()
     # The marker taken away opens nothing: it closes.
     shutil.rmtree(wall.repository / "keys/plain")

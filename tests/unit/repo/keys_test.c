@@ -1,0 +1,396 @@
+/* keys_test.c — the keys of a repository: begun, found again, wrapped again, and what breaks. */
+#include "repo/keys.h"
+#include "unit/repo/place.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char key_a[] = "KEY-A-0123456789abcdef0123456789abcdef\n";
+static const char key_b[] = "KEY-B-0123456789abcdef0123456789abcdef\n";
+
+/* A file with that text, removed when the process ends. */
+static const char *file_of(const char *text)
+{
+	static char paths[64][32];
+	static unsigned count;
+	char *path = paths[count++];
+	int fd;
+
+	assert_true(count < ARRAY_LENGTH(paths));
+	memcpy(path, "/tmp/sw.keys.XXXXXX", sizeof("/tmp/sw.keys.XXXXXX"));
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	return path;
+}
+
+static struct key_source source_a, source_b;
+
+static int files_begin(void **state)
+{
+	(void)state;
+	source_a = (struct key_source){KEY_SOURCE_FILE, file_of(key_a)};
+	source_b = (struct key_source){KEY_SOURCE_FILE, file_of(key_b)};
+	return 0;
+}
+
+static int files_end(void **state)
+{
+	(void)state;
+	unlink(source_a.what);
+	unlink(source_b.what);
+	return 0;
+}
+
+static enum err_code open_with(struct fixture *f, const struct key_source *source, struct err *ret)
+{
+	struct repo_open open = {0};
+
+	fixture_reopen(f);
+	if (source)
+		f->repo->key_source = *source;
+	open.repo = f->repo;
+	RUN(f->loop, repo_open_start, &open);
+	*ret = open.op.err;
+	return ret->code;
+}
+
+static void start_init(struct op *parent, void *init)
+{
+	repo_init_start(parent, init);
+}
+
+static enum err_code init_with(struct fixture *f, const struct key_source *source,
+                               uint64_t *ret_plain, struct err *ret)
+{
+	struct repo_init *init;
+	struct driver_op driver = {.start = start_init};
+
+	fixture_reopen(f);
+	if (source)
+		f->repo->key_source = *source;
+	init = repo_init_new(f->repo);
+	driver.child = init;
+	loop_run_op(f->loop, &driver.op, &driver_type);
+	*ret = repo_init_op(init)->err;
+	if (!repo_init_encrypted(init, ret_plain))
+		*ret_plain = UINT64_MAX;
+	repo_init_free(init);
+	return ret->code;
+}
+
+static void put_object(struct fixture *f, const char *name, const char *text)
+{
+	struct object_write write = {.repo = f->repo,
+	                             .name = name,
+	                             .kind = SEALED_NOTE,
+	                             .class = GATE_WAL,
+	                             .bytes = text,
+	                             .length = strlen(text)};
+
+	assert_true(RUN(f->loop, object_write_start, &write));
+}
+
+static enum err_code get_object(struct fixture *f, const char *name, struct err *ret)
+{
+	struct object_read read = {.repo = f->repo, .name = name, .bytes_max = 1000};
+
+	RUN(f->loop, object_read_start, &read);
+	*ret = read.op.err;
+	buf_release(&read.content);
+	return ret->code;
+}
+
+static void a_repository_is_encrypted_from_its_beginning(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	assert_int_equal(plain, 1); /* probe/000001 */
+	put_object(f, "main/g/note/1", "text");
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_non_null(f->repo->keys);
+	assert_int_equal(keyring_opened(f->repo->keys), 1);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	assert_int_equal(get_object(f, "probe/000001", &err), ERR_NONE);
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE); /* twice is success */
+	assert_int_equal(plain, UINT64_MAX);
+	assert_int_equal(keyring_count(f->repo->keys), 1);
+}
+
+static void no_key_and_a_wrong_key_are_two_errors(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	assert_int_equal(open_with(f, NULL, &err), ERR_STORE);
+	assert_non_null(strstr(err.text, "no key is set"));
+	assert_false(f->repo->opened);
+	assert_int_equal(open_with(f, &source_b, &err), ERR_STORE);
+	assert_non_null(strstr(err.text, "is the wrong one"));
+	assert_false(f->repo->opened);
+	assert_null(f->repo->keys);
+	assert_int_equal(init_with(f, &source_b, &plain, &err), ERR_STORE);
+	assert_non_null(strstr(err.text, "is the wrong one"));
+}
+
+static void a_key_for_a_repository_without_one_is_no_mistake_in_silence(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, NULL, &plain, &err), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_STORE);
+	assert_non_null(strstr(err.text, "not encrypted"));
+	assert_true(f->repo->no_keys);
+}
+
+static void what_was_there_stays_readable_and_what_comes_unencrypted_does_not(void **state)
+{
+	struct fixture *f = *state;
+	struct keyring *keys;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, NULL, &plain, &err), ERR_NONE);
+	put_object(f, "main/g/note/1", "text");
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	assert_int_equal(plain, 2);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	put_object(f, "main/g/note/2", "text");
+	keys = STEAL(f->repo->keys); /* somebody without a key */
+	put_object(f, "main/g/note/3", "text");
+	f->repo->keys = keys;
+	assert_int_equal(get_object(f, "main/g/note/2", &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/3", &err), ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "appeared after"));
+}
+
+/* Without a data key, nobody makes a marker that is believed; and one that is lost closes. */
+static void a_marker_by_somebody_else_is_passed_over(void **state)
+{
+	static const char *const real[] = {"keys/plain/000001"};
+	uint64_t hash = key_name_hash("g/note/3");
+	struct fixture *f = *state;
+	struct keyring *keys;
+	struct err err;
+	uint64_t plain;
+	struct object_write marker = {.name = "keys/plain/000007",
+	                              .kind = SEALED_MARKER,
+	                              .class = GATE_WAL,
+	                              .bytes = &hash,
+	                              .length = sizeof(hash)};
+
+	assert_int_equal(init_with(f, NULL, &plain, &err), ERR_NONE);
+	put_object(f, "main/g/note/1", "text");
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	keys = STEAL(f->repo->keys);
+	marker.repo = f->repo;
+	assert_true(RUN(f->loop, object_write_start, &marker));
+	put_object(f, "main/g/note/3", "text");
+	f->repo->keys = keys;
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/3", &err), ERR_DAMAGED);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	assert_int_equal(remove_names(f->store, real, 1), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_DAMAGED);
+}
+
+/* Cut off at each call to the store, it is completed by the next one, and takes all that is there.
+ */
+static void an_encryption_that_broke_off_anywhere_is_completed_by_the_next(void **state)
+{
+	static const enum store_verb verbs[] = {STORE_PUT, STORE_GET, STORE_LIST};
+	struct fixture *f = *state;
+	unsigned failed = 0;
+	struct err err;
+	uint64_t plain;
+
+	for (unsigned v = 0; v < ARRAY_LENGTH(verbs); v++)
+		for (unsigned n = 1;; n++) {
+			struct mem_fault fault = {
+			        .verb = verbs[v], .effect = MEM_FAIL, .nth = n, .code = ERR_IO};
+			enum err_code code;
+
+			repo_free(f->repo);
+			store_mem_forget("repo");
+			f->store = open_place(f->loop, "mem:repo", true);
+			f->repo = repo_new(f->store, f->blocks);
+			assert_int_equal(init_with(f, NULL, &plain, &err), ERR_NONE);
+			put_object(f, "main/g/note/1", "text");
+			store_mem_plan("repo", &fault);
+			code = init_with(f, &source_a, &plain, &err);
+			store_mem_plan_clear("repo");
+			failed += code != ERR_NONE;
+			assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+			assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+			assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+			put_object(f, "main/g/note/2", "text");
+			assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+			assert_int_equal(get_object(f, "main/g/note/2", &err), ERR_NONE);
+			if (code == ERR_NONE)
+				break;
+		}
+	assert_true(failed >= 5);
+}
+
+/* ---- wrapped again ---- */
+
+static void wrap_with(struct fixture *f, const struct key_source *source, bool make,
+                      struct keys_wrap *ret)
+{
+	struct keys_load load = {.repo = f->repo};
+	struct err err = {0};
+	struct wrapper *wrapper = key_source_read(source, &err);
+
+	assert_non_null(wrapper);
+	assert_true(RUN(f->loop, keys_load_start, &load));
+	*ret = (struct keys_wrap){.repo = f->repo, .load = &load, .wrapper = wrapper, .make = make};
+	assert_true(RUN(f->loop, keys_wrap_start, ret));
+	keys_load_release(&load);
+	wrapper_free(wrapper);
+}
+
+static void another_key_opens_it_too(void **state)
+{
+	struct fixture *f = *state;
+	struct keys_wrap wrap;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	put_object(f, "main/g/note/1", "text");
+	wrap_with(f, &source_b, false, &wrap);
+	assert_int_equal(wrap.wrapped, 1);
+	assert_int_equal(wrap.made, 0);
+	wrap_with(f, &source_b, false, &wrap); /* it does already */
+	assert_int_equal(wrap.wrapped, 0);
+	assert_int_equal(open_with(f, &source_b, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+}
+
+static void a_new_data_key_seals_and_the_old_one_opens(void **state)
+{
+	struct fixture *f = *state;
+	struct keys_wrap wrap;
+	struct object_write write = {.name = "main/g/note/3",
+	                             .kind = SEALED_NOTE,
+	                             .class = GATE_WAL,
+	                             .bytes = "x",
+	                             .length = 1};
+	struct key_about newest;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	put_object(f, "main/g/note/1", "text");
+	wrap_with(f, &source_b, true, &wrap);
+	assert_int_equal(wrap.wrapped, 2);
+	assert_int_equal(open_with(f, &source_b, &err), ERR_NONE);
+	assert_int_equal(keyring_opened(f->repo->keys), 2);
+	assert_true(keyring_newest(f->repo->keys, &newest));
+	assert_int_equal(newest.id, wrap.made);
+	put_object(f, "main/g/note/2", "text");
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE); /* to read what is old */
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/2", &err), ERR_STORE);
+	write.repo = f->repo;
+	assert_false(RUN(f->loop, object_write_start, &write));
+	assert_non_null(strstr(write.op.err.text, "newest data key"));
+}
+
+static void a_damaged_wrapping_is_said_when_no_other_opens(void **state)
+{
+	struct fixture *f = *state;
+	struct keys_wrap wrap;
+	struct key_about newest;
+	char name[NAME_BYTES];
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	assert_true(keyring_newest(f->repo->keys, &newest));
+	wrap_with(f, &source_b, false, &wrap);
+	name_key(name, newest.id, 1);
+	assert_true(store_mem_damage("repo", name, 200));
+	assert_int_equal(open_with(f, &source_b, &err), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_DAMAGED);
+	assert_non_null(strstr(err.text, name));
+}
+
+static void what_else_lies_below_keys_is_passed_over(void **state)
+{
+	struct fixture *f = *state;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	assert_int_equal(put_text(f->store, "keys/00000000000000ab/000001", "{}"), ERR_NONE);
+	assert_int_equal(put_text(f->store, "keys/00000000000000AB/000001", "{}"), ERR_NONE);
+	assert_int_equal(put_text(f->store, "keys/readme", "hello"), ERR_NONE);
+	assert_int_equal(put_text(f->store, "keys/plain/000009", "hello"), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "probe/000001", &err), ERR_NONE);
+}
+
+/* ---- sources ---- */
+
+static void a_command_gives_a_key_and_its_failures_no_words_of_it(void **state)
+{
+	static const struct {
+		const char *command, *says;
+	} cases[] = {
+	        {"echo SECRET; exit 3", "exit status 3"},
+	        {"echo SECRET; kill -9 $$", "signal 9"},
+	        {":", "there is no key"},
+	        {"echo SECRET", "shorter than"},
+	        {"yes SECRET", "more than"},
+	};
+	struct key_source source = {KEY_SOURCE_COMMAND,
+	                            "printf 'KEY-A-%s\\n' 0123456789abcdef0123456789abcdef"};
+	struct err err = {0};
+	struct wrapper *wrapper = key_source_read(&source, &err);
+
+	(void)state;
+	assert_non_null(wrapper);
+	wrapper_free(wrapper);
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		err = (struct err){0};
+		source.what = cases[i].command;
+		assert_null(key_source_read(&source, &err));
+		assert_int_equal(err.code, ERR_CONFIG);
+		if (!strstr(err.text, cases[i].says) || strstr(err.text, "SECRET"))
+			fail_msg("%s: %s", cases[i].command, err.text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        TEST(a_repository_is_encrypted_from_its_beginning),
+	        TEST(no_key_and_a_wrong_key_are_two_errors),
+	        TEST(a_key_for_a_repository_without_one_is_no_mistake_in_silence),
+	        TEST(what_was_there_stays_readable_and_what_comes_unencrypted_does_not),
+	        TEST(a_marker_by_somebody_else_is_passed_over),
+	        TEST(an_encryption_that_broke_off_anywhere_is_completed_by_the_next),
+	        TEST(another_key_opens_it_too),
+	        TEST(a_new_data_key_seals_and_the_old_one_opens),
+	        TEST(a_damaged_wrapping_is_said_when_no_other_opens),
+	        TEST(what_else_lies_below_keys_is_passed_over),
+	        cmocka_unit_test(a_command_gives_a_key_and_its_failures_no_words_of_it),
+	};
+
+	return cmocka_run_group_tests(tests, files_begin, files_end);
+}
