@@ -1,8 +1,9 @@
 #!/bin/sh
-# The story that quickstart.sh tells: story.sh FOLDER KEEP. The folder is new and has the programs in bin/.
+# The story that quickstart.sh tells: story.sh FOLDER KEEP PLACE. The folder is new and has the programs in bin/.
 set -eu
 WORK=$1
 KEEP=$2
+PLACE=$3 # of the repository: file or s3
 DATA=$WORK/main
 RESTORED=$WORK/restored
 export PATH="$WORK/bin:/usr/lib/postgresql/15/bin:$PATH"
@@ -61,6 +62,7 @@ clean() {
 		pg_ctl stop -D "$data" -m immediate -s >/dev/null 2>&1 || true
 	done
 	[ -z "$SERVER" ] || kill "$SERVER" 2>/dev/null || true
+	[ "$PLACE" = file ] || sh "$WORK/bin/services/ceph-rgw.sh" stop "$WORK/ceph"
 	wait
 	cd /
 	rm -rf "$WORK"
@@ -78,6 +80,7 @@ It all goes on running in $WORK, as the user $(id -un). To reach it:
 To end it:
   kill $SERVER; pg_ctl stop -D $DATA; pg_ctl stop -D $RESTORED; rm -r $WORK    (pg_ctl is in /usr/lib/postgresql/15/bin)
 END
+	[ "$PLACE" = file ] || echo "and before the rm: sh $WORK/bin/services/ceph-rgw.sh stop $WORK/ceph"
 }
 
 trap clean EXIT
@@ -89,6 +92,29 @@ step "A PostgreSQL cluster, in $DATA"
 run initdb -D "$DATA" -U dba -A trust -E UTF8 --data-checksums -N >initdb.out
 head -n 1 initdb.out
 
+repository_settings() {
+	if [ "$PLACE" = file ]; then
+		echo "url = file://$WORK/repository"
+		return
+	fi
+	cat <<END
+url = s3://$S3_BUCKET/quickstart
+endpoint = $S3_ENDPOINT_TLS
+region = $S3_REGION
+ca_file = $S3_CA
+access_key = $S3_ACCESS_KEY
+secret_key_file = $WORK/s3.secret
+END
+}
+
+if [ "$PLACE" = s3 ]; then
+	step "An S3: Ceph, in $WORK/ceph"
+	run sh "$WORK/bin/services/ceph-rgw.sh" start "$WORK/ceph"
+	# shellcheck source=/dev/null
+	. "$WORK/ceph/env"
+	echo "$S3_SECRET_KEY" >s3.secret
+fi
+
 step "Seawall for it"
 cat >"$SEAWALL_CONFIG" <<END
 [server]
@@ -96,7 +122,7 @@ socket = $WORK/seawall.sock
 state = $WORK/state
 
 [repository local]
-url = file://$WORK/repository
+$(repository_settings)
 
 [cluster main]
 pgdata = $DATA
