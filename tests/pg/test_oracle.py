@@ -9,13 +9,16 @@ import os
 import random
 import time
 
+import pytest
 from seawalltest import Target, breakers, checks, faults, wait_for
 from seawalltest.ledger import Ledger, lsn_bytes
+from seawalltest.s3 import at, seawall_in
 
 SECONDS = int(os.environ.get("SEAWALL_ORACLE_SECONDS", "100"))
 SEED = int(os.environ.get("SEAWALL_ORACLE_SEED", random.SystemRandom().randrange(1 << 32)))
 HISTORY_SHARE = 0.5  # of the time; the restores have the rest
 PHASES = 3  # timelines
+S3_SHARE, S3_TARGETS_MIN = 0.6, 4
 TARGETS_MIN = 6  # judged at least, however slow the machine is
 KINDS = ("time", "lsn", "xid", "name", "latest")
 
@@ -31,10 +34,10 @@ class Branch:
 class Chaos:
     """The cluster, what was done to it, and what must come back."""
 
-    def __init__(self, made):
+    def __init__(self, made, seawall=None):
         self.made, self.dice = made, random.Random(SEED)
         self.cluster = made.cluster(segment_mb=self.dice.choice((1, 16))).start()
-        self.wall = made.seawall(self.cluster)
+        self.wall = (seawall or made.seawall)(self.cluster)
         self.wall.init()
         self.wall.serve()
         self.wall.archive()
@@ -86,10 +89,13 @@ class Chaos:
 
     # -- the history --
 
+    def deeds(self):
+        return [self.server_killed, self.server_frozen, self.hook_killed, self.repository_full, self.repository_gone,
+                self.postgres_killed, self.backup, self.mark, self.mark]
+
     def phase(self, seconds):
         """A while of writing and faults on one timeline; ends with everything archived."""
-        deeds = [self.server_killed, self.server_frozen, self.hook_killed, self.repository_full, self.repository_gone,
-                 self.postgres_killed, self.backup, self.mark, self.mark]
+        deeds = self.deeds()
         end = time.monotonic() + seconds
         with self.ledger.writing(breakers=breakers.ORDINARY):
             self.ledger.wait_commits(10)
@@ -151,20 +157,63 @@ class Chaos:
         restored.remove()
 
 
-def test_whatever_happens_every_target_gives_exactly_its_rows(made):
+class ChaosInS3(Chaos):
+    """The same with a store behind a proxy that spoils what passes, all the time."""
+
+    FAULTS = (("refuse", {}), ("status", {"code": 500, "error": "InternalError"}), ("status", {"code": 503, "drain": False}),
+              ("status", {"code": 403, "error": "AccessDenied", "method": "PUT"}), ("reset", {"after": 50}), ("lost_reply", {}),
+              ("truncate", {"dir": "down", "after": 50}), ("corrupt", {"after": 50}), ("delay", {"seconds": 0.3}))
+
+    def __init__(self, made, rgw, proxy):
+        self.proxy = proxy
+        super().__init__(made, lambda cluster: seawall_in(made, cluster, rgw, at(proxy)))
+
+    def store_spoilt(self):
+        kind, options = self.dice.choice(self.FAULTS)
+        self.proxy.add(kind, times=self.dice.randrange(1, 5), **{"path": "/wal/", **options})
+        self.story[-1] += f" {kind} {options}"
+
+    def store_gone(self):
+        with self.proxy.outage():
+            self.cluster.switch_wal()
+            self.ledger.wait_commits(30)
+
+    def deeds(self):
+        return [self.server_killed, self.hook_killed, self.postgres_killed, self.backup, self.mark, self.store_gone,
+                self.store_spoilt, self.store_spoilt, self.store_spoilt]
+
+    def phase(self, seconds):
+        super().phase(seconds)
+        self.proxy.clear()
+
+    def backup(self):
+        """May fail, of a fault that another try of the same cannot mend."""
+        self.wall.run("backup", status=None)
+
+
+def tell(chaos, seconds, targets_min):
+    """The history, then the judgement, for so many seconds."""
     print(f"SEAWALL_ORACLE_SEED={SEED}")
-    chaos = Chaos(made)
     begun = time.monotonic()
     try:
         for phase in range(PHASES):
             if phase:
                 chaos.back_in_place()
-            chaos.phase(SECONDS * HISTORY_SHARE / PHASES)
+            chaos.phase(seconds * HISTORY_SHARE / PHASES)
         judged = 0
-        while judged < TARGETS_MIN or time.monotonic() - begun < SECONDS:
+        while judged < targets_min or time.monotonic() - begun < seconds:
             chaos.judge(KINDS[judged % len(KINDS)])
             judged += 1
     finally:
         print("\n".join(chaos.story))
     print(f"{judged} targets on timelines {[branch.tli for branch in chaos.branches]}, "
           f"{len(chaos.ledger.entries)} rows on the last")
+
+
+def test_whatever_happens_every_target_gives_exactly_its_rows(made):
+    tell(Chaos(made), SECONDS, TARGETS_MIN)
+
+
+@pytest.mark.s3
+def test_whatever_happens_to_s3_every_target_gives_exactly_its_rows(made, rgw, rgw_proxy):
+    tell(ChaosInS3(made, rgw, rgw_proxy), SECONDS * S3_SHARE, S3_TARGETS_MIN)
