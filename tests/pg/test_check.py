@@ -1,15 +1,18 @@
 """`seawall check`: each of its steps is broken, and exactly that one says so."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 
-from seawalltest import wait_for
+from seawalltest import process, wait_for
 
 
 @pytest.fixture(name="good")
@@ -158,10 +161,61 @@ def test_connection(good):
     broken(wall, "connection", "could not connect")
 
 
-def test_an_unsupported_version_is_told(good):
-    """Nothing older than 13 is on this machine: the words of a server that says so are in the unit tests."""
+class Impostor:
+    """Stands between a program and PostgreSQL, and changes what the server says of its version: none that old is here."""
+
+    def __init__(self, cluster, folder, old, new):
+        assert len(old) == len(new)
+        self.cluster, self.words, self.seen = cluster, list(zip(old, new)), 0
+        folder.mkdir(mode=0o700)
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(str(folder / ".s.PGSQL.5432"))
+        self.listening.listen(5)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listening.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(f"{self.cluster.sockets}/.s.PGSQL.{self.cluster.port()}")
+            threading.Thread(target=self.carry, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self.carry, args=(server, client, True), daemon=True).start()
+
+    def carry(self, source, target, change):
+        """A message may come in pieces; these are short, and the server sends them in one."""
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                for old, new in self.words if change else []:
+                    self.seen += data.count(old)
+                    data = data.replace(old, new)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.listening.close()
+
+
+@pytest.mark.parametrize("major", [12, 99])
+def test_an_unsupported_version_is_told(good, scratch, major):
     cluster, wall = good
     assert check(wall, "--no-segment")["PostgreSQL"][1].startswith(f"{cluster.major}.")
+    number = cluster.one("SHOW server_version_num")
+    told = cluster.one("SHOW server_version").split()[0]
+    said = [(told, f"{major}{told[2:]}"), (number, f"{major}{number[2:]}")]
+    impostor = Impostor(cluster, scratch / "old", *[[text.encode() for text in side] for side in zip(*said)])
+    wall.sections["cluster main"]["connect"] = cluster.dsn().replace(str(cluster.sockets), str(scratch / "old"))
+    wall.write_config()
+    steps = check(wall, "--no-segment")
+    wall.stop()  # it has not read the settings again
+    backup = wall.run("backup", status=None)
+    impostor.close()
+    assert impostor.seen > 0
+    assert bad_steps(steps) == {"PostgreSQL"}, steps
+    assert f"PostgreSQL {major} is not supported" in steps["PostgreSQL"][1] and "13 to 18" in steps["PostgreSQL"][1]
+    assert backup.status > 0 and f"PostgreSQL {major} is not supported" in backup.err, backup
 
 
 def test_data_directory_of_another_cluster(good, made):
@@ -256,6 +310,61 @@ def test_the_disk_is_shared(good):
     assert "on the same disk" in wall.run("status").out
 
 
+FULL_DISK_C = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/statvfs.h>
+int fstatvfs(int fd, struct statvfs *space)
+{
+	int (*real)(int, struct statvfs *) = dlsym(RTLD_NEXT, "fstatvfs");
+	int result = real(fd, space);
+
+	space->f_bfree = space->f_bavail = space->f_blocks / 25;
+	return result;
+}
+"""
+
+
+def preloaded(folder, source):
+    """The environment in which a program uses these functions instead of libc's."""
+    library = folder / "preloaded.so"
+    library.with_suffix(".c").write_text(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, library.with_suffix(".c"), "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+def test_the_disk_is_nearly_full(good, scratch):
+    """One that says that 4 % are free: filling a real one takes another's space, or root's rights."""
+    _, wall = good
+    assert "nearly full" not in check(wall, "--no-segment")["disk"][1]
+    steps = check(wall, "--no-segment", **preloaded(scratch, FULL_DISK_C))
+    outcome, note, hint = steps["disk"]
+    assert outcome == "warning" and "is nearly full" in note and hint == "Make room, or move the repository.", steps
+    assert bad_steps(steps) == set() and bad_steps(steps, "warning") == set(), steps
+
+
+@pytest.mark.needs_root
+def test_the_disk_is_really_nearly_full(good, scratch):
+    """A small file system of its own, with a file that takes nearly all of it."""
+    cluster, wall = good
+    wall.stop()
+    mounted = scratch / "mounted"
+    mounted.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0777", "none", mounted], check=True)
+    try:
+        wall.sections["repository local"]["url"] = f"file://{mounted}/repository"
+        wall.write_config()
+        wall.init()
+        process.own(mounted / "repository")
+        assert check(wall, "--no-segment")["disk"][0] == "ok", "neither full nor shared"
+        (mounted / "filling").write_bytes(bytes(61 << 20))
+        steps = check(wall, "--no-segment")
+    finally:
+        cluster.stop()
+        subprocess.run(["umount", "-l", mounted], check=True)
+    assert steps["disk"][0] == "warning" and "is nearly full" in steps["disk"][1], steps
+
+
 CLOCK_C = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -275,10 +384,7 @@ int clock_gettime(clockid_t id, struct timespec *t)
 def test_clocks(good, scratch):
     """This program's clock is an hour behind: the repository's and PostgreSQL's are ahead of it."""
     _, wall = good
-    source, library = scratch / "clock.c", scratch / "clock.so"
-    source.write_text(CLOCK_C)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    steps = check(wall, "--no-segment", LD_PRELOAD=str(library))
+    steps = check(wall, "--no-segment", **preloaded(scratch, CLOCK_C))
     assert bad_steps(steps) == set(), steps
     assert bad_steps(steps, "warning") == {"clock", "PostgreSQL's clock"}, steps
     assert "ahead" in steps["clock"][1]
