@@ -38,7 +38,12 @@ enum option_type {
 #define FIELD_LIST(name)        struct strs name;
 #define FIELD(type, name, ...)  FIELD_##type(name)
 
-enum { CONFIG_NAME_MAX = 63, CONFIG_OPTIONS_MAX = 32, CONFIG_SECTIONS_MAX = 256 };
+enum {
+	CONFIG_NAME_MAX = 63,
+	CONFIG_OPTIONS_MAX = 32,
+	CONFIG_SECTIONS_MAX = 256,
+	CONFIG_PLACES_MAX = 4, /* repositories of one cluster */
+};
 
 /* What was written, for messages, for config_diff and for people. */
 struct config_source {
@@ -63,7 +68,9 @@ enum { OBJECT_LOCK_NONE, OBJECT_LOCK_GOVERNANCE, OBJECT_LOCK_COMPLIANCE };
 struct config_cluster {
 	OPTIONS_CLUSTER(FIELD)
 	char *name;
-	const struct config_repository *repository; /* the one of `repositories` */
+	const struct config_repository *repository;               /* the first of `repositories` */
+	const struct config_repository *place[CONFIG_PLACES_MAX]; /* all, in their order */
+	unsigned places, acks; /* acks: `ack` as a number of them */
 	struct config_source source;
 };
 

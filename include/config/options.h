@@ -91,8 +91,10 @@ enum option_flags {
 	X(STRING, connect, "the local socket, the role named as the user", "dbname=postgres", 0,   \
 	  4096, OPTION_DERIVED | OPTION_SECRET, "a libpq connection string",                       \
 	  "how to connect to the cluster for backups and checks")                                  \
-	X(LIST, repositories, "the only repository", "local", 1, 1, OPTION_DERIVED,                \
-	  "the name of one repository", "where the cluster is archived")                           \
+	X(LIST, repositories, "the only repository", "local", 1, CONFIG_PLACES_MAX, OPTION_DERIVED, \
+	  "names of repositories, the nearest first", "where the cluster is archived")             \
+	X(STRING, ack, "all", NULL, 0, 8, 0, "all | any | a number",                               \
+	  "how many repositories must have a WAL file before PostgreSQL hears that it is archived") \
 	X(PATH, pg_bin, "that of the running server, else looked for", NULL, 0, 1024,              \
 	  OPTION_DERIVED, "an absolute path", "folder of the programs of PostgreSQL (pg_ctl, postgres)")
 
@@ -100,7 +102,7 @@ enum option_flags {
  * refused as "not in this version", so that nobody believes in one that has no effect. */
 #define OPTIONS_LATER(X)                                                                           \
 	X(server, token_file) X(server, tls_certificate) X(server, tls_key)                        \
-	X(cluster, ack) X(cluster, receive) X(cluster, tail_interval) X(cluster, sync)             \
+	X(cluster, receive) X(cluster, tail_interval) X(cluster, sync)             \
 	X(cluster, fence) X(cluster, backup_schedule) X(cluster, keep) X(cluster, drill_schedule)  \
 	X(cluster, drill) X(cluster, verify)
 /* clang-format on */

@@ -1,5 +1,9 @@
 /*
- * site.h — one cluster and its repository, as the stories need it: values only, no configuration.
+ * site.h — one cluster and its repositories, as the stories need it: values only, no configuration.
+ *
+ * A site is a cluster at one repository. The others of the same cluster hang behind it in `next`,
+ * in the order of the setting "repositories", the nearest first; a story that is about one
+ * repository takes the site it was given, a story that is about the cluster walks the chain.
  *
  * Made by the server or a command from its settings (server/site_make.c); lives as long as the
  * process. A story borrows it.
@@ -10,23 +14,46 @@
 #include "codec/sealed.h"
 #include "loop/blocks.h"
 #include "loop/gate.h"
-
-struct repo;
+#include "repo/repo.h"
 
 struct site {
 	struct loop *loop;
 	struct blocks *blocks;
 	struct gate *transfers; /* store operations in flight, over all stories */
-	struct repo *repo;      /* opened (repo/repo.h) */
-	const char *cluster;    /* its name in configuration and repository */
-	const char *pgdata;     /* absolute; NULL when the configuration has none */
-	const char *connect;    /* libpq connection string, or NULL for the default */
-	const char *pg_bin;     /* folder of PostgreSQL's programs, or NULL: find it */
+	struct repo *repo;      /* repo/repo.h; NULL: its place could not be opened yet */
+	const char *repository; /* its name in the configuration */
+	struct site *next;      /* the same cluster at its next repository; NULL: the last */
+	unsigned acks; /* how many of the chain must have a WAL file before it is archived */
+	/* Opens the place (sets repo); quick. NULL: repo is open. */
+	bool (*open_place)(struct site *site, struct err *err);
+	void *context; /* of who made the site */
+	/* It did not answer: until then it is not asked where another one may do (loop clock). */
+	int64_t away_until_ms;
+	struct err away;
+	const char *cluster; /* its name in configuration and repository */
+	const char *pgdata;  /* absolute; NULL when the configuration has none */
+	const char *connect; /* libpq connection string, or NULL for the default */
+	const char *pg_bin;  /* folder of PostgreSQL's programs, or NULL: find it */
 	const char *state; /* folder of our local state (a cache that may be deleted at any time) */
 	const char *config_path; /* for restore_command; NULL when the embedded default is in use */
 	const char *program;     /* absolute path of the running seawall */
 	struct compression wal_compression, pack_compression;
 	unsigned workers;
 };
+
+enum { SITE_CHAIN_MAX = 4, SITE_AWAY_MS = 5000 };
+
+/* Its repository opened unless it is open; it may not be reachable now and be later. */
+struct site_ready {
+	struct op op;
+	struct site *site;
+	struct repo_open open;
+};
+void site_ready_start(struct op *parent, struct site_ready *ready, struct site *site);
+
+/* An operation on it ended so (NULL: well): remembers whether it can be reached. */
+void site_note(struct site *site, const struct err *err);
+/* Whether it was not to be reached a moment ago. */
+bool site_is_away(const struct site *site);
 
 #endif

@@ -56,7 +56,7 @@ struct catalog_load {
 	uint32_t segment_bytes;
 	unsigned what;
 	enum gate_class class;
-	struct catalog *ret; /* zero-filled by the caller */
+	struct catalog *ret; /* zero-filled by the caller, or what another repository holds */
 	/* private */
 	struct catalog_detail *detail;
 };

@@ -260,7 +260,7 @@ static bool no_server_runs(struct runtime *runtime, struct err *err)
 	return false;
 }
 
-static bool make_repository(struct runtime *runtime, size_t cluster, struct made *ret,
+static bool make_repository(struct runtime *runtime, struct site *site, struct made *ret,
                             struct err *err)
 {
 	struct initiation initiation;
@@ -268,11 +268,11 @@ static bool make_repository(struct runtime *runtime, size_t cluster, struct made
 	struct repo *repo;
 	bool done;
 
-	if (runtime_open(runtime, cluster, &before))
+	if (runtime_open_site(runtime, site, &before))
 		return true;
-	if (!runtime_open_place(runtime, cluster, true, err))
+	if (!runtime_open_place(runtime, site, true, err))
 		return false;
-	repo = runtime->site[cluster].repo;
+	repo = site->repo;
 	ret->made = repo->id[0] == '\0';
 	if (!ret->made && repo->no_keys && !no_server_runs(runtime, err))
 		return false;
@@ -284,16 +284,17 @@ static bool make_repository(struct runtime *runtime, size_t cluster, struct made
 }
 
 /* The same for --dry-run: what would be. */
-static void look_at_repository(struct runtime *runtime, size_t cluster, struct made *ret)
+static void look_at_repository(struct runtime *runtime, struct site *site, size_t number,
+                               struct made *ret)
 {
 	struct err why = {0};
 
-	if (runtime_open(runtime, cluster, &why))
+	if (runtime_open_site(runtime, site, &why))
 		return;
-	ret->made = !runtime->site[cluster].repo || runtime->site[cluster].repo->id[0] == '\0';
-	ret->encrypted = (ret->made || runtime->site[cluster].repo->no_keys) &&
-	                 runtime_key_source(runtime->config->cluster[cluster].repository).kind !=
-	                         KEY_SOURCE_NONE;
+	ret->made = !site->repo || site->repo->id[0] == '\0';
+	ret->encrypted =
+	        (ret->made || site->repo->no_keys) &&
+	        runtime_key_source(&runtime->config->repository[number]).kind != KEY_SOURCE_NONE;
 }
 
 static bool newest_key(const struct repo *repo, char id[KEY_ID_BYTES])
@@ -392,22 +393,34 @@ static bool report_text(const struct cli *cli, const struct runtime *runtime,
 	return print(buf_text(&out), err);
 }
 
+static bool init_cluster(struct cli *cli, struct runtime *runtime, size_t cluster,
+                         struct report *report, struct err *err)
+{
+	const struct config *config = cli->config;
+	struct site *site = &runtime->site[cluster];
+
+	for (unsigned i = 0; site; i++, site = site->next) {
+		size_t number = (size_t)(config->cluster[cluster].place[i] - config->repository);
+
+		if (runtime->repo[number] && runtime->repo[number]->opened)
+			continue; /* another cluster's too */
+		if (cli->dry_run)
+			look_at_repository(runtime, site, number, &report->made[number]);
+		else if (!make_repository(runtime, site, &report->made[number], err))
+			return err_wrap(err, "could not make repository \"%s\"",
+			                config->repository[number].name);
+	}
+	return true;
+}
+
 static bool init_all(struct cli *cli, struct runtime *runtime, struct report *report,
                      struct err *err)
 {
 	const struct config *config = cli->config;
 
-	for (size_t i = 0; i < config->clusters; i++) {
-		size_t number = (size_t)(config->cluster[i].repository - config->repository);
-
-		if (runtime->repo[number] && runtime->repo[number]->opened)
-			continue; /* another cluster's too */
-		if (cli->dry_run)
-			look_at_repository(runtime, i, &report->made[number]);
-		else if (!make_repository(runtime, i, &report->made[number], err))
-			return err_wrap(err, "could not make repository \"%s\"",
-			                config->repository[number].name);
-	}
+	for (size_t i = 0; i < config->clusters; i++)
+		if (!init_cluster(cli, runtime, i, report, err))
+			return false;
 	return true;
 }
 

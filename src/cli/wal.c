@@ -106,7 +106,7 @@ static void opened(struct wal *wal)
 {
 	struct site *site = &wal->runtime.site[wal->cluster];
 
-	if (op_failed(&wal->open.op)) {
+	if (!site->next && op_failed(&wal->open.op)) {
 		wal->why = wal->open.op.err;
 		wal->answer = ANSWER_UNKNOWN;
 		if (!wal->fetch || clock_mono_us() >= wal->give_up_us)
@@ -131,10 +131,16 @@ static void opened(struct wal *wal)
 /* A push goes on as long as bytes move. */
 static bool push_moves(struct wal *wal)
 {
-	const struct store_counts *counts =
-	        store_counts(wal->runtime.site[wal->cluster].repo->store);
-	uint64_t now = counts->bytes_put + counts->bytes_got + counts->puts;
-	bool moved = now != wal->seen;
+	uint64_t now = 0;
+	bool moved;
+
+	for (struct site *site = &wal->runtime.site[wal->cluster]; site; site = site->next) {
+		const struct store_counts *counts =
+		        site->repo ? store_counts(site->repo->store) : NULL;
+
+		now += counts ? counts->bytes_put + counts->bytes_got + counts->puts : 0;
+	}
+	moved = now != wal->seen;
 
 	wal->seen = now;
 	return moved;
@@ -180,6 +186,8 @@ static void wal_step(struct op *op)
 	switch (op->state) {
 	case WAL_START:
 	case WAL_RESTING:
+		if (wal->runtime.site[wal->cluster].next) /* each is opened where it is used */
+			return opened(wal);
 		site_open_start(op, &wal->open, &wal->runtime, wal->cluster);
 		return op_wait(op, WAL_OPENING);
 	case WAL_OPENING:

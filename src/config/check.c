@@ -144,11 +144,58 @@ static bool need_sections(struct config *config, struct err *err)
 	return true;
 }
 
+/* A name of `repositories` becomes the section that it means. */
+static bool find_place(struct config *config, size_t number, const char *wanted, struct err *err)
+{
+	struct config_cluster *cluster = &config->cluster[number];
+	struct section section = section_cluster(config, number);
+	const char *names[CONFIG_SECTIONS_MAX], *meant;
+
+	for (unsigned i = 0; i < cluster->places; i++)
+		if (strcmp(cluster->place[i]->name, wanted) == 0)
+			return config_refuse(config, line_of(&section, "repositories"), err,
+			                     "\"%s\" is twice in \"repositories\"", wanted);
+	for (size_t i = 0; i < config->repositories; i++) {
+		names[i] = config->repository[i].name;
+		if (strcmp(names[i], wanted) == 0) {
+			cluster->place[cluster->places++] = &config->repository[i];
+			return true;
+		}
+	}
+	config_refuse(config, line_of(&section, "repositories"), err,
+	              "there is no section [repository %s]", wanted);
+	meant = config_suggest(wanted, names, config->repositories);
+	if (meant)
+		err_hint(err, "Did you mean \"%s\"?", meant);
+	else
+		err_hint(err, "The first repository is \"%s\".", names[0]);
+	return false;
+}
+
+static bool check_ack(struct config *config, size_t number, struct err *err)
+{
+	struct config_cluster *cluster = &config->cluster[number];
+	struct section section = section_cluster(config, number);
+	uint32_t count = 1;
+
+	if (!cluster->ack || strcmp(cluster->ack, "all") == 0)
+		count = cluster->places;
+	else if (strcmp(cluster->ack, "any") != 0 &&
+	         (!str_u32(cluster->ack, &count) || count == 0 || count > cluster->places)) {
+		config_refuse(config, line_of(&section, "ack"), err,
+		              "\"ack = %s\" is not possible with %u repositor%s", cluster->ack,
+		              cluster->places, cluster->places == 1 ? "y" : "ies");
+		err_hint(err, "Allowed is all, any, or a number from 1 to %u.", cluster->places);
+		return false;
+	}
+	cluster->acks = count;
+	return true;
+}
+
 static bool find_repository(struct config *config, size_t number, struct err *err)
 {
 	struct config_cluster *cluster = &config->cluster[number];
 	struct section section = section_cluster(config, number);
-	const char *names[CONFIG_SECTIONS_MAX], *meant, *wanted;
 
 	if (cluster->repositories.count == 0) {
 		if (config->repositories > 1) {
@@ -162,22 +209,11 @@ static bool find_repository(struct config *config, size_t number, struct err *er
 		}
 		strs_add(&cluster->repositories, config->repository[0].name);
 	}
-	wanted = cluster->repositories.item[0];
-	for (size_t i = 0; i < config->repositories; i++) {
-		names[i] = config->repository[i].name;
-		if (strcmp(names[i], wanted) == 0) {
-			cluster->repository = &config->repository[i];
-			return true;
-		}
-	}
-	config_refuse(config, line_of(&section, "repositories"), err,
-	              "there is no section [repository %s]", wanted);
-	meant = config_suggest(wanted, names, config->repositories);
-	if (meant)
-		err_hint(err, "Did you mean \"%s\"?", meant);
-	else
-		err_hint(err, "The first repository is \"%s\".", names[0]);
-	return false;
+	for (size_t i = 0; i < cluster->repositories.count; i++)
+		if (!find_place(config, number, cluster->repositories.item[i], err))
+			return false;
+	cluster->repository = cluster->place[0];
+	return check_ack(config, number, err);
 }
 
 /* The path with the symbolic links of its existing part resolved; caller frees. */

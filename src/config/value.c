@@ -150,8 +150,8 @@ static bool set_list(const struct option *option, const char *text, struct strs 
 	}
 	if (items.count > option->max) {
 		strs_release(&items);
-		return err_set(err, ERR_CONFIG,
-		               "more than one name in \"%s\" is not in this version", option->name);
+		return err_set(err, ERR_CONFIG, "there are more than %llu names in \"%s\"",
+		               (unsigned long long)option->max, option->name);
 	}
 	strs_release(field);
 	*field = items;

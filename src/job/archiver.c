@@ -52,21 +52,46 @@ struct archive_wanted {
 	bool there;   /* it still is */
 };
 
-/* A push under way. */
-struct archive_item {
+/* One file on its way to one repository. */
+struct archive_copy {
+	struct op op;
+	struct archive_item *item;
+	struct site *site;
+	unsigned place;
+	struct site_ready ready;
 	struct push push;
+};
+
+/*
+ * A file under way: a copy for each repository. It is decided as soon as enough of them have it, or
+ * too few can; copies that are late go on, and the last one's end is the item's.
+ */
+struct archive_item {
 	struct archiver *archiver;
+	struct walname name;
+	char text[WALNAME_BYTES];
 	char *folder, *path; /* owned */
+	struct archive_copy copy[SITE_CHAIN_MAX];
+	unsigned copies, running, good, bad;
+	bool decided;
+	struct err err; /* why it cannot be archived */
 	struct archive_ask *asks;
 	struct archive_item *next;
+};
+
+/* What the archiver knows of one repository. */
+struct archive_place {
+	struct push_destination destination;
+	unsigned late; /* copies under way whose items are decided */
+	bool behind;   /* it lacks what others have: until it is filled up */
 };
 
 struct archiver {
 	struct site *site;
 	unsigned ahead;
-	struct push_destination destination;
+	struct archive_place place[SITE_CHAIN_MAX]; /* as the chain of site */
 	struct archive_item *items;
-	unsigned items_count;
+	unsigned items_count; /* that are not decided */
 	struct remembered remembered[REMEMBERED_MAX];
 	unsigned remembered_next, unclaimed;
 	struct op scan; /* a root operation: at most one look at archive_status at a time */
@@ -84,7 +109,8 @@ struct archiver *archiver_new(struct site *site, unsigned ahead)
 
 	archiver->site = site;
 	archiver->ahead = ahead;
-	push_destination_init(&archiver->destination);
+	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+		push_destination_init(&archiver->place[i].destination);
 	return archiver;
 }
 
@@ -121,19 +147,20 @@ static void remembered_release(struct remembered *known)
 	free(known->object);
 }
 
-static void remember(struct archiver *archiver, const struct archive_item *item, bool claimed)
+static void remember(struct archiver *archiver, const struct archive_item *item,
+                     const struct push *push, bool claimed)
 {
-	struct remembered *known = remembered_find(archiver, &item->push.name, item->folder);
+	struct remembered *known = remembered_find(archiver, &item->name, item->folder);
 
 	if (!known)
 		known = &archiver->remembered[archiver->remembered_next++ % REMEMBERED_MAX];
 	if (known->folder)
 		remembered_claim(archiver, known);
 	remembered_release(known);
-	*known = (struct remembered){.name = item->push.name,
-	                             .identity = item->push.identity,
+	*known = (struct remembered){.name = item->name,
+	                             .identity = push->identity,
 	                             .folder = xstrdup(item->folder),
-	                             .object = xstrdup(item->push.object),
+	                             .object = xstrdup(push->object),
 	                             .claimed = claimed};
 	if (!claimed)
 		archiver->unclaimed++;
@@ -145,7 +172,8 @@ static struct archive_item *item_find(struct archiver *archiver, const struct wa
                                       const char *path)
 {
 	for (struct archive_item *item = archiver->items; item; item = item->next)
-		if (walname_equal(&item->push.name, name) && strcmp(item->path, path) == 0)
+		if (!item->decided && walname_equal(&item->name, name) &&
+		    strcmp(item->path, path) == 0)
 			return item;
 	return NULL;
 }
@@ -159,74 +187,191 @@ static void ask_answer(struct archive_ask *ask, enum answer answer, const struct
 	op_wake(&ask->op);
 }
 
-static void item_speak(struct archive_item *item)
+static void item_speak_failed(struct archive_item *item)
 {
-	struct archiver *archiver = item->archiver;
-	struct archiver_figures *figures = &archiver->figures;
-	struct push *push = &item->push;
+	struct archiver_figures *figures = &item->archiver->figures;
+	char now[ERR_TEXT_MAX], before[ERR_TEXT_MAX];
 
-	if (op_failed(&push->op)) {
-		char now[ERR_TEXT_MAX], before[ERR_TEXT_MAX];
-
-		if (push->op.err.code == ERR_CANCELLED ||
-		    (!item->asks && push->op.err.code == ERR_NOTFOUND))
-			return;
-		err_line(&push->op.err, now, sizeof(now));
-		err_line(&figures->last_error, before, sizeof(before));
-		figures->failed++;
-		if (!figures->failing_since_us || strcmp(now, before) != 0)
-			log_err(LOG_ERROR, &push->op.err,
-			        ", PostgreSQL keeps the file and will ask again");
-		if (!figures->failing_since_us)
-			figures->failing_since_us = clock_now_us();
-		figures->last_error = push->op.err;
-		snprintf(figures->failing, sizeof(figures->failing), "%s", push->text);
+	if (item->err.code == ERR_CANCELLED || (!item->asks && item->err.code == ERR_NOTFOUND))
 		return;
-	}
+	err_line(&item->err, now, sizeof(now));
+	err_line(&figures->last_error, before, sizeof(before));
+	figures->failed++;
+	if (!figures->failing_since_us || strcmp(now, before) != 0)
+		log_err(LOG_ERROR, &item->err, ", PostgreSQL keeps the file and will ask again");
+	if (!figures->failing_since_us)
+		figures->failing_since_us = clock_now_us();
+	figures->last_error = item->err;
+	snprintf(figures->failing, sizeof(figures->failing), "%s", item->text);
+}
+
+static void item_speak(struct archive_item *item, const struct push *push)
+{
+	struct archiver_figures *figures = &item->archiver->figures;
+
 	/* PostgreSQL asks in order, and goes on only when a file is safe: if not through us, then
 	 * through a hook that did it alone. */
 	if (figures->failing_since_us &&
-	    (item->asks || strcmp(figures->failing, push->text) == 0)) {
-		log_info("archiving works again, with \"%s\"", push->text);
+	    (item->asks || strcmp(figures->failing, item->text) == 0)) {
+		log_info("archiving works again, with \"%s\"", item->text);
 		figures->failing_since_us = 0;
 		figures->failing[0] = '\0';
 	}
 	figures->last_stored_us = clock_now_us();
-	snprintf(figures->last_stored, sizeof(figures->last_stored), "%s", push->text);
+	snprintf(figures->last_stored, sizeof(figures->last_stored), "%s", item->text);
 	figures->bytes_read += push->bytes;
 	if (push->repeated)
 		figures->repeated++;
 	else
 		figures->stored++;
 	figures->bytes_stored += push->repeated ? 0 : push->stored_bytes;
-	log_debug("%s \"%s\"", push->repeated ? "was stored before:" : "stored", push->text);
+	log_debug("%s \"%s\"", push->repeated ? "was stored before:" : "stored", item->text);
 }
 
 static void archiver_pump(struct archiver *archiver);
 
-static void item_done(struct op *op)
+/* The file's fate is known: by the push that made it safe, or (NULL) by item->err. */
+static void item_decide(struct archive_item *item, const struct push *push)
 {
-	struct push *push = container_of(op, struct push, op);
-	struct archive_item *item = container_of(push, struct archive_item, push);
 	struct archiver *archiver = item->archiver;
-	struct archive_item **at = &archiver->items;
+
+	item->decided = true;
+	archiver->items_count--;
+	for (unsigned i = 0; i < item->copies; i++)
+		if (op_running(&item->copy[i].op))
+			archiver->place[item->copy[i].place].late++;
+	if (push) {
+		item_speak(item, push);
+		remember(archiver, item, push, item->asks != NULL);
+	} else {
+		item_speak_failed(item);
+	}
+	for (struct archive_ask *ask = item->asks, *next; ask; ask = next) {
+		next = ask->next;
+		ask_answer(ask, push ? ANSWER_STORED : ANSWER_FAILED, push ? NULL : &item->err);
+	}
+	item->asks = NULL;
+}
+
+static void item_free(struct archive_item *item)
+{
+	struct archive_item **at = &item->archiver->items;
 
 	while (*at != item)
 		at = &(*at)->next;
 	*at = item->next;
-	archiver->items_count--;
-	item_speak(item);
-	if (!op_failed(op))
-		remember(archiver, item, item->asks != NULL);
-	for (struct archive_ask *ask = item->asks, *next; ask; ask = next) {
-		next = ask->next;
-		ask_answer(ask, op_failed(op) ? ANSWER_FAILED : ANSWER_STORED,
-		           op_failed(op) ? &op->err : NULL);
-	}
 	free(item->folder);
 	free(item->path);
 	free(item);
+}
+
+/* What no other repository can make good: the file itself is wrong, or another's. */
+static bool is_alarm(const struct err *err)
+{
+	return err->code == ERR_EXISTS || err->code == ERR_REFUSED || err->code == ERR_DAMAGED;
+}
+
+static void item_take(struct archive_item *item, const struct archive_copy *copy)
+{
+	const struct err *err = &copy->op.err;
+	unsigned acks = MIN(copy->site->acks, item->copies);
+
+	if (!op_failed(&copy->op)) {
+		if (++item->good >= acks)
+			item_decide(item, &copy->push);
+		return;
+	}
+	item->bad++;
+	if (!err_is(&item->err) || (is_alarm(err) && !is_alarm(&item->err)))
+		item->err = *err;
+	if (is_alarm(err) || item->good + item->running < acks)
+		item_decide(item, NULL);
+}
+
+static void copy_done(struct op *op)
+{
+	struct archive_copy *copy = container_of(op, struct archive_copy, op);
+	struct archive_item *item = copy->item;
+	struct archiver *archiver = item->archiver;
+	struct archive_place *place = &archiver->place[copy->place];
+
+	item->running--;
+	if (archiver->site->next)
+		site_note(copy->site, op_failed(op) ? &op->err : NULL);
+	if (op_failed(op) && op->err.code != ERR_CANCELLED)
+		place->behind = true;
+	if (item->decided)
+		place->late--;
+	else
+		item_take(item, copy);
+	if (item->running == 0)
+		item_free(item);
 	archiver_pump(archiver);
+}
+
+enum copy_state { COPY_START, COPY_OPENING, COPY_PUSHING };
+
+static void copy_push(struct op *op, struct archive_copy *copy)
+{
+	const struct archive_item *item = copy->item;
+
+	copy->push = (struct push){.site = copy->site,
+	                           .destination = &item->archiver->place[copy->place].destination,
+	                           .folder = item->folder,
+	                           .path = item->path,
+	                           .name = item->name};
+	push_start(op, &copy->push);
+	op_wait(op, COPY_PUSHING);
+}
+
+static void copy_step(struct op *op)
+{
+	struct archive_copy *copy = container_of(op, struct archive_copy, op);
+
+	switch ((enum copy_state)op->state) {
+	case COPY_START:
+		site_ready_start(op, &copy->ready, copy->site);
+		return op_wait(op, COPY_OPENING);
+	case COPY_OPENING:
+		if (op_failed(&copy->ready.op))
+			return op_fail(op, &copy->ready.op.err,
+			               "could not archive \"%s\" of cluster \"%s\"",
+			               copy->item->text, copy->site->cluster);
+		return copy_push(op, copy);
+	case COPY_PUSHING:
+		if (!op_failed(&copy->push.op))
+			return op_done(op);
+		op->err = copy->push.op.err;
+		return op_fail_own(op);
+	}
+}
+
+static const struct op_type copy_type = {.name = "archive-copy", .step = copy_step};
+
+/* A repository that is away or far behind is left out while the others suffice; it is filled up
+ * when it has come back (fill.c). */
+static bool place_waits(const struct archiver *archiver, const struct site *site, unsigned place)
+{
+	return site_is_away(site) || archiver->place[place].late > archiver->ahead;
+}
+
+static void item_choose(struct archive_item *item)
+{
+	struct archiver *archiver = item->archiver;
+	unsigned wait = 0, count = 0, at = 0;
+
+	for (struct site *site = archiver->site; site; site = site->next, count++)
+		wait += place_waits(archiver, site, count);
+	if (count - wait < archiver->site->acks)
+		wait = 0; /* they do not suffice: all are tried */
+	for (struct site *site = archiver->site; site; site = site->next, at++) {
+		if (wait > 0 && place_waits(archiver, site, at)) {
+			archiver->place[at].behind = true;
+			continue;
+		}
+		item->copy[item->copies++] =
+		        (struct archive_copy){.item = item, .site = site, .place = at};
+	}
 }
 
 static struct archive_item *item_begin(struct archiver *archiver, const struct walname *name,
@@ -235,17 +380,18 @@ static struct archive_item *item_begin(struct archiver *archiver, const struct w
 	struct archive_item *item = xcalloc(1, sizeof(*item));
 
 	item->archiver = archiver;
+	item->name = *name;
+	walname_format(name, item->text);
 	item->folder = xstrdup(folder);
 	item->path = xstrdup(path);
-	item->push = (struct push){.site = archiver->site,
-	                           .destination = &archiver->destination,
-	                           .folder = item->folder,
-	                           .path = item->path,
-	                           .name = *name};
+	item_choose(item);
 	item->next = archiver->items;
 	archiver->items = item;
 	archiver->items_count++;
-	push_start_root(archiver->site->loop, &item->push, item_done);
+	for (unsigned i = 0; i < item->copies; i++) {
+		item->running++;
+		op_start_root(archiver->site->loop, &item->copy[i].op, &copy_type, copy_done);
+	}
 	return item;
 }
 
@@ -343,6 +489,16 @@ static void wanted_free(struct archive_wanted *wanted)
 	free(wanted);
 }
 
+/* On a worker: whether enough repositories still hold it, where that costs nothing to see. */
+static bool copies_still(const struct archiver *archiver, const char *object)
+{
+	unsigned count = 0;
+
+	for (const struct site *site = archiver->site; site; site = site->next)
+		count += site->repo && store_still(site->repo->store, object);
+	return count >= archiver->site->acks;
+}
+
 static void ask_look(struct work *work)
 {
 	struct archive_ask *ask = container_of(work, struct archive_ask, look);
@@ -354,8 +510,7 @@ static void ask_look(struct work *work)
 	else
 		file_identity_of(&status, &wanted->identity);
 	/* A repository that was taken away does not hold what was put into it. */
-	wanted->there =
-	        wanted->object && store_still(ask->archiver->site->repo->store, wanted->object);
+	wanted->there = wanted->object && copies_still(ask->archiver, wanted->object);
 }
 
 static bool ask_name(struct archive_ask *ask, struct err *err)
@@ -429,7 +584,8 @@ static void ask_looked(struct archive_ask *ask)
 		return;
 	}
 	if (wanted->object && !wanted->there) /* so its generation may have gone, too */
-		archiver->destination.known = false;
+		for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+			archiver->place[i].destination.known = false;
 	ask->item = item_find(archiver, &wanted->name, wanted->path);
 	if (!ask->item)
 		ask->item = item_begin(archiver, &wanted->name, ask->folder, wanted->path);
@@ -503,7 +659,9 @@ static void close_step(struct op *op)
 	if (op->state == 0) {
 		archiver->closing = close;
 		for (struct archive_item *item = archiver->items; item; item = item->next)
-			op_cancel(&item->push.op);
+			for (unsigned i = 0; i < item->copies; i++)
+				if (op_running(&item->copy[i].op))
+					op_cancel(&item->copy[i].op);
 		op_wait(op, 1);
 	}
 	if (archiver->items || op_running(&archiver->scan))

@@ -278,17 +278,19 @@ static void item_unknown(struct fetch_item *item, const struct err *why)
 	op_wait(&item->op, ITEM_RESTING);
 }
 
-static void item_load_catalog(struct fetch_item *item, unsigned what)
+/* Of all repositories: what only one of them knows counts. */
+static void item_load_catalog(struct fetch_item *item, unsigned what, bool any)
 {
 	catalog_release(&item->catalog);
 	item->catalog = (struct catalog){0};
-	item->load = (struct catalog_load){.repo = item->fetcher->site->repo,
-	                                   .generation = item->guide.generation,
-	                                   .segment_bytes = item->guide.segment_bytes,
-	                                   .what = what,
-	                                   .class = GATE_RESTORE,
-	                                   .ret = &item->catalog};
-	catalog_load_start(&item->op, &item->load);
+	item->load = (struct nearest_catalog){.nearest.first = item->fetcher->site,
+	                                      .any = any,
+	                                      .load = {.generation = item->guide.generation,
+	                                               .segment_bytes = item->guide.segment_bytes,
+	                                               .what = what,
+	                                               .class = GATE_RESTORE,
+	                                               .ret = &item->catalog}};
+	nearest_catalog_start(&item->op, &item->load);
 }
 
 static enum restore_verdict item_judge(const struct fetch_item *item);
@@ -387,26 +389,27 @@ static void item_fetch(struct op *op, struct fetch_item *item)
 	}
 	if (!item->spool)
 		item_spool_make(item);
-	item->file = (struct fetch_file){.site = item->fetcher->site,
-	                                 .generation = item->guide.generation,
-	                                 .name = item->name,
-	                                 .system_identifier = item->guide.system_identifier,
-	                                 .segment_bytes = item->guide.segment_bytes,
-	                                 .target = item->spool,
-	                                 .plan = item->fetcher->plan,
-	                                 .class = item->wanted ? GATE_RESTORE : GATE_WAL};
-	fetch_file_start(op, &item->file);
+	item->file =
+	        (struct nearest_file){.nearest.first = item->fetcher->site,
+	                              .file = {.generation = item->guide.generation,
+	                                       .name = item->name,
+	                                       .system_identifier = item->guide.system_identifier,
+	                                       .segment_bytes = item->guide.segment_bytes,
+	                                       .target = item->spool,
+	                                       .plan = item->fetcher->plan,
+	                                       .class = item->wanted ? GATE_RESTORE : GATE_WAL}};
+	nearest_file_start(op, &item->file);
 	op_wait(op, ITEM_FETCHING);
 }
 
 static void item_fetched(struct op *op, struct fetch_item *item)
 {
-	struct err *err = &item->file.op.err;
+	struct err *err = &item->file.nearest.op.err;
 
 	if (op->cancelled)
 		return item_end(item);
-	if (!op_failed(&item->file.op)) {
-		item->fetcher->figures.bytes_got += item->file.bytes;
+	if (!op_failed(&item->file.nearest.op)) {
+		item->fetcher->figures.bytes_got += item->file.file.bytes;
 		item->fetcher->figures.prefetched += !item->wanted;
 		op_wait(op, ITEM_READY);
 		return op_wake(op);
@@ -414,7 +417,7 @@ static void item_fetched(struct op *op, struct fetch_item *item)
 	if (!item->wanted) /* the question, if it comes, gets a fresh look */
 		return item_end(item);
 	if (err->code == ERR_NOTFOUND) {
-		item_load_catalog(item, CATALOG_HISTORIES | CATALOG_TIMELINES);
+		item_load_catalog(item, CATALOG_HISTORIES | CATALOG_TIMELINES, false);
 		return op_wait(op, ITEM_PROVING);
 	}
 	if (err->code == ERR_DAMAGED || err->code == ERR_REFUSED)
@@ -480,7 +483,8 @@ static void item_map(struct op *op, struct fetch_item *item)
 {
 	if (item->fetcher->plan || !item->guide.aim.known || item->name.kind != WALNAME_SEGMENT)
 		return item_fetch(op, item);
-	item_load_catalog(item, CATALOG_HISTORIES);
+	/* A standby may follow an older branch for a while, a recovery may not end on it. */
+	item_load_catalog(item, CATALOG_HISTORIES, item->guide.standby);
 	op_wait(op, ITEM_MAPPING);
 }
 
@@ -496,18 +500,17 @@ static void item_looked(struct op *op, struct fetch_item *item)
 		return item_fetch(op, item);
 	}
 	item->opening =
-	        (struct generation_open){.repo = item->fetcher->site->repo,
-	                                 .cluster = item->fetcher->site->cluster,
-	                                 .system_identifier = item->guide.system_identifier};
-	generation_open_start(op, &item->opening);
+	        (struct nearest_generation){.nearest.first = item->fetcher->site,
+	                                    .system_identifier = item->guide.system_identifier};
+	nearest_generation_start(op, &item->opening);
 	op_wait(op, ITEM_OPENING);
 }
 
 static void item_opened(struct op *op, struct fetch_item *item)
 {
-	const struct err *err = &item->opening.op.err;
+	const struct err *err = &item->opening.nearest.op.err;
 
-	if (op_failed(&item->opening.op)) {
+	if (op_failed(&item->opening.nearest.op)) {
 		if (err->code == ERR_NOTFOUND && item->guide.standby) /* nothing archived yet */
 			return item_decide(item, ANSWER_ABSENT, err);
 		if (err->code == ERR_NOTFOUND || err->code == ERR_REFUSED ||
@@ -521,8 +524,8 @@ static void item_opened(struct op *op, struct fetch_item *item)
 
 static void item_mapped(struct op *op, struct fetch_item *item)
 {
-	if (op_failed(&item->load.op))
-		return item_unknown(item, &item->load.op.err);
+	if (op_failed(&item->load.nearest.op))
+		return item_unknown(item, &item->load.nearest.op.err);
 	history_release(&item->guide.path);
 	item->guide.has_path = branch_path(&item->guide.aim, &item->catalog, &item->guide.path);
 	item_fetch(op, item);
@@ -551,8 +554,8 @@ static void item_step(struct op *op)
 	case ITEM_READY:
 		return item_ready(op, item);
 	case ITEM_PROVING:
-		if (op_failed(&item->load.op))
-			return item_unknown(item, &item->load.op.err);
+		if (op_failed(&item->load.nearest.op))
+			return item_unknown(item, &item->load.nearest.op.err);
 		return item_prove(item);
 	case ITEM_RESTING:
 		if (op->cancelled)

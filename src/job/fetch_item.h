@@ -4,7 +4,7 @@
 #define JOB_FETCH_ITEM_H
 
 #include "branch.h"
-#include "fetch_file.h"
+#include "nearest.h"
 #include "job/fetcher.h"
 #include "loop/nap.h"
 #include "repo/catalog.h"
@@ -46,10 +46,10 @@ struct fetch_item {
 	enum answer answer;
 	struct err warning;
 	struct work work;
-	struct generation_open opening;
+	struct nearest_generation opening;
 	struct catalog catalog;
-	struct catalog_load load;
-	struct fetch_file file;
+	struct nearest_catalog load;
+	struct nearest_file file;
 	struct nap nap;
 	struct timer keep;
 };

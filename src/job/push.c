@@ -183,13 +183,21 @@ static bool push_digest(struct push *push, struct err *err)
 	return got == 0 || err_sys(err, "could not read file \"%s\"", push->path);
 }
 
+static bool push_about_cluster(struct push *push, struct err *err)
+{
+	if (!push->known.segment_bytes)
+		return push_refuse_clone(push, err) &&
+		       control_read(push->folder, &push->control, err);
+	push->control = push->known;
+	return true;
+}
+
 static void push_look(struct work *work)
 {
 	struct push *push = container_of(work, struct push, look);
 	struct err *err = &work->op.err;
 
-	if (!push_refuse_clone(push, err) || !push_open(push, err) ||
-	    !control_read(push->folder, &push->control, err) || !push_check_size(push, err))
+	if (!push_open(push, err) || !push_about_cluster(push, err) || !push_check_size(push, err))
 		return;
 	if (push->name.kind != WALNAME_HISTORY &&
 	    !walname_fits(&push->name, push->control.segment_bytes)) {
@@ -272,7 +280,7 @@ static void push_write(struct op *op, struct push *push, const char *object)
 	        .name = object,
 	        .kind = push_kind(push),
 	        .compression = push->site->wal_compression,
-	        .class = GATE_WAL,
+	        .class = push->class ? push->class : GATE_WAL,
 	        .context = push,
 	};
 	if (push->content.data || push->name.kind >= WALNAME_BACKUP) {

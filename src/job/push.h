@@ -42,6 +42,9 @@ struct push {
 	const char *folder; /* the data directory */
 	const char *path;   /* of the file, absolute */
 	struct walname name;
+	enum gate_class class; /* of memory and workers; 0 (restore) is none: GATE_WAL */
+	struct control known;  /* of the file's cluster when its segment_bytes is set: folder is no
+	                          data directory, the file lies somewhere else */
 	/* out */
 	struct file_identity identity; /* of the file that was read */
 	bool repeated;                 /* it was there already, the same */

@@ -397,13 +397,15 @@ static void load_has_tail(struct catalog_load *load)
 {
 	struct catalog_detail *d = load->detail;
 	const struct catalog_timeline *timeline;
+	uint64_t *files_to;
 
 	if (op_failed(&d->tail.op))
 		return load_end(load, &d->tail.op.err);
 	if (d->tail.found)
 		catalog_add_segment(load->ret, d->tail.tli, d->tail.segno);
 	timeline = catalog_timeline(load->ret, d->tail.tli);
-	load->ret->timeline[timeline - load->ret->timeline].files_to = d->tail.files_to;
+	files_to = &load->ret->timeline[timeline - load->ret->timeline].files_to;
+	*files_to = MAX(*files_to, d->tail.files_to); /* of several repositories */
 	d->at++;
 	load_tail(load);
 }

@@ -19,7 +19,7 @@ static void site_open_step(struct op *op)
 	struct site *site = &open->runtime->site[open->cluster];
 
 	if (op->state == 0) {
-		if (!runtime_open_place(open->runtime, open->cluster, false, &op->err))
+		if (!runtime_open_place(open->runtime, site, false, &op->err))
 			return op_fail_own(op);
 		if (site->repo->opened)
 			return op_done(op);

@@ -3,6 +3,7 @@
  */
 #include <limits.h>
 #include <unistd.h>
+#include "base/log.h"
 #include "server/runtime.h"
 #include "base/poison.h"
 
@@ -23,15 +24,25 @@ static char *program_path(struct err *err)
 	return xstrdup(path);
 }
 
-static void site_make(struct runtime *runtime, size_t number)
+static bool site_open_place(struct site *site, struct err *err)
+{
+	return runtime_open_place(site->context, site, false, err);
+}
+
+static void site_fill(struct runtime *runtime, size_t number, unsigned place, struct site *ret)
 {
 	const struct config *config = runtime->config;
 	const struct config_cluster *cluster = &config->cluster[number];
+	const struct config_repository *repository = cluster->place[place];
 
-	runtime->site[number] = (struct site){
+	*ret = (struct site){
 	        .loop = runtime->loop,
 	        .blocks = runtime->blocks,
-	        .transfers = &runtime->transfers,
+	        .transfers = &runtime->transfers[repository - config->repository],
+	        .repository = repository->name,
+	        .acks = cluster->acks,
+	        .open_place = site_open_place,
+	        .context = runtime,
 	        .cluster = cluster->name,
 	        .pgdata = cluster->pgdata,
 	        .connect = cluster->connect,
@@ -39,10 +50,22 @@ static void site_make(struct runtime *runtime, size_t number)
 	        .state = config->server.state,
 	        .config_path = config->path,
 	        .program = runtime->program,
-	        .wal_compression = cluster->repository->wal_compression,
-	        .pack_compression = cluster->repository->pack_compression,
+	        .wal_compression = repository->wal_compression,
+	        .pack_compression = repository->pack_compression,
 	        .workers = loop_workers(runtime->loop),
 	};
+}
+
+static void site_make(struct runtime *runtime, size_t number)
+{
+	struct site *site = &runtime->site[number];
+
+	site_fill(runtime, number, 0, site);
+	for (unsigned i = 1; i < runtime->config->cluster[number].places; i++) {
+		site->next = xcalloc(1, sizeof(*site));
+		site = site->next;
+		site_fill(runtime, number, i, site);
+	}
 }
 
 bool runtime_init(struct runtime *runtime, const struct config *config, struct err *err)
@@ -55,7 +78,9 @@ bool runtime_init(struct runtime *runtime, const struct config *config, struct e
 		return false;
 	runtime->loop = loop_new(&options);
 	runtime->blocks = blocks_new(runtime->loop, config->server.memory);
-	gate_init(&runtime->transfers, RUNTIME_TRANSFERS, UINT_MAX);
+	runtime->transfers = xcalloc(config->repositories, sizeof(*runtime->transfers));
+	for (size_t i = 0; i < config->repositories; i++)
+		gate_init(&runtime->transfers[i], RUNTIME_TRANSFERS, UINT_MAX);
 	runtime->repo = xcalloc(config->repositories, sizeof(struct repo *));
 	runtime->site = xcalloc(config->clusters, sizeof(*runtime->site));
 	for (size_t i = 0; i < config->clusters; i++)
@@ -67,12 +92,27 @@ void runtime_release(struct runtime *runtime)
 {
 	for (size_t i = 0; runtime->repo && i < runtime->config->repositories; i++)
 		repo_free(runtime->repo[i]);
+	for (size_t i = 0; runtime->site && i < runtime->config->clusters; i++)
+		for (struct site *site = runtime->site[i].next, *next; site; site = next) {
+			next = site->next;
+			free(site);
+		}
 	blocks_free(runtime->blocks);
 	loop_free(runtime->loop);
+	free(runtime->transfers);
 	free(runtime->repo);
 	free(runtime->site);
 	free(runtime->program);
 	*runtime = (struct runtime){0};
+}
+
+static size_t repository_number(const struct runtime *runtime, const char *name)
+{
+	size_t number = 0;
+
+	while (strcmp(runtime->config->repository[number].name, name) != 0)
+		number++;
+	return number;
 }
 
 /* All clusters of one repository share its place. */
@@ -81,8 +121,9 @@ static void sites_get_repo(struct runtime *runtime, size_t number)
 	const struct config *config = runtime->config;
 
 	for (size_t i = 0; i < config->clusters; i++)
-		if (config->cluster[i].repository == &config->repository[number])
-			runtime->site[i].repo = runtime->repo[number];
+		for (struct site *site = &runtime->site[i]; site; site = site->next)
+			if (strcmp(site->repository, config->repository[number].name) == 0)
+				site->repo = runtime->repo[number];
 }
 
 struct key_source runtime_key_source(const struct config_repository *repository)
@@ -123,10 +164,10 @@ static struct store_s3 s3_options(const struct config_repository *repository)
 	};
 }
 
-bool runtime_open_place(struct runtime *runtime, size_t cluster, bool create, struct err *err)
+bool runtime_open_place(struct runtime *runtime, struct site *site, bool create, struct err *err)
 {
-	const struct config_repository *repository = runtime->config->cluster[cluster].repository;
-	size_t number = (size_t)(repository - runtime->config->repository);
+	size_t number = repository_number(runtime, site->repository);
+	const struct config_repository *repository = &runtime->config->repository[number];
 	const struct store_options options = {.url = repository->url,
 	                                      .label = repository->name,
 	                                      .create = create,
@@ -170,13 +211,13 @@ static void opening_step(struct op *op)
 
 static const struct op_type opening_type = {.name = "open repository", .step = opening_step};
 
-bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err)
+bool runtime_open_site(struct runtime *runtime, struct site *site, struct err *err)
 {
 	struct opening opening = {0};
 
-	if (!runtime_open_place(runtime, cluster, false, err))
+	if (!runtime_open_place(runtime, site, false, err))
 		return false;
-	opening.repo = runtime->site[cluster].repo;
+	opening.repo = site->repo;
 	if (opening.repo->opened)
 		return true;
 	loop_run_op(runtime->loop, &opening.op, &opening_type);
@@ -184,4 +225,56 @@ bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err)
 		return true;
 	*err = opening.op.err;
 	return false;
+}
+
+/* The two change places; who points to one of them finds the other there. */
+static void sites_swap(struct site *a, struct site *b)
+{
+	struct site copy = *a, *a_next = a->next, *b_next = b->next;
+
+	*a = *b;
+	*b = copy;
+	a->next = a_next;
+	b->next = b_next;
+}
+
+bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err)
+{
+	struct site *first = &runtime->site[cluster];
+	struct err other = {0};
+
+	if (runtime_open_site(runtime, first, err))
+		return true;
+	for (struct site *site = first->next; site; site = site->next) {
+		if (!runtime_open_site(runtime, site, &other))
+			continue;
+		log_err(LOG_WARNING, err, ", using the next repository");
+		err_clear(err);
+		sites_swap(first, site);
+		return true;
+	}
+	return false;
+}
+
+bool runtime_without(struct runtime *runtime, size_t cluster, const char *repository,
+                     struct err *err)
+{
+	struct site *first = &runtime->site[cluster], *before = first, *lost;
+
+	for (lost = first; lost && strcmp(lost->repository, repository) != 0; lost = lost->next)
+		before = lost;
+	if (!lost)
+		return err_set(err, ERR_USAGE, "cluster \"%s\" has no repository \"%s\"",
+		               first->cluster, repository);
+	if (!first->next)
+		return err_set(err, ERR_USAGE, "\"%s\" is the only repository of cluster \"%s\"",
+		               repository, first->cluster);
+	if (lost == first) {
+		sites_swap(first, first->next);
+		before = first;
+		lost = first->next;
+	}
+	before->next = lost->next;
+	free(lost);
+	return true;
 }

@@ -122,7 +122,8 @@ static struct member *wal_adopt(struct wal_ask *ask)
 	if (server->config->clusters != 1 || member->site->pgdata)
 		return NULL;
 	config_set_pgdata(server->config, 0, ask->data);
-	member->site->pgdata = server->config->cluster[0].pgdata;
+	for (struct site *site = member->site; site; site = site->next)
+		site->pgdata = server->config->cluster[0].pgdata;
 	log_info("cluster \"%s\" is the one in \"%s\": it pushed first", member->site->cluster,
 	         ask->data);
 	return member;
@@ -252,8 +253,14 @@ static int64_t wal_left_ms(const struct wal_ask *ask)
 	return MAX(ask->until_ms - loop_now_ms(ask->op.loop), 0);
 }
 
+static void wal_begin_asking(struct wal_ask *ask);
+
+/* Of several repositories each is opened where it is used: one that is away keeps nobody waiting.
+ */
 static void wal_open(struct wal_ask *ask)
 {
+	if (ask->member->site->next)
+		return wal_begin_asking(ask);
 	site_open_start(&ask->op, &ask->open, ask->server->runtime, ask->member->number);
 	op_wait(&ask->op, WAL_OPENING);
 }

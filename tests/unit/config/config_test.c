@@ -197,8 +197,15 @@ static void says_what_is_not_in_this_version(void **state)
 #undef X
 	                {"[repository s]\nurl = sftp://host/prefix\n",
 	                 "line 2: a repository at \"sftp://\" is not in this version", ""},
-	        {GOOD "repositories = local, other\n",
-	         "more than one name in \"repositories\" is not in this version", ""},
+	        {GOOD "repositories = local, other\n", "there is no section [repository other]",
+	         ""},
+	        {GOOD "repositories = local, local\n", "\"local\" is twice in \"repositories\"",
+	         ""},
+	        {GOOD "repositories = a, b, c, d, e\n",
+	         "there are more than 4 names in \"repositories\"", ""},
+	        {GOOD "ack = 2\n", "\"ack = 2\" is not possible with 1 repository",
+	         "Allowed is all, any, or a number from 1 to 1."},
+	        {GOOD "ack = most\n", "\"ack = most\" is not possible with 1 repository", ""},
 	};
 
 	(void)state;

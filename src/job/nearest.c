@@ -1,0 +1,194 @@
+/*
+ * nearest.c — reading what a cluster's repositories hold.
+ *
+ *   START -> OPENING -> READING -> done
+ *               ^          |
+ *               +----------+  not there, damaged, away: the next one
+ *
+ * One that did not answer a moment ago is not asked again at once where there are others; the
+ * answer is then "unknown" at worst, never "not there".
+ */
+#include "nearest.h"
+
+#include "base/log.h"
+
+#include "base/poison.h"
+
+enum nearest_state { NEAREST_START, NEAREST_OPENING, NEAREST_READING };
+
+static void nearest_open(struct nearest *nearest)
+{
+	while (nearest->at && nearest->first->next && site_is_away(nearest->at)) {
+		nearest->unsure = nearest->at->away;
+		nearest->at = nearest->at->next;
+	}
+	if (!nearest->at)
+		return;
+	site_ready_start(&nearest->op, &nearest->ready, nearest->at);
+	op_wait(&nearest->op, NEAREST_OPENING);
+}
+
+static void nearest_end(struct nearest *nearest)
+{
+	const struct err *why = err_is(&nearest->unsure)    ? &nearest->unsure
+	                        : err_is(&nearest->damaged) ? &nearest->damaged
+	                                                    : &nearest->missing;
+
+	if (nearest->found)
+		return op_done(&nearest->op);
+	nearest->op.err = *why;
+	op_fail_own(&nearest->op);
+}
+
+/* What one of them said, when that was not what is wanted: on to the next one. */
+static void nearest_next(struct nearest *nearest, const struct err *err)
+{
+	if (nearest->op.cancelled || err->code == ERR_CANCELLED || err->code == ERR_REFUSED) {
+		nearest->op.err = *err;
+		return op_fail_own(&nearest->op);
+	}
+	if (nearest->first->next)
+		site_note(nearest->at, err);
+	if (err->code == ERR_NOTFOUND) {
+		nearest->missing = *err;
+	} else if (err->code == ERR_DAMAGED) {
+		nearest->damaged = *err;
+		if (nearest->first->next)
+			log_err(LOG_WARNING, err, ", trying the other repositories");
+	} else {
+		nearest->unsure = *err;
+	}
+	nearest->at = nearest->at->next;
+	nearest_open(nearest);
+	if (!nearest->at)
+		nearest_end(nearest);
+}
+
+/* The steps that are the same for all; false: the caller reads from nearest->at now, or looks at
+ * what it read. */
+static bool nearest_stepped(struct nearest *nearest)
+{
+	switch ((enum nearest_state)nearest->op.state) {
+	case NEAREST_START:
+		nearest->at = nearest->first;
+		nearest_open(nearest);
+		if (!nearest->at)
+			nearest_end(nearest);
+		return true;
+	case NEAREST_OPENING:
+		if (!op_failed(&nearest->ready.op))
+			return false;
+		nearest_next(nearest, &nearest->ready.op.err);
+		return true;
+	case NEAREST_READING:
+		return false;
+	}
+	return false;
+}
+
+static void nearest_read(struct nearest *nearest, const struct op *child)
+{
+	if (nearest->op.state == NEAREST_OPENING)
+		return op_wait(&nearest->op, NEAREST_READING);
+	if (op_failed(child))
+		return nearest_next(nearest, &child->err);
+	if (nearest->first->next)
+		site_note(nearest->at, NULL);
+	op_done(&nearest->op);
+}
+
+/* ---- a generation ---- */
+
+static void generation_step(struct op *op)
+{
+	struct nearest *nearest = container_of(op, struct nearest, op);
+	struct nearest_generation *generation =
+	        container_of(nearest, struct nearest_generation, nearest);
+
+	if (nearest_stepped(nearest))
+		return;
+	if (op->state == NEAREST_OPENING) {
+		generation->open = (struct generation_open){.repo = nearest->at->repo,
+		                                            .cluster = nearest->at->cluster,
+		                                            .system_identifier =
+		                                                    generation->system_identifier};
+		generation_open_start(op, &generation->open);
+	} else if (!op_failed(&generation->open.op)) {
+		memcpy(generation->generation, generation->open.generation,
+		       sizeof(generation->generation));
+	}
+	nearest_read(nearest, &generation->open.op);
+}
+
+static const struct op_type generation_type = {.name = "nearest-generation",
+                                               .step = generation_step};
+
+void nearest_generation_start(struct op *parent, struct nearest_generation *generation)
+{
+	op_start(parent, &generation->nearest.op, &generation_type);
+}
+
+/* ---- a file ---- */
+
+static void file_step(struct op *op)
+{
+	struct nearest *nearest = container_of(op, struct nearest, op);
+	struct nearest_file *file = container_of(nearest, struct nearest_file, nearest);
+
+	if (nearest_stepped(nearest))
+		return;
+	if (op->state == NEAREST_OPENING) {
+		file->file.site = nearest->at;
+		fetch_file_start(op, &file->file);
+	}
+	nearest_read(nearest, &file->file.op);
+}
+
+static const struct op_type file_type = {.name = "nearest-file", .step = file_step};
+
+void nearest_file_start(struct op *parent, struct nearest_file *file)
+{
+	op_start(parent, &file->nearest.op, &file_type);
+}
+
+/* ---- all that they hold ---- */
+
+static void catalog_step(struct op *op)
+{
+	struct nearest *nearest = container_of(op, struct nearest, op);
+	struct nearest_catalog *catalog = container_of(nearest, struct nearest_catalog, nearest);
+
+	if (err_is(&nearest->unsure) && !catalog->any) {
+		op->err = nearest->unsure;
+		return op_fail_own(op);
+	}
+	if (nearest_stepped(nearest))
+		return;
+	if (op->state == NEAREST_OPENING) {
+		catalog->load.repo = nearest->at->repo;
+		catalog_load_start(op, &catalog->load);
+		return op_wait(op, NEAREST_READING);
+	}
+	if (op_failed(&catalog->load.op)) {
+		if (!catalog->any || nearest->op.cancelled) {
+			op->err = catalog->load.op.err;
+			return op_fail_own(op);
+		}
+		return nearest_next(nearest, &catalog->load.op.err);
+	}
+	nearest->found = true;
+	nearest->at = nearest->at->next;
+	nearest_open(nearest);
+	if (nearest->at)
+		return;
+	if (err_is(&nearest->unsure) && !catalog->any)
+		nearest->found = false;
+	nearest_end(nearest);
+}
+
+static const struct op_type catalog_type = {.name = "nearest-catalog", .step = catalog_step};
+
+void nearest_catalog_start(struct op *parent, struct nearest_catalog *catalog)
+{
+	op_start(parent, &catalog->nearest.op, &catalog_type);
+}

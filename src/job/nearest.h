@@ -1,0 +1,47 @@
+/* nearest.h — reading what a cluster's repositories hold: the nearest that has it, the next one
+ * when it is away or damaged there. Private to this layer.
+ *
+ * "Not there" (ERR_NOTFOUND) is the word of all of them: one that cannot be asked makes it unknown,
+ * and the error is then that one's. */
+#ifndef JOB_NEAREST_H
+#define JOB_NEAREST_H
+
+#include "fetch_file.h"
+#include "repo/catalog.h"
+
+/* The walk along the chain that all below share. */
+struct nearest {
+	struct op op;
+	struct site *first; /* in; must stay */
+	/* private */
+	struct site *at;
+	struct site_ready ready;
+	struct err unsure, damaged, missing;
+	bool found;
+};
+
+/* The cluster's generation of a system identifier. */
+struct nearest_generation {
+	struct nearest nearest;
+	uint64_t system_identifier;           /* in */
+	char generation[NAME_GENERATION_MAX]; /* out */
+	struct generation_open open;
+};
+void nearest_generation_start(struct op *parent, struct nearest_generation *generation);
+
+/* One file of WAL. */
+struct nearest_file {
+	struct nearest nearest;
+	struct fetch_file file; /* in, but its site: nearest.first */
+};
+void nearest_file_start(struct op *parent, struct nearest_file *file);
+
+/* What they hold together. All must answer, unless `any`: then one is enough. */
+struct nearest_catalog {
+	struct nearest nearest;
+	bool any;
+	struct catalog_load load; /* in, but its repo */
+};
+void nearest_catalog_start(struct op *parent, struct nearest_catalog *catalog);
+
+#endif

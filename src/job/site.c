@@ -1,0 +1,76 @@
+/*
+ * site.c — a cluster at one of its repositories: opened when it is wanted, and whether it can be
+ * reached.
+ *
+ *   START -> OPENING -> done
+ */
+#include "job/site.h"
+
+#include "base/log.h"
+#include "loop/loop.h"
+
+#include "base/poison.h"
+
+enum { READY_START, READY_OPENING };
+
+static void ready_step(struct op *op)
+{
+	struct site_ready *ready = container_of(op, struct site_ready, op);
+	struct site *site = ready->site;
+
+	if (op->state == READY_START) {
+		if (!site->repo && site->open_place && !site->open_place(site, &op->err)) {
+			site_note(site, &op->err);
+			return op_fail_own(op);
+		}
+		if (site->repo->opened)
+			return op_done(op);
+		ready->open.repo = site->repo;
+		repo_open_start(op, &ready->open);
+		return op_wait(op, READY_OPENING);
+	}
+	if (op_failed(&ready->open.op)) {
+		op->err = ready->open.op.err;
+		site_note(site, &op->err);
+		return op_fail_own(op);
+	}
+	op_done(op);
+}
+
+static const struct op_type ready_type = {.name = "site-ready", .step = ready_step};
+
+void site_ready_start(struct op *parent, struct site_ready *ready, struct site *site)
+{
+	*ready = (struct site_ready){.site = site};
+	op_start(parent, &ready->op, &ready_type);
+}
+
+/* What says nothing about the place: it answered, or nobody listened. */
+static bool is_answer(const struct err *err)
+{
+	return err->code == ERR_NOTFOUND || err->code == ERR_EXISTS || err->code == ERR_DAMAGED ||
+	       err->code == ERR_REFUSED || err->code == ERR_CANCELLED;
+}
+
+void site_note(struct site *site, const struct err *err)
+{
+	if (err && err->code == ERR_CANCELLED)
+		return;
+	if (!err || is_answer(err)) {
+		if (site->away_until_ms)
+			log_info("repository \"%s\" of cluster \"%s\" answers again",
+			         site->repository, site->cluster);
+		site->away_until_ms = 0;
+		err_clear(&site->away);
+		return;
+	}
+	if (!site->away_until_ms && site->next)
+		log_err(LOG_WARNING, err, ", going on with the other repositories");
+	site->away = *err;
+	site->away_until_ms = loop_now_ms(site->loop) + SITE_AWAY_MS;
+}
+
+bool site_is_away(const struct site *site)
+{
+	return site->away_until_ms && loop_now_ms(site->loop) < site->away_until_ms;
+}

@@ -1,0 +1,141 @@
+"""A cluster at several repositories: one of them goes, comes back, or is damaged."""
+
+import contextlib
+import re
+
+import pytest
+from seawalltest.wait import wait_for
+
+
+def several(made, count=2, serve=True, **cluster_settings):
+    """A cluster that archives into repositories "local", "b", "c" ..., the nearest first."""
+    cluster = made.cluster(segment_mb=1)
+    wall = made.seawall(cluster)
+    names = ["local"] + [chr(ord("a") + number) for number in range(1, count)]
+    for name in names[1:]:
+        wall.sections[f"repository {name}"] = {"url": f"file://{folder(wall, name)}"}
+    wall.sections["cluster main"] |= {"repositories": ", ".join(names), **cluster_settings}
+    wall.write_config()
+    wall.init()
+    if serve:
+        wall.serve()
+    cluster.start()
+    wall.archive()
+    cluster.sql("CREATE TABLE t (n int, filler text)")
+    return cluster, wall
+
+
+def folder(wall, name):
+    return wall.repository if name == "local" else wall.folder / f"repository-{name}"
+
+
+@contextlib.contextmanager
+def gone(wall, name):
+    """The repository is not there for a while."""
+    away = folder(wall, name).with_suffix(".away")
+    folder(wall, name).rename(away)
+    try:
+        yield
+    finally:
+        away.rename(folder(wall, name))
+
+
+def segments(wall, name):
+    paths = (folder(wall, name) / "main").glob("*/wal/*/*/*")
+    return {path.name for path in paths if re.fullmatch(r"[0-9A-F]{24}", path.name)}
+
+
+def write(cluster, segments_count=1):
+    for _ in range(segments_count):
+        cluster.sql("INSERT INTO t SELECT n, repeat('x', 200) FROM generate_series(1, 500) n")
+        last = cluster.switch_wal()
+    return last
+
+
+def failures(cluster):
+    return cluster.one("SELECT failed_count FROM pg_stat_archiver")
+
+
+@pytest.mark.parametrize("serve", [True, False])
+def test_with_all_a_file_is_archived_when_it_is_in_every_repository(made, serve):
+    cluster, wall = several(made, serve=serve)
+    last = write(cluster, 3)
+    wall.wait_archived(last)
+    assert last in segments(wall, "local") and last in segments(wall, "b")
+    with gone(wall, "b"):
+        last = write(cluster)
+        wait_for(lambda: failures(cluster) > 0, "archive_command to fail", 60)
+        assert last not in segments(wall, "b")
+    wall.wait_archived(last)
+    assert last in segments(wall, "local") and last in segments(wall, "b")
+
+
+@pytest.mark.parametrize("lost", ["local", "b"])
+@pytest.mark.parametrize("serve", [True, False])
+def test_with_any_postgresql_never_notices_that_one_is_gone(made, serve, lost):
+    cluster, wall = several(made, serve=serve, ack="any")
+    wall.wait_archived(write(cluster))
+    with gone(wall, lost):
+        last = write(cluster, 4)
+        wall.wait_archived(last)
+        assert failures(cluster) == 0
+        assert last in segments(wall, "b" if lost == "local" else "local")
+
+
+def test_with_two_of_three_one_may_be_gone_and_not_two(made):
+    cluster, wall = several(made, count=3, ack="2")
+    wall.wait_archived(write(cluster))
+    with gone(wall, "b"):
+        last = write(cluster, 2)
+        wall.wait_archived(last)
+        assert failures(cluster) == 0
+        assert last in segments(wall, "local") and last in segments(wall, "c")
+        with gone(wall, "c"):
+            last = write(cluster)
+            wait_for(lambda: failures(cluster) > 0, "archive_command to fail", 60)
+    wall.wait_archived(last)
+
+
+def damage(wall, name, segment):
+    path = next((folder(wall, name) / "main").glob(f"*/wal/*/*/{segment}"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xff
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+def fetch(wall, cluster, segment, status):
+    """What a recovery that has no server hears."""
+    target = cluster.data / "pg_wal/RECOVERYXLOG"
+    target.unlink(missing_ok=True)
+    result = wall.run("wal", "fetch", segment, target, status=status)
+    assert target.exists() == (status == 0)
+    return result
+
+
+def test_a_file_is_read_from_the_nearest_that_has_it_whole(made):
+    cluster, wall = several(made, serve=False)
+    last = write(cluster, 2)
+    wall.wait_archived(last)
+    fetch(wall, cluster, last, 0)
+    damage(wall, "local", last)
+    assert "trying the other repositories" in fetch(wall, cluster, last, 0).err
+    with gone(wall, "local"):
+        fetch(wall, cluster, last, 0)
+    damage(wall, "b", last)
+    assert "could not deliver" in fetch(wall, cluster, last, 255).err
+
+
+def test_what_one_of_two_cannot_say_is_not_absent(made):
+    cluster, wall = several(made, serve=False)
+    last = write(cluster)
+    wall.wait_archived(last)
+    above = f"{last[:16]}{int(last[16:], 16) + 8:08X}"
+    fetch(wall, cluster, above, 1)
+    (cluster.data / "standby.signal").touch()  # a server that is not asked: only so that the hook is not patient
+    for name in ("local", "b"):
+        with gone(wall, name):
+            assert "could not find out whether" in fetch(wall, cluster, above, 1).err
+    (cluster.data / "standby.signal").unlink()
+    assert "could not find out" not in fetch(wall, cluster, above, 1).err
+
