@@ -64,4 +64,18 @@ struct archiver_figures {
 };
 void archiver_figures(const struct archiver *archiver, struct archiver_figures *ret);
 
+/* Of one repository of the cluster, by its place in the chain; false: there is none. */
+struct archiver_place_figures {
+	const char *repository;
+	bool away, behind;     /* it cannot be reached; it is to be filled up, or is just now */
+	int64_t away_since_us; /* wall clock */
+	struct err error;      /* why it cannot be reached */
+	uint64_t lag_segments; /* that it lacks, as far as is known */
+	uint64_t lag_bytes;
+	int64_t lag_us;  /* since it began to lack them; 0: it does not */
+	uint64_t filled; /* files, since the start */
+};
+bool archiver_place(const struct archiver *archiver, unsigned number,
+                    struct archiver_place_figures *ret);
+
 #endif

@@ -28,7 +28,7 @@ struct site {
 	bool (*open_place)(struct site *site, struct err *err);
 	void *context; /* of who made the site */
 	/* It did not answer: until then it is not asked where another one may do (loop clock). */
-	int64_t away_until_ms;
+	int64_t away_until_ms, away_since_us; /* since: wall clock */
 	struct err away;
 	const char *cluster; /* its name in configuration and repository */
 	const char *pgdata;  /* absolute; NULL when the configuration has none */

@@ -27,81 +27,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "push.h"
-#include "ready.h"
+#include "archiver_internal.h"
 
 #include "base/poison.h"
-
-enum {
-	REMEMBERED_MAX = 1024,
-	AHEAD_UNCLAIMED = 64,
-};
-
-struct remembered {
-	struct walname name;
-	struct file_identity identity;
-	char *folder, *object; /* owned */
-	bool claimed;          /* somebody asked for it */
-};
-
-struct archive_wanted {
-	struct walname name;
-	struct file_identity identity;
-	char *path;   /* absolute; owned */
-	char *object; /* that of an earlier push, or NULL; owned */
-	bool there;   /* it still is */
-};
-
-/* One file on its way to one repository. */
-struct archive_copy {
-	struct op op;
-	struct archive_item *item;
-	struct site *site;
-	unsigned place;
-	struct site_ready ready;
-	struct push push;
-};
-
-/*
- * A file under way: a copy for each repository. It is decided as soon as enough of them have it, or
- * too few can; copies that are late go on, and the last one's end is the item's.
- */
-struct archive_item {
-	struct archiver *archiver;
-	struct walname name;
-	char text[WALNAME_BYTES];
-	char *folder, *path; /* owned */
-	struct archive_copy copy[SITE_CHAIN_MAX];
-	unsigned copies, running, good, bad;
-	bool decided;
-	struct err err; /* why it cannot be archived */
-	struct archive_ask *asks;
-	struct archive_item *next;
-};
-
-/* What the archiver knows of one repository. */
-struct archive_place {
-	struct push_destination destination;
-	unsigned late; /* copies under way whose items are decided */
-	bool behind;   /* it lacks what others have: until it is filled up */
-};
-
-struct archiver {
-	struct site *site;
-	unsigned ahead;
-	struct archive_place place[SITE_CHAIN_MAX]; /* as the chain of site */
-	struct archive_item *items;
-	unsigned items_count; /* that are not decided */
-	struct remembered remembered[REMEMBERED_MAX];
-	unsigned remembered_next, unclaimed;
-	struct op scan; /* a root operation: at most one look at archive_status at a time */
-	struct work scan_work;
-	struct ready ready;
-	unsigned ready_next;
-	char *folder; /* the data directory that asked last; owned */
-	struct archiver_close *closing;
-	struct archiver_figures figures;
-};
 
 struct archiver *archiver_new(struct site *site, unsigned ahead)
 {
@@ -109,8 +37,11 @@ struct archiver *archiver_new(struct site *site, unsigned ahead)
 
 	archiver->site = site;
 	archiver->ahead = ahead;
-	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++) {
 		push_destination_init(&archiver->place[i].destination);
+		archiver->place[i].archiver = archiver;
+	}
+	archiver_fills_begin(archiver);
 	return archiver;
 }
 
@@ -277,6 +208,8 @@ static void item_take(struct archive_item *item, const struct archive_copy *copy
 	unsigned acks = MIN(copy->site->acks, item->copies);
 
 	if (!op_failed(&copy->op)) {
+		for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+			item->archiver->place[i].segment_bytes = copy->push.control.segment_bytes;
 		if (++item->good >= acks)
 			item_decide(item, &copy->push);
 		return;
@@ -299,7 +232,7 @@ static void copy_done(struct op *op)
 	if (archiver->site->next)
 		site_note(copy->site, op_failed(op) ? &op->err : NULL);
 	if (op_failed(op) && op->err.code != ERR_CANCELLED)
-		place->behind = true;
+		archive_place_is_behind(place, item->name.kind == WALNAME_SEGMENT && item->decided);
 	if (item->decided)
 		place->late--;
 	else
@@ -349,7 +282,7 @@ static void copy_step(struct op *op)
 static const struct op_type copy_type = {.name = "archive-copy", .step = copy_step};
 
 /* A repository that is away or far behind is left out while the others suffice; it is filled up
- * when it has come back (fill.c). */
+ * when it has come back (wal_fill.c). */
 static bool place_waits(const struct archiver *archiver, const struct site *site, unsigned place)
 {
 	return site_is_away(site) || archiver->place[place].late > archiver->ahead;
@@ -366,7 +299,8 @@ static void item_choose(struct archive_item *item)
 		wait = 0; /* they do not suffice: all are tried */
 	for (struct site *site = archiver->site; site; site = site->next, at++) {
 		if (wait > 0 && place_waits(archiver, site, at)) {
-			archiver->place[at].behind = true;
+			archive_place_is_behind(&archiver->place[at],
+			                        item->name.kind == WALNAME_SEGMENT);
 			continue;
 		}
 		item->copy[item->copies++] =
@@ -662,10 +596,12 @@ static void close_step(struct op *op)
 			for (unsigned i = 0; i < item->copies; i++)
 				if (op_running(&item->copy[i].op))
 					op_cancel(&item->copy[i].op);
+		archiver_fills_cancel(archiver);
 		op_wait(op, 1);
 	}
-	if (archiver->items || op_running(&archiver->scan))
+	if (archiver->items || op_running(&archiver->scan) || archiver_fills_run(archiver))
 		return;
+	timer_release(&archiver->fill_timer);
 	for (unsigned i = 0; i < REMEMBERED_MAX; i++)
 		remembered_release(&archiver->remembered[i]);
 	free(archiver->folder);

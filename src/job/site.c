@@ -6,6 +6,7 @@
  */
 #include "job/site.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "loop/loop.h"
 
@@ -66,6 +67,8 @@ void site_note(struct site *site, const struct err *err)
 	}
 	if (!site->away_until_ms && site->next)
 		log_err(LOG_WARNING, err, ", going on with the other repositories");
+	if (!site->away_until_ms)
+		site->away_since_us = clock_now_us();
 	site->away = *err;
 	site->away_until_ms = loop_now_ms(site->loop) + SITE_AWAY_MS;
 }

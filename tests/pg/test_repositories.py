@@ -139,3 +139,39 @@ def test_what_one_of_two_cannot_say_is_not_absent(made):
     (cluster.data / "standby.signal").unlink()
     assert "could not find out" not in fetch(wall, cluster, above, 1).err
 
+
+
+def filled(wall, lacking, complete):
+    wait_for(lambda: segments(wall, lacking) >= segments(wall, complete), f"{lacking} to be filled up", 60)
+
+
+def test_one_that_comes_back_is_filled_from_pg_wal(made):
+    cluster, wall = several(made, ack="any")
+    wall.wait_archived(write(cluster))
+    with gone(wall, "b"):
+        last = write(cluster, 5)
+        wall.wait_archived(last)
+        assert not folder(wall, "b").exists()
+    filled(wall, "b", "local")
+    assert last in segments(wall, "b")
+    wait_for(lambda: "was filled up" in wall.log.read_text(), "the server to say so", 10)
+    assert failures(cluster) == 0
+
+
+def test_one_that_comes_back_is_filled_from_another_when_pg_wal_has_no_more(made):
+    cluster, wall = several(made, ack="any")
+    wall.wait_archived(write(cluster))
+    with gone(wall, "b"):
+        last = write(cluster, 5)
+        wall.wait_archived(last)
+
+        def removed():
+            write(cluster)
+            cluster.sql("CHECKPOINT")
+            return not (cluster.data / "pg_wal" / last).exists()
+        wait_for(removed, "pg_wal to be without the segment", 60)
+        wall.stop()
+    wall.serve()
+    filled(wall, "b", "local")
+    with gone(wall, "local"):
+        fetch(wall, cluster, last, 0)

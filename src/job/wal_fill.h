@@ -1,18 +1,18 @@
 /*
- * fill.h — one repository gets the WAL that it lacks and others of the same cluster have. Private to
- * this layer.
+ * wal_fill.h — one repository gets the WAL that it lacks and others of the same cluster have.
+ * Private to this layer.
  *
  * Nothing is queued: what is missing is the difference of what they hold, looked up when a fill
  * begins. What pg_wal still has comes from there, the rest from the nearest other repository; both
  * are proven again and sealed for the target.
  */
-#ifndef JOB_FILL_H
-#define JOB_FILL_H
+#ifndef JOB_WAL_FILL_H
+#define JOB_WAL_FILL_H
 
 #include "nearest.h"
 #include "push.h"
 
-struct fill {
+struct wal_fill {
 	struct op op;
 	/* in; the rest zero-filled; must stay */
 	struct site *first;  /* of the chain that is read from; may hold the target */
@@ -20,7 +20,7 @@ struct fill {
 	struct push_destination *destination; /* of the target */
 	const char *folder; /* the cluster's data directory, for what pg_wal has, or NULL */
 	bool dry_run;       /* only counts */
-	void (*moved)(struct fill *fill); /* after each file; may be NULL */
+	void (*moved)(struct wal_fill *fill); /* after each file; may be NULL */
 	void *context;
 	/* out */
 	uint64_t missing, missing_bytes; /* segments, still */
@@ -44,9 +44,9 @@ struct fill {
 	struct push push;
 };
 /* A cluster of which nothing is archived lacks nothing: success. */
-void fill_start(struct op *parent, struct fill *fill);
-void fill_start_root(struct loop *loop, struct fill *fill, void (*on_done)(struct op *op));
+void wal_fill_start(struct op *parent, struct wal_fill *fill);
+void wal_fill_start_root(struct loop *loop, struct wal_fill *fill, void (*on_done)(struct op *op));
 /* After the end. */
-void fill_release(struct fill *fill);
+void wal_fill_release(struct wal_fill *fill);
 
 #endif

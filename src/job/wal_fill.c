@@ -1,5 +1,5 @@
 /*
- * fill.c — one repository gets the WAL that it lacks.
+ * wal_fill.c — one repository gets the WAL that it lacks.
  *
  *   START -> FINDING -> OPENING -> LISTING -> COMPARING -> LOOKING -> (each missing file) -> done
  *
@@ -9,7 +9,7 @@
  * has that was archived. Files go in the order of their timelines and positions, a timeline's
  * history first, so that an end at any moment leaves a contiguous archive.
  */
-#include "fill.h"
+#include "wal_fill.h"
 
 #include <dirent.h>
 
@@ -30,7 +30,7 @@ enum fill_state {
 	FILL_PUSHING,
 };
 
-static void fill_end(struct fill *fill, const struct err *cause)
+static void fill_end(struct wal_fill *fill, const struct err *cause)
 {
 	if (fill->path && !fill->local)
 		unlink(fill->path);
@@ -45,7 +45,7 @@ static void fill_end(struct fill *fill, const struct err *cause)
 static void fill_look(struct work *work)
 {
 	static const char done[] = ".done";
-	struct fill *fill = container_of(work, struct fill, work);
+	struct wal_fill *fill = container_of(work, struct wal_fill, work);
 	AUTO_FREE char *folder = path_join(fill->folder, "pg_wal/archive_status");
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
@@ -70,7 +70,7 @@ static void fill_look(struct work *work)
 
 /* ---- what is missing ---- */
 
-static void fill_count(struct fill *fill)
+static void fill_count(struct wal_fill *fill)
 {
 	for (size_t i = 0; i < fill->want.timelines; i++) {
 		const struct catalog_timeline *timeline = &fill->want.timeline[i];
@@ -82,7 +82,7 @@ static void fill_count(struct fill *fill)
 	fill->missing_bytes = fill->missing * fill->facts.segment_bytes;
 }
 
-static bool fill_has_file(const struct fill *fill, const struct walname *name)
+static bool fill_has_file(const struct wal_fill *fill, const struct walname *name)
 {
 	for (size_t i = 0; i < fill->have.files; i++)
 		if (walname_compare(&fill->have.file[i].name, name) == 0)
@@ -91,7 +91,7 @@ static bool fill_has_file(const struct fill *fill, const struct walname *name)
 }
 
 /* The next segment of the timeline at hand, from fill->segno on; false: none. */
-static bool next_segment(struct fill *fill, const struct catalog_timeline *timeline)
+static bool next_segment(struct wal_fill *fill, const struct catalog_timeline *timeline)
 {
 	for (size_t r = 0; r < timeline->runs; r++) {
 		const struct catalog_run *run = &timeline->run[r];
@@ -109,7 +109,7 @@ static bool next_segment(struct fill *fill, const struct catalog_timeline *timel
 
 /* fill->name is the next file that the target lacks; false: there is none left. A .partial is left
  * where it is: nothing reads it by itself. */
-static bool fill_next(struct fill *fill)
+static bool fill_next(struct wal_fill *fill)
 {
 	for (; fill->timeline < fill->want.timelines; fill->timeline++) {
 		const struct catalog_timeline *timeline = &fill->want.timeline[fill->timeline];
@@ -141,7 +141,7 @@ static bool fill_next(struct fill *fill)
 
 /* ---- one file ---- */
 
-static void fill_push(struct fill *fill, int state)
+static void fill_push(struct wal_fill *fill, int state)
 {
 	const struct generation_facts *facts = &fill->facts;
 
@@ -162,25 +162,25 @@ static void fill_push(struct fill *fill, int state)
 	op_wait(&fill->op, state);
 }
 
-static void fill_fetch(struct fill *fill)
+static void fill_fetch(struct wal_fill *fill)
 {
 	fill->local = false;
 	free(fill->path);
 	fill->path = xasprintf("%s/fill/%s/%s", fill->target->state, fill->target->repository,
 	                       fill->text);
-	fill->fetch = (struct nearest_file){
-	        .nearest.first = fill->first,
-	        .file = {.generation = fill->generation,
-	                 .name = fill->name,
-	                 .system_identifier = fill->facts.system_identifier,
-	                 .segment_bytes = fill->facts.segment_bytes,
-	                 .target = fill->path,
-	                 .class = GATE_BACKUP}};
+	fill->fetch =
+	        (struct nearest_file){.nearest.first = fill->first,
+	                              .file = {.generation = fill->generation,
+	                                       .name = fill->name,
+	                                       .system_identifier = fill->facts.system_identifier,
+	                                       .segment_bytes = fill->facts.segment_bytes,
+	                                       .target = fill->path,
+	                                       .class = GATE_BACKUP}};
 	nearest_file_start(&fill->op, &fill->fetch);
 	op_wait(&fill->op, FILL_FETCHING);
 }
 
-static void fill_file(struct fill *fill)
+static void fill_file(struct wal_fill *fill)
 {
 	if (fill->op.cancelled) {
 		err_set(&fill->op.err, ERR_CANCELLED, "cancelled");
@@ -197,7 +197,7 @@ static void fill_file(struct fill *fill)
 	fill_push(fill, FILL_PUSHING_LOCAL);
 }
 
-static void fill_pushed(struct fill *fill)
+static void fill_pushed(struct wal_fill *fill)
 {
 	bool local = fill->op.state == FILL_PUSHING_LOCAL;
 
@@ -222,7 +222,7 @@ static void fill_pushed(struct fill *fill)
 
 /* ---- the story ---- */
 
-static void fill_found(struct fill *fill)
+static void fill_found(struct wal_fill *fill)
 {
 	const struct err *err = &fill->open.nearest.op.err;
 
@@ -237,7 +237,7 @@ static void fill_found(struct fill *fill)
 	op_wait(&fill->op, FILL_OPENING);
 }
 
-static void fill_list(struct fill *fill)
+static void fill_list(struct wal_fill *fill)
 {
 	if (op_failed(&fill->ready.op))
 		return fill_end(fill, &fill->ready.op.err);
@@ -251,13 +251,12 @@ static void fill_list(struct fill *fill)
 	op_wait(&fill->op, FILL_LISTING);
 }
 
-static void fill_compare(struct fill *fill)
+static void fill_compare(struct wal_fill *fill)
 {
 	if (op_failed(&fill->load.op))
 		return fill_end(fill, &fill->load.op.err);
-	fill->union_load = (struct nearest_catalog){.nearest.first = fill->first,
-	                                            .any = true,
-	                                            .load = fill->load};
+	fill->union_load = (struct nearest_catalog){
+	        .nearest.first = fill->first, .any = true, .load = fill->load};
 	fill->union_load.load.ret = &fill->want;
 	nearest_catalog_start(&fill->op, &fill->union_load);
 	op_wait(&fill->op, FILL_COMPARING);
@@ -265,7 +264,7 @@ static void fill_compare(struct fill *fill)
 
 static void fill_step(struct op *op)
 {
-	struct fill *fill = container_of(op, struct fill, op);
+	struct wal_fill *fill = container_of(op, struct wal_fill, op);
 
 	switch ((enum fill_state)op->state) {
 	case FILL_START:
@@ -302,17 +301,17 @@ static void fill_step(struct op *op)
 
 static const struct op_type fill_type = {.name = "fill", .step = fill_step};
 
-void fill_start(struct op *parent, struct fill *fill)
+void wal_fill_start(struct op *parent, struct wal_fill *fill)
 {
 	op_start(parent, &fill->op, &fill_type);
 }
 
-void fill_start_root(struct loop *loop, struct fill *fill, void (*on_done)(struct op *op))
+void wal_fill_start_root(struct loop *loop, struct wal_fill *fill, void (*on_done)(struct op *op))
 {
 	op_start_root(loop, &fill->op, &fill_type, on_done);
 }
 
-void fill_release(struct fill *fill)
+void wal_fill_release(struct wal_fill *fill)
 {
 	catalog_release(&fill->have);
 	catalog_release(&fill->want);
