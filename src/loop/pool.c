@@ -27,8 +27,8 @@ struct work_list {
 	struct work *head, **tail;
 };
 
-/* At most a quarter of the cores while WAL wants them: the weight that the kernel gives to it. */
-enum { NICE_PATIENT = 5 };
+/* At most a tenth of the cores while WAL wants them: the weight that the kernel gives to it. */
+enum { NICE_PATIENT = 10 };
 
 enum crew_kind { CREW_URGENT, CREW_PATIENT, CREW_KINDS };
 

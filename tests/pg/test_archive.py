@@ -4,7 +4,9 @@ import importlib.util
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
+import threading
 import time
 
 import pytest
@@ -351,3 +353,81 @@ def test_a_standby_follows_the_promotion_of_another_server(made):
     wait_for(lambda: not standby.pid() or standby.one("SELECT count(*) FROM t") == rows, "the standby to follow", 90)
     assert standby.pid(), standby.log_tail()
     assert standby.in_recovery()
+
+
+PUSHES, ROUNDS_MIN, ROUNDS_MAX, BESIDE_TIMES_MAX = 40, 3, 10, 1.5
+
+
+def p95(seconds):
+    return sorted(seconds)[int(len(seconds) * 0.95)]
+
+
+class Pushes:
+    """The full segments of a cluster that does not run, pushed one after the other; the server has another cluster to back up."""
+
+    def __init__(self, made):
+        self.cluster = made.cluster(name="pushes", archive_mode="off", wal_keep_size="4GB", max_wal_size="4GB").start()
+        self.cluster.sql("CREATE TABLE t (n int, text text)")
+        folder = self.cluster.data / "pg_wal"
+        while len(list(folder.glob("0*"))) < PUSHES + 2:
+            self.cluster.sql("INSERT INTO t SELECT n, md5(n::text) || repeat('x', 400) FROM generate_series(1, 60000) n")
+        current = self.cluster.one("SELECT pg_walfile_name(pg_current_wal_lsn())")
+        self.cluster.stop()
+        self.names = sorted(path.name for path in folder.glob("0*") if path.name < current)[-PUSHES:]
+        other = made.cluster(name="other", max_wal_size="4GB").start()
+        self.wall = made.seawall(other, name="other", memory="96MB")
+        self.wall.sections["cluster pushes"] = {"pgdata": self.cluster.data, "repositories": "local"}
+        self.wall.write_config()
+        self.wall.init()
+        self.wall.archive()
+        other.sql("CREATE UNLOGGED TABLE filling AS SELECT n, md5(n::text) || md5((-n)::text) AS t FROM generate_series(1, 3000000) n")
+        other.sql("ALTER TABLE filling SET LOGGED; CHECKPOINT")
+
+    def again(self):
+        """The server, and none of the segments in the archive."""
+        self.wall.stop()
+        shutil.rmtree(self.wall.repository / "pushes", ignore_errors=True)
+        self.wall.serve()
+
+    def push(self):
+        """Seconds of each push."""
+        took = []
+        for name in self.names:
+            begun = time.monotonic()
+            subprocess.run([self.wall.bin / "seawall-wal", "--config", self.wall.config, "push", f"pg_wal/{name}"],
+                           cwd=self.cluster.data, check=True, **process.OWNER)
+            took.append(time.monotonic() - begun)
+        return took
+
+    def push_beside_backups(self):
+        over, failed = threading.Event(), []
+
+        def back_up():
+            while not over.is_set() and not failed:
+                result = self.wall.run("backup", "other", "--fast", status=None)
+                failed.extend([result] if result.status else [])
+
+        thread = threading.Thread(target=back_up)
+        thread.start()
+        took = self.push()
+        over.set()
+        thread.join()
+        assert not failed, failed[0]
+        return took
+
+
+def test_a_full_backup_does_not_hold_up_archiving(made):
+    """The 95th percentile of a push beside full backups is at most 1.5 times that without, both measured in turns. The best round of each
+    is compared, for other programs disturb both; the medians, which they disturb more, are printed."""
+    pushes, alone, beside = Pushes(made), [], []
+    for number in range(1, ROUNDS_MAX + 1):
+        pushes.again()
+        alone.append(p95(pushes.push()))
+        pushes.again()
+        beside.append(p95(pushes.push_beside_backups()))
+        times = min(beside) / min(alone)
+        if number >= ROUNDS_MIN and times <= BESIDE_TIMES_MAX:
+            break
+    print(f"p95 of {PUSHES} pushes, ms: alone {[round(1000 * p) for p in alone]}, beside {[round(1000 * p) for p in beside]}: "
+          f"{times:.2f}, of the medians {statistics.median(beside) / statistics.median(alone):.2f}")
+    assert times <= BESIDE_TIMES_MAX
