@@ -141,14 +141,14 @@ static bool take(struct plan *plan, const char *access_key, const char *secret_k
 	return plan->credentials != NULL;
 }
 
-static bool profile_in(struct plan *plan, const char *path, struct buf *text, const char *section,
+/* text: of the file at path. */
+static bool profile_in(const char *path, const struct buf *text, const char *section,
                        struct profile *profile, struct err *err)
 {
 	unsigned line;
 
 	if (profile_read(text->data, text->length, section, profile, &line))
 		return true;
-	(void)plan;
 	return err_set(err, ERR_CONFIG,
 	               "file \"%s\", line %u: expected \"[section]\" or \"key = value\"", path,
 	               line);
@@ -164,7 +164,7 @@ static bool from_credentials_file(struct plan *plan, struct err *err)
 		return err_is(err) && err->code != ERR_REFUSED
 		               ? err_wrap_as(err, ERR_CONFIG, "could not read \"credentials_file\"")
 		               : false;
-	if (!profile_in(plan, path, &plan->text[0], section, &profile, err))
+	if (!profile_in(path, &plan->text[0], section, &profile, err))
 		return false;
 	if (!profile.found)
 		return err_set(err, ERR_CONFIG, "file \"%s\" has no section [%s]", path, section);
@@ -302,16 +302,22 @@ static bool use_profile(struct plan *plan, const struct profile *profile, const 
 	return true;
 }
 
+struct shared {
+	const char *path; /* NULL: there is none */
+	struct buf *text; /* room for it, as long as the profile is used */
+	const char *section;
+};
+
 /* False with err; a file that is not there, or may not be read, has no profile. */
-static bool read_shared(struct plan *plan, const char *path, struct buf *text, const char *section,
-                        struct profile *profile, struct err *err)
+static bool read_shared(struct plan *plan, const struct shared *shared, struct profile *profile,
+                        struct err *err)
 {
 	struct err why = {0};
 
-	if (!path)
+	if (!shared->path)
 		return true;
-	if (plan_read(plan, path, true, text, &why))
-		return profile_in(plan, path, text, section, profile, err);
+	if (plan_read(plan, shared->path, true, shared->text, &why))
+		return profile_in(shared->path, shared->text, shared->section, profile, err);
 	if (why.code == ERR_NOTFOUND)
 		return true;
 	*err = why;
@@ -325,11 +331,14 @@ static bool look_files(struct plan *plan, struct err *err)
 	const char *name = plan->options->profile ? plan->options->profile : env("AWS_PROFILE");
 	bool named = name != NULL, is_default = !named || strcmp(name, "default") == 0;
 	AUTO_FREE char *section = is_default ? xstrdup("default") : xasprintf("profile %s", name);
+	const struct shared from_config = {config, &plan->text[0], section};
+	const struct shared from_credentials = {credentials, &plan->text[1],
+	                                        named ? name : "default"};
 	struct profile profile = {0}, keys = {0};
 
 	name = named ? name : "default";
-	if (!read_shared(plan, config, &plan->text[0], section, &profile, err) ||
-	    !read_shared(plan, credentials, &plan->text[1], name, &keys, err))
+	if (!read_shared(plan, &from_config, &profile, err) ||
+	    !read_shared(plan, &from_credentials, &keys, err))
 		return false;
 	if (!profile.found && !keys.found) {
 		if (named)
