@@ -154,22 +154,11 @@ static void take_many(const struct arguments *arguments, const char *name, struc
 		strs_add(ret, values[i]);
 }
 
-/* One repository belongs to a cluster in this version, so there is none to be left out. */
-static bool check_without(const struct restoring *restoring, struct err *err)
+static bool leave_out(struct restoring *restoring, struct err *err)
 {
 	const char *name = option_value(restoring->cli->arguments, "without");
-	const struct config_repository *only =
-	        restoring->cli->config->cluster[restoring->cluster].repository;
 
-	if (!name)
-		return true;
-	if (strcmp(name, only->name) == 0)
-		return err_set(err, ERR_USAGE,
-		               "\"%s\" is the only repository of cluster \"%s\": nothing can be "
-		               "restored without it",
-		               name, restoring->cli->config->cluster[restoring->cluster].name);
-	return err_set(err, ERR_USAGE, "cluster \"%s\" has no repository \"%s\"",
-	               restoring->cli->config->cluster[restoring->cluster].name, name);
+	return !name || runtime_without(&restoring->runtime, restoring->cluster, name, err);
 }
 
 static bool take_paths(struct restoring *restoring, struct err *err)
@@ -221,7 +210,7 @@ static bool take_options(struct restoring *restoring, struct err *err)
 	}
 	take_many(arguments, "tablespace", &options->tablespace);
 	take_many(arguments, "option", &options->option);
-	return take_paths(restoring, err) && check_without(restoring, err);
+	return take_paths(restoring, err);
 }
 
 /* Root: the first missing folder of all places, where the owner could not make it. */
@@ -312,7 +301,7 @@ static bool restore_run(struct cli *cli, struct err *err)
 	restoring->cli = cli;
 	done = story_cluster(cli, argument_at(cli->arguments, 0), &restoring->cluster, err) &&
 	       take_options(restoring, err) &&
-	       runtime_init(&restoring->runtime, cli->config, err) &&
+	       runtime_init(&restoring->runtime, cli->config, err) && leave_out(restoring, err) &&
 	       runtime_open(&restoring->runtime, restoring->cluster, err) &&
 	       restore_all(restoring, err);
 	runtime_release(&restoring->runtime);

@@ -43,6 +43,14 @@ static int64_t int_of(const struct jval *object, const char *field)
 	return jget_int(object, field, &value, &err) ? value : 0;
 }
 
+static uint64_t u64_of(const struct jval *object, const char *field)
+{
+	struct err err = {0};
+	uint64_t value = 0;
+
+	return jget_u64(object, field, &value, &err) ? value : 0;
+}
+
 static const struct jval *array_of(const struct jval *object, const char *field)
 {
 	struct err err = {0};
@@ -143,6 +151,34 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 	           text_of(archiver, "failing_since"), text_of(archiver, "error"));
 }
 
+/* The repositories of a cluster that has several. */
+static void add_places(const struct looking *looking, size_t number, struct table *table)
+{
+	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
+	const struct jval *item = named(looking, "clusters", cluster->name);
+	const struct jval *places = item ? array_of(item, "places") : NULL;
+	char bytes[UNITS_TEXT_BYTES], lag[UNITS_TEXT_BYTES];
+
+	for (size_t i = 0; i < jarray_length(places); i++) {
+		const struct jval *place = jarray_at(places, i);
+		const char *name = text_of(place, "repository");
+
+		units_size(u64_of(place, "lag_bytes"), bytes);
+		units_duration(int_of(place, "lag_seconds") * 1000, lag);
+		table_add(table, name);
+		if (*text_of(place, "error"))
+			table_addf(table, "NOT REACHED since %s, lacks %llu segments, %s, %s: %s",
+			           text_of(place, "unreachable_since"),
+			           (unsigned long long)u64_of(place, "lag_segments"), bytes, lag,
+			           text_of(place, "error"));
+		else if (u64_of(place, "lag_segments") > 0)
+			table_addf(table, "is filled up: lacks %llu segments, %s, %s",
+			           (unsigned long long)u64_of(place, "lag_segments"), bytes, lag);
+		else
+			table_add(table, "reachable, lacks nothing");
+	}
+}
+
 static void cluster_text(const struct looking *looking, size_t number, struct buf *out)
 {
 	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
@@ -156,6 +192,7 @@ static void cluster_text(const struct looking *looking, size_t number, struct bu
 	table_init(&table, 2, NULL, 0);
 	table_add(&table, "data directory");
 	table_add(&table, pgdata ? pgdata : "that of the first push");
+	add_places(looking, number, &table);
 	if (err_is(why)) {
 		err_line(why, line, sizeof(line));
 		table_add(&table, "repository");

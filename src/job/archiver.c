@@ -210,11 +210,16 @@ static void item_take(struct archive_item *item, const struct archive_copy *copy
 	if (!op_failed(&copy->op)) {
 		for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
 			item->archiver->place[i].segment_bytes = copy->push.control.segment_bytes;
-		if (++item->good >= acks)
-			item_decide(item, &copy->push);
+		if (++item->good < acks)
+			return;
+		item_decide(item, &copy->push);
+		for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+			item->archiver->place[i].lacks +=
+			        (item->failed >> i & 1) && item->name.kind == WALNAME_SEGMENT;
 		return;
 	}
 	item->bad++;
+	item->failed |= 1U << copy->place;
 	if (!err_is(&item->err) || (is_alarm(err) && !is_alarm(&item->err)))
 		item->err = *err;
 	if (is_alarm(err) || item->good + item->running < acks)

@@ -49,6 +49,7 @@ struct archive_item {
 	char *folder, *path; /* owned */
 	struct archive_copy copy[SITE_CHAIN_MAX];
 	unsigned copies, running, good, bad;
+	unsigned failed; /* bits: the places that did not get it */
 	bool decided;
 	struct err err; /* why it cannot be archived */
 	struct archive_ask *asks;

@@ -51,12 +51,41 @@ static bool find_consume(struct object_stream *stream, uint64_t offset, const ui
 	struct restore_find *find = stream->context;
 
 	(void)offset;
+	find->consumed = true;
 	return walwalk_feed(find->walk, bytes, length, err);
 }
 
 static uint32_t tli_of(const struct restore_find *find)
 {
 	return history_tli_of_segment(&find->plan->path, find->segno, find->plan->segment_bytes);
+}
+
+static void read_from(struct restore_find *find)
+{
+	find->consumed = false;
+	find->stream = (struct object_stream){.repo = find->at->repo,
+	                                      .name = find->name,
+	                                      .kind = SEALED_WAL,
+	                                      .class = GATE_RESTORE,
+	                                      .consume = find_consume,
+	                                      .context = find};
+	object_stream_start(&find->op, &find->stream);
+}
+
+/* Another repository may have it; false: there is none, or a part was taken in already. Those that
+ * hold anything were opened when they were listed. */
+static bool read_elsewhere(struct restore_find *find)
+{
+	if (find->consumed || find->op.cancelled)
+		return false;
+	do
+		find->at = find->at->next;
+	while (find->at && !(find->at->repo && find->at->repo->opened));
+	if (!find->at)
+		return false;
+	read_from(find);
+	op_wait(&find->op, FIND_READING);
+	return true;
 }
 
 /* Starts reading find->segno; a walk that is not going on begins there. */
@@ -81,13 +110,8 @@ static bool read_start(struct restore_find *find, bool goes_on, struct err *err)
 	if (!walwalk_begin(find->walk, name.tli, find->segno, err))
 		return err_wrap(err, "segment \"%s\" in the archive is not valid", text);
 	find->segments++;
-	find->stream = (struct object_stream){.repo = find->site->repo,
-	                                      .name = find->name,
-	                                      .kind = SEALED_WAL,
-	                                      .class = GATE_RESTORE,
-	                                      .consume = find_consume,
-	                                      .context = find};
-	object_stream_start(&find->op, &find->stream);
+	find->at = find->site;
+	read_from(find);
 	return true;
 }
 
@@ -237,6 +261,8 @@ static void find_step(struct op *op)
 		return;
 
 	case FIND_READING:
+		if (op_failed(&find->stream.op) && read_elsewhere(find))
+			return;
 		if (op_failed(&find->stream.op)) {
 			/* A timeline without its first segment never was, for times. */
 			bool never = find->what == FIND_BEGIN &&

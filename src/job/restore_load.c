@@ -1,13 +1,39 @@
 /*
  * restore_load.c — everything that the repository says about a cluster, as far as a plan needs it.
  *
- *   START -> OPENING (the generation) -> LISTING -> HEADS -> done
+ *   START -> OPENING (the generation) -> LISTING -> [OTHERS] -> HEADS -> done
+ *
+ * Backups are those of the site's own repository, the nearest that answered. WAL is what all of
+ * them have together (OTHERS), and all must say so: what one of them alone has may be the end.
  */
 #include "restore_load.h"
 #include <string.h>
 #include "base/poison.h"
 
-enum load_state { LOAD_START, LOAD_OPENING, LOAD_LISTING, LOAD_HEADS };
+enum load_state { LOAD_START, LOAD_OPENING, LOAD_LISTING, LOAD_OTHERS, LOAD_HEADS };
+
+static void load_heads(struct restore_load *load)
+{
+	load->reading = (struct heads_load){.repo = load->site->repo,
+	                                    .generation = load->generation,
+	                                    .catalog = &load->catalog,
+	                                    .ret = &load->heads};
+	heads_load_start(&load->op, &load->reading);
+	op_wait(&load->op, LOAD_HEADS);
+}
+
+/* Nobody knows how far the archive goes. */
+static void load_without(struct restore_load *load)
+{
+	const struct nearest *nearest = &load->others.nearest;
+
+	load->op.err = nearest->op.err;
+	err_wrap(&load->op.err, "could not find out what all repositories have");
+	load->op.err.hint[0] = '\0'; /* of the place alone; this one says the way out as well */
+	err_hint(&load->op.err, "Bring it back (is a disk not mounted?); only if it is lost for "
+	                        "good: restore --without REPOSITORY.");
+	op_fail_own(&load->op);
+}
 
 static void load_step(struct op *op)
 {
@@ -40,12 +66,18 @@ static void load_step(struct op *op)
 	case LOAD_LISTING:
 		if (op_failed(&load->listing.op))
 			return op_fail(op, &load->listing.op.err, "could not list the archive");
-		load->reading = (struct heads_load){.repo = load->site->repo,
-		                                    .generation = load->generation,
-		                                    .catalog = &load->catalog,
-		                                    .ret = &load->heads};
-		heads_load_start(op, &load->reading);
-		return op_wait(op, LOAD_HEADS);
+		if (!load->site->next)
+			return load_heads(load);
+		load->others = (struct nearest_catalog){.nearest.first = load->site->next,
+		                                        .load = load->listing};
+		load->others.load.what = CATALOG_HISTORIES | CATALOG_WAL;
+		nearest_catalog_start(op, &load->others);
+		return op_wait(op, LOAD_OTHERS);
+
+	case LOAD_OTHERS:
+		if (op_failed(&load->others.nearest.op))
+			return load_without(load);
+		return load_heads(load);
 
 	case LOAD_HEADS:
 		if (op_failed(&load->reading.op))

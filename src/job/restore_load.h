@@ -4,6 +4,7 @@
 #define JOB_RESTORE_LOAD_H
 
 #include "job/site.h"
+#include "nearest.h"
 #include "pg/walwalk.h"
 #include "repo/object.h"
 #include "repo/heads.h"
@@ -21,6 +22,7 @@ struct restore_load {
 	/* private */
 	struct generation_open open;
 	struct catalog_load listing;
+	struct nearest_catalog others;
 	struct heads_load reading;
 };
 void restore_load_start(struct op *parent, struct restore_load *load);
@@ -55,6 +57,8 @@ struct restore_find {
 	bool local_found;       /* the end lies in the local segment, the one after last_segno */
 	/* private */
 	struct object_stream stream;
+	struct site *at; /* where it is being read from */
+	bool consumed;
 	struct walwalk *walk;
 	struct work look;
 	uint64_t segno, from; /* being read; where the walk began */

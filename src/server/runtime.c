@@ -267,7 +267,9 @@ bool runtime_without(struct runtime *runtime, size_t cluster, const char *reposi
 		return err_set(err, ERR_USAGE, "cluster \"%s\" has no repository \"%s\"",
 		               first->cluster, repository);
 	if (!first->next)
-		return err_set(err, ERR_USAGE, "\"%s\" is the only repository of cluster \"%s\"",
+		return err_set(err, ERR_USAGE,
+		               "\"%s\" is the only repository of cluster \"%s\": "
+		               "nothing can be restored without it",
 		               repository, first->cluster);
 	if (lost == first) {
 		sites_swap(first, first->next);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "job/backup.h"
 
 #include "base/poison.h"
@@ -126,6 +127,39 @@ static void status_backups(const struct member *member, struct jval *object, str
 	}
 }
 
+/* Each repository of the cluster: whether it answers, and what it lacks. */
+static void status_places(const struct member *member, struct jval *object, struct jval *problems)
+{
+	struct archiver_place_figures figures;
+	struct jval *list = jset_array(object, "places");
+	char text[256], lag[UNITS_TEXT_BYTES], bytes[UNITS_TEXT_BYTES];
+
+	for (unsigned i = 0; archiver_place(member->archiver, i, &figures); i++) {
+		struct jval *item = jadd_object(list);
+
+		jset_str(item, "repository", figures.repository);
+		jset_bool(item, "reachable", !figures.away);
+		jset_bool(item, "filling", figures.behind && !figures.away);
+		jset_u64(item, "lag_segments", figures.lag_segments);
+		jset_u64(item, "lag_bytes", figures.lag_bytes);
+		jset_int(item, "lag_seconds", figures.lag_us / US_PER_S);
+		jset_u64(item, "filled", figures.filled);
+		if (figures.away) {
+			json_time(item, "unreachable_since", figures.away_since_us);
+			jset_str(item, "error", figures.error.text);
+			problem_add_err(problems, figures.repository, &figures.error);
+		}
+		if (figures.lag_segments == 0)
+			continue;
+		units_duration(figures.lag_us / 1000, lag);
+		units_size(figures.lag_bytes, bytes);
+		snprintf(text, sizeof(text), "lacks %llu segments (%s) of cluster %s, since %s",
+		         (unsigned long long)figures.lag_segments, bytes, member->site->cluster,
+		         lag);
+		problem_add(problems, figures.repository, text);
+	}
+}
+
 static void status_cluster(const struct member *member, struct jval *clusters,
                            struct jval *problems)
 {
@@ -136,6 +170,9 @@ static void status_cluster(const struct member *member, struct jval *clusters,
 	if (member->site->pgdata)
 		jset_str(object, "pgdata", member->site->pgdata);
 	jset_str(object, "repository", cluster->repository->name);
+	jset_str(object, "ack", cluster->ack ? cluster->ack : "all");
+	if (member->site->next)
+		status_places(member, object, problems);
 	status_archiver(member, object, problems);
 	status_fetcher(member, object);
 	status_backups(member, object, problems);

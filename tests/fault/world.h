@@ -120,6 +120,7 @@ static inline struct world *world_new(void)
 	world->loop =
 	        loop_new(&(struct loop_options){.workers = 2, .worker_end = codec_thread_end});
 	world->site = (struct site){.loop = world->loop,
+	                            .acks = 1,
 	                            .blocks = blocks_new(world->loop, 96 * BLOCK_BYTES),
 	                            .cluster = "main",
 	                            .wal_compression = {.kind = SEALED_LZ4},

@@ -4,6 +4,7 @@ import contextlib
 import re
 
 import pytest
+from seawalltest import Target
 from seawalltest.wait import wait_for
 
 
@@ -175,3 +176,29 @@ def test_one_that_comes_back_is_filled_from_another_when_pg_wal_has_no_more(made
     filled(wall, "b", "local")
     with gone(wall, "local"):
         fetch(wall, cluster, last, 0)
+
+
+def test_status_says_who_is_away_and_what_it_lacks(made):
+    cluster, wall = several(made, ack="any")
+    wall.wait_archived(write(cluster))
+    assert "reachable, lacks nothing" in wall.run("status", status=None).out
+    with gone(wall, "b"):
+        wall.wait_archived(write(cluster, 4))
+        wait_for(lambda: re.search(r"b +NOT REACHED since .*lacks [1-9]\d* segments", wall.run("status", status=None).out),
+                 "status to say so", 20)
+    filled(wall, "b", "local")
+    wait_for(lambda: "NOT REACHED" not in wall.run("status", status=None).out, "status to be fine", 30)
+
+
+def test_restore_needs_the_word_of_all_repositories_or_without(made):
+    cluster, wall = several(made)
+    wall.run("backup")
+    cluster.sql("CREATE TABLE marker AS SELECT 42 AS n")
+    wall.wait_archived(write(cluster))
+    with gone(wall, "b"):
+        result = wall.run("restore", "--pgdata", wall.folder / "copy", status=4)
+        assert "--without REPOSITORY" in result.err
+        wall.run("restore", "--pgdata", wall.folder / "copy", "--without", "elsewhere", status=2)
+        copy, _ = wall.restore(Target("latest"), "copy", "--start", "--without", "b")
+        made.add(copy)
+        assert copy.one("SELECT n FROM marker") == 42

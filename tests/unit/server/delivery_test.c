@@ -61,6 +61,7 @@ static void world_begin(struct world *world)
 	                       &(struct store_options){.url = "mem:delivery", .create = true},
 	                       &store, &err));
 	world->site = (struct site){.loop = world->loop,
+	                            .acks = 1,
 	                            .blocks = world->blocks,
 	                            .transfers = &world->transfers,
 	                            .repo = repo_new(store, world->blocks),
