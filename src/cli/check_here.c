@@ -203,6 +203,7 @@ const struct step check_here[] = {
         {"programs", check_programs},
         {"state", check_state},
         {"server", check_server},
+        {"credentials", check_credentials},
         {"repository", check_repository},
         {"encryption", check_encryption},
         {"write, read, delete", check_trial},

@@ -36,6 +36,8 @@ struct step {
 extern const struct step check_here[];     /* check_here.c: settings to disk */
 extern const struct step check_postgres[]; /* check_postgres.c: connection to one segment */
 
+enum outcome check_credentials(struct checking *checking); /* check_credentials.c */
+
 /* Fill note and hint, and return the outcome. */
 enum outcome check_say(struct checking *checking, enum outcome outcome, const char *format, ...)
         PRINTF(3, 4);

@@ -260,6 +260,9 @@ static bool check_s3(struct config *config, size_t number, struct err *err)
 	if (!repository->access_key != !repository->secret_key_file)
 		return config_refuse(config, section.source->line, err,
 		                     "\"access_key\" and \"secret_key_file\" belong together");
+	if (repository->credentials_file && repository->access_key)
+		return config_refuse(config, line_of(&section, "credentials_file"), err,
+		                     "\"credentials_file\" stands beside \"access_key\"");
 	if (repository->sse_key && repository->sse != SSE_KMS)
 		return config_refuse(config, line_of(&section, "sse_key"), err,
 		                     "\"sse_key\" needs \"sse = aws:kms\"");

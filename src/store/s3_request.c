@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/str.h"
 #include "s3.h"
 
@@ -12,6 +13,7 @@
 enum { URL_MAX = 16 * 1024 };
 
 static const char unsigned_payload[] = "UNSIGNED-PAYLOAD";
+static const char token_name[] = "x-amz-security-token";
 
 void s3_escape(struct buf *out, const char *text)
 {
@@ -161,6 +163,9 @@ void s3_request_clear(struct s3_attempt *attempt)
 {
 	http_release(&attempt->request);
 	attempt->request = (struct http_request){0};
+	for (size_t i = 0; i < attempt->header.count; i++)
+		if (str_starts(attempt->header.item[i], token_name))
+			secret_wipe(attempt->header.item[i], strlen(attempt->header.item[i]));
 	strs_release(&attempt->header);
 	free(STEAL(attempt->header_list));
 	buf_release(&attempt->url);
@@ -171,6 +176,8 @@ static void add_header(struct strs *list, const char *name, const char *value)
 	AUTO_FREE char *line = xasprintf("%s: %s", name, value);
 
 	strs_add(list, line);
+	if (name == token_name)
+		secret_wipe(line, strlen(line));
 }
 
 /* The list of pointers that signing and sending want: from the first-th on, NULL at the end. */
@@ -210,7 +217,7 @@ static void sign(struct s3_attempt *attempt, const struct s3_ask *ask, const cha
 	add_header(&attempt->header, "x-amz-content-sha256", sigv4.payload);
 	add_header(&attempt->header, "x-amz-date", date);
 	if (key->session_token)
-		add_header(&attempt->header, "x-amz-security-token", key->session_token);
+		add_header(&attempt->header, token_name, key->session_token);
 	for (size_t i = 0; i < ask->header.count; i++)
 		strs_add(&attempt->header, ask->header.item[i]);
 	list_headers(attempt);

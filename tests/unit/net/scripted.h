@@ -1,0 +1,157 @@
+/* scripted.h — an HTTP peer in a thread that says what it is told to, for tests of those who ask.
+ */
+#ifndef TESTS_UNIT_NET_SCRIPTED_H
+#define TESTS_UNIT_NET_SCRIPTED_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { ROUTES = 4 };
+
+/* What begins a request, and the answer's status line and body; NULL: the peer stays silent. */
+struct route {
+	const char *begins, *status;
+	char body[2048];
+	unsigned hits;
+};
+
+struct peer {
+	pthread_mutex_t lock;
+	struct route route[ROUTES + 1]; /* the last stays empty */
+	int listener, stop[2];
+	unsigned port;
+	pthread_t thread;
+	char seen[65536];
+};
+
+static void peer_answer(struct peer *peer, int fd)
+{
+	char out[4096];
+	struct pollfd stop = {.fd = peer->stop[0], .events = POLLIN};
+	const char *status = "404 Not Found", *body = "";
+
+	pthread_mutex_lock(&peer->lock);
+	for (size_t i = 0; i < ROUTES; i++) {
+		struct route *route = &peer->route[i];
+
+		if (!route->begins ||
+		    strncmp(peer->seen, route->begins, strlen(route->begins)) != 0)
+			continue;
+		route->hits++;
+		status = route->status;
+		body = route->body;
+		break;
+	}
+	snprintf(out, sizeof(out),
+	         "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+	         status ? status : "", strlen(body), body);
+	pthread_mutex_unlock(&peer->lock);
+	if (status)
+		(void)send(fd, out, strlen(out), MSG_NOSIGNAL);
+	else
+		poll(&stop, 1, -1);
+}
+
+static void *peer_main(void *context)
+{
+	struct peer *peer = context;
+
+	for (;;) {
+		struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
+		                         {.fd = peer->stop[0], .events = POLLIN}};
+		size_t length = 0;
+		int fd;
+
+		if (poll(polls, 2, -1) <= 0)
+			continue;
+		if (polls[1].revents)
+			return NULL;
+		fd = accept(peer->listener, NULL, NULL);
+		for (;;) {
+			char *end, *size;
+			ssize_t got =
+			        read(fd, peer->seen + length, sizeof(peer->seen) - 1 - length);
+
+			if (got <= 0)
+				break;
+			length += (size_t)got;
+			peer->seen[length] = '\0';
+			end = strstr(peer->seen, "\r\n\r\n");
+			size = strcasestr(peer->seen, "content-length: ");
+			if (end && length >= (size_t)(end + 4 - peer->seen) +
+			                             (size ? strtoul(size + 16, NULL, 10) : 0)) {
+				peer_answer(peer, fd);
+				break;
+			}
+		}
+		close(fd);
+	}
+}
+
+static void peer_start(struct peer *peer)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t bytes = sizeof(address);
+	sigset_t all, before;
+
+	pthread_mutex_init(&peer->lock, NULL);
+	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, bytes), 0);
+	assert_int_equal(listen(peer->listener, 64), 0);
+	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &bytes), 0);
+	peer->port = ntohs(address.sin_port);
+	assert_int_equal(pipe(peer->stop), 0);
+	/* signals, a child's end among them, are the loop's */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void peer_end(struct peer *peer)
+{
+	assert_int_equal(write(peer->stop[1], "x", 1), 1);
+	pthread_join(peer->thread, NULL);
+	close(peer->listener);
+	close(peer->stop[0]);
+	close(peer->stop[1]);
+}
+
+/* What is said from now on to requests that begin so; the first that fits counts. */
+static void peer_says(struct peer *peer, const char *begins, const char *status, const char *format,
+                      ...) PRINTF(4, 5);
+static void peer_says(struct peer *peer, const char *begins, const char *status, const char *format,
+                      ...)
+{
+	struct route *one = peer->route;
+	va_list args;
+
+	pthread_mutex_lock(&peer->lock);
+	while (one->begins && strcmp(one->begins, begins) != 0)
+		one++;
+	assert_true(one < peer->route + ROUTES);
+	one->begins = begins;
+	one->status = status;
+	va_start(args, format);
+	vsnprintf(one->body, sizeof(one->body), format, args);
+	va_end(args);
+	pthread_mutex_unlock(&peer->lock);
+}
+
+#endif
