@@ -232,7 +232,7 @@ def test_the_sample_configuration_is_accepted(tmp_path):
     path.write_text(text)
     assert seawall("list", config=path)[0] != 3
     # Every example in it is allowed, too, but that there is one key only. (Of a cluster that is not there nobody asks the store.)
-    text = re.sub(r"^#(key_passphrase_file|key_command|sse|ca_file) = ", r"# \1 = ", text, flags=re.M)
+    text = re.sub(r"^#(key_passphrase_file|key_command|sse|ca_file|credentials_file) = ", r"# \1 = ", text, flags=re.M)
     text = re.sub(r"^#(?=\w+ = )", "", text, flags=re.M).replace("/var/lib/postgresql/15/main", str(tmp_path))
     text = text.replace("/etc/seawall/", f"{tmp_path}/")
     text = re.sub("^url = .*", "url = s3://bucket/prefix\nsse = aws:kms", text, flags=re.M)
