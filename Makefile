@@ -100,7 +100,7 @@ $(O)/tests/fault/%_test: tests/fault/%_test.c $(O)/seawall.a
 	$(link-test) -lcmocka
 
 # Small programs that the tests run: tests/tools/<name>.c.
-$(O)/tests/tools/%: tests/tools/%.c $(O)/to-pg.a
+$(O)/tests/tools/%: tests/tools/%.c $(O)/to-store.a
 	@mkdir -p $(@D)
 	$(link-test)
 

@@ -15,6 +15,7 @@ import time
 
 import figures
 import place
+import s3_figures
 
 
 def machine():
@@ -37,9 +38,10 @@ def touch_memory():
         pass
 
 
-def figure_names():
-    return [name[len("figure_"):] for name, _ in inspect.getmembers(figures, inspect.isfunction)
-            if name.startswith("figure_")]
+def figures_all():
+    """name -> function"""
+    return {name[len("figure_"):]: function for module in (figures, s3_figures)
+            for name, function in inspect.getmembers(module, inspect.isfunction) if name.startswith("figure_")}
 
 
 def main():
@@ -52,9 +54,9 @@ def main():
     parser.add_argument("--scale", type=int, default=200)
     parser.add_argument("figures", nargs="*")
     options = parser.parse_args()
-    unknown = set(options.figures) - set(figure_names())
+    unknown = set(options.figures) - set(figures_all())
     if unknown:
-        parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(figure_names())}")
+        parser.error(f"no such figure: {', '.join(unknown)}; there are {', '.join(figures_all())}")
     folder = options.place or tempfile.mkdtemp(prefix="swb.", dir="/tmp")
     print(f"{time.strftime('%Y-%m-%d %H:%M')}  {machine()}")
     toucher = multiprocessing.Process(target=touch_memory)  # a process: its end gives back every page
@@ -63,10 +65,11 @@ def main():
     here = place.Place(folder, options.build, options)
     missed = []
     try:
-        for name in options.figures or figures.ORDER:
-            if getattr(figures, f"figure_{name}")(here) is False:
+        for name in options.figures or figures.ORDER + s3_figures.ORDER:
+            if figures_all()[name](here) is False:
                 missed.append(name)
     finally:
+        s3_figures.stop(here)
         for name in ("wal", "data"):
             cluster = here.cluster(name)
             cluster.stop("immediate") if cluster.pid() else None

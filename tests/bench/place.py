@@ -25,7 +25,7 @@ SETTINGS = {
     "track_commit_timestamp": "off", "log_min_messages": "warning",
 }
 PGBACKREST = """[global]
-repo1-path={repository}
+{repository}
 spool-path={spool}
 lock-path={spool}/lock
 log-level-console=off
@@ -67,6 +67,7 @@ class Place:
         self.folder, self.build, self.options = pathlib.Path(folder), pathlib.Path(build), options
         self.folder.mkdir(parents=True, exist_ok=True)
         self.bin = self.build / "release"
+        self.pgbackrest_in = None  # settings of another repository than a folder
 
     def cluster(self, name):
         return Cluster(self.folder, 15, name)
@@ -135,7 +136,8 @@ class Place:
         config = self.folder / f"pgbackrest.{cluster.name}.conf"
         spool = self.folder / "pgbackrest.spool"
         spool.mkdir(exist_ok=True)
-        config.write_text(PGBACKREST.format(repository=self.folder / f"pgbackrest.{cluster.name}", spool=spool,
+        repository = self.pgbackrest_in or f"repo1-path={self.folder}/pgbackrest.{cluster.name}"
+        config.write_text(PGBACKREST.format(repository=repository, spool=spool,
                                             async_="y" if async_ else "n", data=data or cluster.data,
                                             sockets=cluster.sockets))
         return config
@@ -150,6 +152,7 @@ class Place:
     # -- Seawall --
 
     def seawall(self, cluster, repository=None, **server):
+        """repository: a folder, or settings."""
         return Seawall(self, cluster, repository or self.folder / f"seawall.{cluster.name}", **server)
 
 
@@ -163,13 +166,17 @@ class Seawall:
         self.server_settings, self.process = server, None
 
     def init(self, keep=False):
-        if not keep:
-            shutil.rmtree(self.repository, ignore_errors=True)
+        repository = self.repository
+        if not isinstance(repository, dict):
+            if not keep:
+                shutil.rmtree(repository, ignore_errors=True)
+            repository = {"url": f"file://{repository}"}
         fresh(self.folder)
+        repository = "\n".join(f"{key} = {value}" for key, value in repository.items())
         settings = {"socket": self.folder / "s", "state": self.folder / "state", **self.server_settings}
         self.config.write_text("[server]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()) + f"""
 [repository local]
-url = file://{self.repository}
+{repository}
 wal_compression = lz4
 pack_compression = lz4
 

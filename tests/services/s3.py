@@ -69,13 +69,25 @@ class Store:
         lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
         canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
         scope = f"{now[:8]}/{self.region}/s3/aws4_request"
+        headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={names}, "
+                                    f"Signature={self.signature(now, scope, canonical)}")
+        return headers
+
+    def presigned(self, method, path, seconds=3600):
+        """An address that does this without a key, for a client that cannot sign."""
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        scope, path = f"{now[:8]}/{self.region}/s3/aws4_request", urllib.parse.quote(path, safe="/~")
+        query = urllib.parse.urlencode({"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": f"{self.access}/{scope}",
+                                        "X-Amz-Date": now, "X-Amz-Expires": seconds, "X-Amz-SignedHeaders": "host"})
+        canonical = f"{method}\n{path}\n{query}\nhost:{urllib.parse.urlsplit(self.at).netloc}\n\nhost\nUNSIGNED-PAYLOAD"
+        return f"{self.at}{path}?{query}&X-Amz-Signature={self.signature(now, scope, canonical)}"
+
+    def signature(self, now, scope, canonical):
         text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         key = f"AWS4{self.secret}".encode()
         for part in scope.split("/"):
             key = hmac_sha256(key, part)
-        headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={names}, "
-                                    f"Signature={hmac_sha256(key, text).hex()}")
-        return headers
+        return hmac_sha256(key, text).hex()
 
     def ask(self, method, path, body=b"", query=None, **headers):
         """One request; path is not yet encoded, _ in the name of a header stands for -."""
