@@ -109,6 +109,20 @@ class Place:
             (self.folder / "wal.done").write_text("\n".join(names))
         return cluster, base, (self.folder / "wal.done").read_text().split()[:want]
 
+    def quiet(self, count):
+        """The same of a cluster where next to nothing happens in a segment (archive_timeout), without a backup."""
+        cluster = self.cluster("quiet")
+        if not (self.folder / "quiet.done").exists():
+            shutil.rmtree(cluster.data, ignore_errors=True)
+            cluster.init(**SETTINGS)
+            cluster.start()
+            while len(cluster.pending()) < count:
+                cluster.sql("SELECT pg_logical_emit_message(true, 'quiet', 'x')")
+                cluster.switch_wal()
+            cluster.stop()
+            (self.folder / "quiet.done").write_text("\n".join(cluster.pending()))
+        return cluster, None, (self.folder / "quiet.done").read_text().split()[:count]
+
     def data(self):
         """A running cluster of the wanted size."""
         cluster = self.cluster("data")

@@ -32,6 +32,7 @@ cp build/release/seawall build/release/seawall-wal build/release/tests/tools/sea
 cp -R tests/bench tests/pg tests/services "$SCRATCH/tests"
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/floor" tests/bench/floor.c -llz4 -lxxhash
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/archive" tests/bench/archive.c
+${CC:-gcc} -O2 -D_GNU_SOURCE -pthread -o "$SCRATCH/build/delay" tests/bench/delay.c
 ${CC:-gcc} -O2 -static -o "$SCRATCH/build/nothing" tests/bench/nothing.c
 set -- /usr/bin/python3 "$SCRATCH/tests/bench/main.py" --build "$SCRATCH/build" "$@"
 cd /
