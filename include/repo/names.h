@@ -22,8 +22,10 @@ enum {
 };
 
 #define NAME_REPOSITORY "seawall.json"
+#define NAME_CLAIMS     "claim/" /* the store layer's own (src/store/claim.c) */
 
-/* [a-z0-9_-], starting with a letter, at most NAME_CLUSTER_MAX; not "probe", "keys", "lease". */
+/* [a-z0-9_-], starting with a letter, at most NAME_CLUSTER_MAX; not "claim", "probe", "keys",
+ * "lease". */
 bool name_cluster_valid(const char *cluster);
 
 /* What is sealed into an object: the name without "<cluster>/" for what lies in a cluster's folder,

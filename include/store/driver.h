@@ -5,7 +5,8 @@
  * configuration, or know what a WAL segment is; store.c does the rest once for all. What an attempt
  * must do is in the conformance suite (tests/store/), which is the definition of the interface:
  *
- *   put     whole or not at all, visible and durable only on success; a taken name is ERR_EXISTS
+ *   put     whole or not at all, visible and durable only on success; a taken name is ERR_EXISTS;
+ *           fills versioned
  *   get     fills got and object_bytes; past the end: fewer bytes; not there is ERR_NOTFOUND,
  * proven list    fills entry (names owned), count and more; names that are not valid are left out
  *   head    as get, without bytes
@@ -27,6 +28,7 @@ struct store {
 	struct loop *loop;
 	char *url, *label;
 	bool pretend;
+	enum store_safety safety;
 	struct store_counts counts;
 };
 

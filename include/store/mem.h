@@ -29,6 +29,22 @@ struct mem_fault {
 	uint64_t bytes;
 };
 
+/* What the place does otherwise than a store should, until it is told again. */
+enum mem_create_only {
+	MEM_HONOURED,
+	MEM_IGNORED, /* a put overwrites */
+	MEM_RACY,    /* it looks first, and writes a moment later without another look */
+};
+struct mem_lies {
+	enum mem_create_only create_only;
+	bool list_lacks_new;     /* what is put from now on is in no listing */
+	bool list_keeps_removed; /* what is removed from now on stays in listings */
+	bool keeps;              /* a removal succeeds and removes nothing */
+	bool versioned;          /* puts say that old versions are kept */
+	int64_t clock_off_us;    /* its clock, less ours */
+};
+void store_mem_lie(const char *name, const struct mem_lies *lies);
+
 /* The place is made if need be. Any number of faults; the first that matches counts. */
 void store_mem_plan(const char *name, const struct mem_fault *fault);
 void store_mem_plan_clear(const char *name);

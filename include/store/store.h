@@ -77,6 +77,19 @@ void store_anchor(struct store *store, const char *name, const void *bytes, size
  * true). Blocking, for a worker. */
 bool store_still(struct store *store, const char *name);
 
+/*
+ * What keeps writers of one name from each other. What a store offers is measured, and what that
+ * means is decided, in repo (features.h); here it is only done.
+ */
+enum store_safety {
+	STORE_CREATE_ONLY, /* the store itself refuses a name that is taken */
+	STORE_CLAIM,       /* it overwrites: writers agree by claims first (claim.c) */
+	STORE_ONE_WRITER,  /* nothing does: a look before each put is all there is */
+};
+/* A store begins with STORE_CREATE_ONLY. */
+void store_set_safety(struct store *store, enum store_safety safety);
+enum store_safety store_safety(const struct store *store);
+
 /* Private: one verb of the driver with its repetitions, which every operation below waits for. */
 struct store_attempt;
 struct store_call {
@@ -92,18 +105,28 @@ struct store_call {
 
 /* Create-only. ERR_EXISTS: there is an object of that name already, with the same or other content:
  * the caller compares. An answer that was lost and whose object turns out to be exactly these bytes
- * is success. name and pieces must stay until the end. */
+ * is success. name and pieces must stay until the end.
+ *
+ * Where the store has STORE_CLAIM, writers of one name may come with bytes that differ and mean the
+ * same: content says what they mean (must stay; NULL: the bytes themselves). Of different contents
+ * one is agreed on, for good; a put of another one is ERR_EXISTS, or ERR_REFUSED while the object
+ * is not there yet. */
+struct digest;
 struct store_put {
 	struct op op;
 	struct store *store;
 	const char *name;
 	const struct iovec *piece;
 	unsigned pieces;
+	const struct digest *content;
+	bool raw;              /* without claims, whatever the store has: to try the store out */
+	bool versioned;        /* out: the store says that it keeps old versions */
 	int64_t deadline_ms;   /* of the whole, from now; 0: STORE_DEADLINE_MS */
 	enum work_class class; /* where a driver that works on the pool stands in its queue */
 	struct store_call call;
 	struct store_readback *readback;
 	struct store_pretence *pretence;
+	struct store_claiming *claiming;
 };
 void store_put_start(struct op *parent, struct store_put *put);
 

@@ -54,7 +54,7 @@ static const char *section_name(const char *kind, const char *text, struct err *
 	err_set(err, ERR_CONFIG, "section [%s] has a name that is not allowed", text);
 	err_hint(err,
 	         "Names have a to z, digits, \"_\" and \"-\", at most %d of them, begin with a "
-	         "letter, and are not \"probe\", \"keys\" or \"lease\".",
+	         "letter, and are not \"claim\", \"probe\", \"keys\" or \"lease\".",
 	         CONFIG_NAME_MAX);
 	return NULL;
 }

@@ -109,7 +109,7 @@ bool config_name_valid(const char *name)
 {
 	/* What a repository calls its own folders (doc/format.md): a cluster is a folder beside
 	 * them. */
-	static const char *const taken[] = {"probe", "keys", "lease"};
+	static const char *const taken[] = {"claim", "probe", "keys", "lease"};
 
 	if (strlen(name) > CONFIG_NAME_MAX || !name_cluster_valid(name))
 		return false;

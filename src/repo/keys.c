@@ -302,7 +302,8 @@ static void begin_each(struct store_walk *walk, const struct store_entry *entry)
 
 	if (name_key_marker_parse(entry->name, &n) && n >= begin->marker)
 		begin->marker = n + 1;
-	if (strcmp(entry->name, NAME_REPOSITORY) == 0 || str_starts(entry->name, keys_folder))
+	if (strcmp(entry->name, NAME_REPOSITORY) == 0 || str_starts(entry->name, keys_folder) ||
+	    str_starts(entry->name, NAME_CLAIMS)) /* which are no sealed objects */
 		return;
 	if (begin->plain == begin->size) {
 		begin->size = MAX(2 * begin->size, (size_t)1024);

@@ -25,7 +25,7 @@ static void PRINTF(2, 3) name_format(char out[NAME_BYTES], const char *format, .
 
 bool name_cluster_valid(const char *cluster)
 {
-	static const char *const reserved[] = {"probe", "keys", "lease"};
+	static const char *const reserved[] = {"claim", "probe", "keys", "lease"};
 	size_t length = strlen(cluster);
 
 	for (size_t i = 0; i < ARRAY_LENGTH(reserved); i++)

@@ -21,6 +21,7 @@ struct mem_object {
 	uint8_t *bytes;
 	uint64_t length;
 	int64_t modified_us;
+	bool unlisted, ghost; /* only listings lack it; only listings have it */
 };
 
 struct mem_planned {
@@ -35,6 +36,7 @@ struct mem_place {
 	struct mem_object *object; /* ascending by name */
 	size_t count, size;
 	struct mem_planned *plan;
+	struct mem_lies lies;
 	unsigned calls[STORE_VERBS];
 	unsigned users;
 	struct mem_place *next;
@@ -50,6 +52,7 @@ struct mem_attempt {
 	struct nap nap;
 	struct mem_fault fault;
 	bool faulty;
+	bool late, taken; /* of a racy put: it looked already, and saw the name taken */
 };
 
 static struct mem_place *places;
@@ -82,6 +85,11 @@ void store_mem_plan(const char *name, const struct mem_fault *fault)
 	planned->fault = *fault;
 	planned->part = fault->part ? xstrdup(fault->part) : NULL;
 	*at = planned;
+}
+
+void store_mem_lie(const char *name, const struct mem_lies *lies)
+{
+	place_find(name, true)->lies = *lies;
 }
 
 void store_mem_plan_clear(const char *name)
@@ -153,12 +161,19 @@ static size_t object_at(const struct mem_place *place, const char *name)
 	return low;
 }
 
-static struct mem_object *object_find(const struct mem_place *place, const char *name)
+static struct mem_object *object_or_ghost(const struct mem_place *place, const char *name)
 {
 	size_t at = object_at(place, name);
 
 	return at < place->count && strcmp(place->object[at].name, name) == 0 ? &place->object[at]
 	                                                                      : NULL;
+}
+
+static struct mem_object *object_find(const struct mem_place *place, const char *name)
+{
+	struct mem_object *object = object_or_ghost(place, name);
+
+	return object && !object->ghost ? object : NULL;
 }
 
 /* "a" and "a/b" cannot both be there, as in a file system. */
@@ -224,17 +239,32 @@ void store_mem_forget(const char *name)
 
 /* ---- the verbs ---- */
 
-static bool mem_put(struct mem_place *place, const struct store_put *put, struct err *err)
+static bool is_taken(const struct mem_place *place, const struct mem_attempt *attempt)
 {
-	size_t at = object_at(place, put->name);
-	struct mem_object object = {.modified_us = clock_now_us()};
+	if (attempt->late)
+		return attempt->taken;
+	return place->lies.create_only != MEM_IGNORED &&
+	       object_find(place, attempt->base.put->name);
+}
 
-	if (object_find(place, put->name))
+static bool mem_put(struct mem_place *place, const struct mem_attempt *attempt, struct err *err)
+{
+	struct store_put *put = attempt->base.put;
+	size_t at = object_at(place, put->name);
+	struct mem_object object = {.modified_us = clock_now_us() + place->lies.clock_off_us,
+	                            .unlisted = place->lies.list_lacks_new};
+	struct mem_object *there;
+
+	if (is_taken(place, attempt))
 		return err_set(err, ERR_EXISTS, "there is an object of that name already");
 	if (is_folder(place, put->name) || below_object(place, put->name))
 		return err_set(err, ERR_STORE, "a name cannot be the folder of another one");
 	for (unsigned i = 0; i < put->pieces; i++)
 		object.length += put->piece[i].iov_len;
+	there = object_or_ghost(place, put->name);
+	if (there)
+		object_drop(place, there);
+	put->versioned = place->lies.versioned;
 	object.name = xstrdup(put->name);
 	object.bytes = xmalloc(MAX(object.length, 1));
 	object.length = 0;
@@ -298,6 +328,8 @@ static void mem_list(const struct mem_place *place, struct store_list *list)
 		const char *name = object->name;
 		const char *slash;
 
+		if (object->unlisted)
+			continue;
 		if (!str_starts(name, list->prefix)) /* the first may be `after` itself */
 			break;
 		slash = list->folders ? strchr(name + prefix_length, '/') : NULL;
@@ -328,6 +360,16 @@ static bool mem_head(const struct mem_place *place, struct store_head *head, str
 	return true;
 }
 
+static void mem_remove(struct mem_place *place, const char *name)
+{
+	struct mem_object *object = object_find(place, name);
+
+	if (object && place->lies.list_keeps_removed)
+		object->ghost = true;
+	else if (object)
+		object_drop(place, object);
+}
+
 static bool mem_act(struct mem_attempt *attempt)
 {
 	struct mem_place *place = ((struct mem_store *)attempt->base.store)->place;
@@ -336,7 +378,7 @@ static bool mem_act(struct mem_attempt *attempt)
 
 	switch (base->verb) {
 	case STORE_PUT:
-		return mem_put(place, base->put, err);
+		return mem_put(place, attempt, err);
 	case STORE_GET:
 		return mem_get(place, base->get, attempt->faulty ? &attempt->fault : NULL, err);
 	case STORE_LIST:
@@ -345,17 +387,27 @@ static bool mem_act(struct mem_attempt *attempt)
 	case STORE_HEAD:
 		return mem_head(place, base->head, err);
 	default:
-		for (unsigned i = 0; i < base->remove->names; i++) {
-			struct mem_object *object = object_find(place, base->remove->name[i]);
-
-			if (object)
-				object_drop(place, object);
-		}
+		for (unsigned i = 0; i < base->remove->names && !place->lies.keeps; i++)
+			mem_remove(place, base->remove->name[i]);
 		return true;
 	}
 }
 
 enum mem_state { MEM_START, MEM_DELAYED };
+
+enum { RACE_MS = 1 }; /* all that started in one turn of the loop have looked by then */
+
+/* Whether it looks now and writes later. */
+static bool begins_race(struct mem_attempt *attempt)
+{
+	struct mem_place *place = ((struct mem_store *)attempt->base.store)->place;
+
+	if (attempt->base.verb != STORE_PUT || place->lies.create_only != MEM_RACY)
+		return false;
+	attempt->late = true;
+	attempt->taken = object_find(place, attempt->base.put->name);
+	return true;
+}
 
 static void mem_step(struct op *op)
 {
@@ -367,6 +419,10 @@ static void mem_step(struct op *op)
 		plan_look(((struct mem_store *)attempt->base.store)->place, attempt);
 		if (attempt->faulty && fault->effect == MEM_DELAY && !op->cancelled) {
 			nap_start(op, &attempt->nap, fault->ms);
+			return op_wait(op, MEM_DELAYED);
+		}
+		if (begins_race(attempt) && !op->cancelled) {
+			nap_start(op, &attempt->nap, RACE_MS);
 			return op_wait(op, MEM_DELAYED);
 		}
 	}

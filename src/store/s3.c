@@ -288,6 +288,14 @@ static bool head_taken(struct s3_attempt *attempt, struct err *err)
 	return true;
 }
 
+/* A bucket that keeps old versions names the new one; "null" where that was switched off again. */
+static bool gives_versions(const struct s3_attempt *attempt)
+{
+	const char *version = http_header(&attempt->request, "x-amz-version-id");
+
+	return version && *version && strcmp(version, "null") != 0;
+}
+
 /* True: the answer is what was wanted. False: err, or *ret_again. */
 static bool taken(struct s3_attempt *attempt, bool *ret_again, struct err *err)
 {
@@ -304,6 +312,7 @@ static bool taken(struct s3_attempt *attempt, bool *ret_again, struct err *err)
 	case STORE_REMOVE:
 		return removed(attempt, err);
 	default:
+		attempt->base.put->versioned = gives_versions(attempt);
 		return true;
 	}
 }

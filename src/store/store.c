@@ -17,6 +17,7 @@
 
 #include "base/fault.h"
 #include "base/str.h"
+#include "claim.h"
 #include "pretend.h"
 
 #include "base/poison.h"
@@ -97,6 +98,16 @@ void store_anchor(struct store *store, const char *name, const void *bytes, size
 bool store_still(struct store *store, const char *name)
 {
 	return !store->driver->still || store->driver->still(store, name);
+}
+
+void store_set_safety(struct store *store, enum store_safety safety)
+{
+	store->safety = safety;
+}
+
+enum store_safety store_safety(const struct store *store)
+{
+	return store->safety;
 }
 
 const struct store_counts *store_counts(const struct store *store)
@@ -602,8 +613,14 @@ static const struct op_type remove_type = {
 
 void store_put_start(struct op *parent, struct store_put *put)
 {
+	bool claims = !put->raw && put->store->safety != STORE_CREATE_ONLY;
+
 	put->readback = NULL;
-	op_start(parent, &put->op, put->store->pretend ? &store_pretend_put : &put_type);
+	put->versioned = false;
+	op_start(parent, &put->op,
+	         put->store->pretend ? &store_pretend_put
+	         : claims            ? &store_claimed_put
+	                             : &put_type);
 }
 
 void store_get_start(struct op *parent, struct store_get *get)

@@ -219,7 +219,8 @@ static void of_the_same_identifier_the_highest_number_counts(void **state)
 
 static void a_cluster_is_not_named_like_a_folder_of_the_repository(void **state)
 {
-	static const char *const bad[] = {"probe", "keys", "lease", "", "Main", "a/b", "a.b", "1a"};
+	static const char *const bad[] = {"claim", "probe", "keys", "lease", "",
+	                                  "Main",  "a/b",   "a.b",  "1a"};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
