@@ -106,8 +106,10 @@ static void claim_release(struct store_put *put)
 
 static void claim_fail(struct store_put *put, const struct err *cause)
 {
+	struct err err = *cause; /* of a step, perhaps */
+
 	claim_release(put);
-	op_fail(&put->op, cause, "could not store object \"%s\" in repository \"%s\"", put->name,
+	op_fail(&put->op, &err, "could not store object \"%s\" in repository \"%s\"", put->name,
 	        store_label(put->store));
 }
 
