@@ -38,7 +38,8 @@ FRAME_BYTES_MIN, FRAME_BYTES_MAX = 8 << 10, 256 << 10
 PARTS_MAX = 1 << 20
 AS_IS = 1 << 31
 KINDS = {1: "wal", 2: "history", 3: "backup-label", 4: "partial", 5: "pack", 6: "manifest", 7: "part", 8: "system",
-         9: "cluster", 10: "note", 11: "probe", 12: "key", 13: "marker"}
+         9: "cluster", 10: "note", 11: "probe", 12: "key", 13: "marker",
+         14: "index", 15: "names"}
 PART, MANIFEST, PACK, KEY, MARKER = 7, 6, 5, 12, 13
 NONCE_INDEX = b"\xff" * 12
 TAG_BYTES = 16

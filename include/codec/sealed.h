@@ -63,6 +63,8 @@ enum sealed_kind { /* numbers are in the format: never change one */
 	           SEALED_PROBE = 11,
 	           SEALED_KEY = 12,    /* a wrapped data key: never encrypted */
 	           SEALED_MARKER = 13, /* the names that may be unencrypted */
+	           SEALED_INDEX = 14,  /* a piece of the WAL index */
+	           SEALED_NAMES = 15,  /* names for numbers: what relations are called */
 };
 
 enum sealed_compression { SEALED_NONE = 0, SEALED_LZ4 = 1, SEALED_ZSTD = 2 };

@@ -48,6 +48,18 @@ void name_wal_timeline(char out[NAME_BYTES], const char *prefix,
                        uint32_t tli); /* <prefix>/wal/<TLI>/ */
 void name_wal_high(char out[NAME_BYTES], const char *prefix, uint32_t tli,
                    uint32_t high); /* <prefix>/wal/<TLI>/<high>/ */
+/* <prefix>/index/<TLI>/<level>/<first>-<last>.<n>, and the folders above. */
+struct name_index {
+	uint32_t tli, level, n;
+	uint64_t first, last; /* segment numbers */
+};
+void name_index(char out[NAME_BYTES], const char *prefix, const struct name_index *piece,
+                uint32_t segment_bytes);
+void name_index_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/index/ */
+void name_index_level(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint32_t level);
+/* Strict: only what name_index() would print again. */
+bool name_index_parse(const char *name, const char *prefix, uint32_t segment_bytes,
+                      struct name_index *ret);
 void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number);
 void name_backup(char out[NAME_BYTES], const char *prefix, const char *backup_id);
 void name_backup_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/backup/ */

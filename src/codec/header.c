@@ -57,7 +57,8 @@ static const char *const kind_names[] = {
         [SEALED_PART] = "part",          [SEALED_SYSTEM] = "system",
         [SEALED_CLUSTER] = "cluster",    [SEALED_NOTE] = "note",
         [SEALED_PROBE] = "probe",        [SEALED_KEY] = "wrapped key",
-        [SEALED_MARKER] = "marker",
+        [SEALED_MARKER] = "marker",      [SEALED_INDEX] = "index",
+        [SEALED_NAMES] = "names",
 };
 
 const char *sealed_kind_name(unsigned kind)

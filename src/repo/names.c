@@ -126,6 +126,61 @@ void name_wal_high(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint3
 	name_format(out, "%s/wal/%08" PRIX32 "/%08" PRIX32 "/", prefix, tli, high);
 }
 
+void name_index_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/index/", prefix);
+}
+
+void name_index_level(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint32_t level)
+{
+	name_format(out, "%s/index/%08" PRIX32 "/%" PRIu32 "/", prefix, tli, level);
+}
+
+void name_index(char out[NAME_BYTES], const char *prefix, const struct name_index *piece,
+                uint32_t segment_bytes)
+{
+	char first[SEGMENT_NAME_BYTES], last[SEGMENT_NAME_BYTES], folder[NAME_BYTES];
+
+	segment_name(piece->tli, piece->first, segment_bytes, first);
+	segment_name(piece->tli, piece->last, segment_bytes, last);
+	name_index_level(folder, prefix, piece->tli, piece->level);
+	name_format(out, "%s%s-%s.%06" PRIu32, folder, first + 8, last + 8, piece->n);
+}
+
+/* 16 hex digits, as in the name of a segment. */
+static bool segment_digits(const char *text, uint32_t tli, uint32_t segment_bytes, uint64_t *ret)
+{
+	char name[SEGMENT_NAME_BYTES];
+	uint32_t ignored;
+
+	snprintf(name, sizeof(name), "%08" PRIX32 "%.16s", tli, text);
+	return segment_parse(name, segment_bytes, &ignored, ret);
+}
+
+bool name_index_parse(const char *name, const char *prefix, uint32_t segment_bytes,
+                      struct name_index *ret)
+{
+	static const char folder[] = "/index/";
+	const char *at = name + strlen(prefix) + strlen(folder);
+	char again[NAME_BYTES];
+	uint64_t tli;
+
+	*ret = (struct name_index){0};
+	if (!str_starts(name, prefix) || !str_starts(name + strlen(prefix), folder) ||
+	    strlen(at) < 8 + 3 + 16 + 1 + 16 + 1 + 6 || !str_hex(at, 8, true, &tli) || tli == 0 ||
+	    at[9] < '0' || at[9] > '9')
+		return false;
+	ret->tli = (uint32_t)tli;
+	ret->level = (uint32_t)(at[9] - '0');
+	at += 11;
+	if (!segment_digits(at, ret->tli, segment_bytes, &ret->first) ||
+	    !segment_digits(at + 17, ret->tli, segment_bytes, &ret->last) ||
+	    ret->first > ret->last || !str_u32(at + 34, &ret->n))
+		return false;
+	name_index(again, prefix, ret, segment_bytes);
+	return strcmp(again, name) == 0;
+}
+
 void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number)
 {
 	name_format(out, "%s/pack/%s/%0*" PRIu32, prefix, backup_id, NAME_PACK_DIGITS, number);

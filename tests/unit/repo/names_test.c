@@ -67,6 +67,36 @@ static void names_are_those_of_the_format(void **state)
 	assert_string_equal(name, "probe/000012");
 }
 
+static void a_piece_of_the_index_is_named_by_its_segments(void **state)
+{
+	static const char *const wrong[] = {
+	        GENERATION "/index/0000000A/0/00000001000000FE-0000000200000001.1",
+	        GENERATION "/index/0000000A/0/0000000200000001-00000001000000FE.000001",
+	        GENERATION "/index/00000000/0/00000001000000FE-0000000200000001.000001",
+	        GENERATION "/index/0000000A/0/00000001000001FE-0000000200000001.000001",
+	        GENERATION "/index/0000000A/0/00000001000000FE-00000002",
+	        GENERATION "/wal/0000000A/0/00000001000000FE-0000000200000001.000001",
+	        "other/index/0000000A/0/00000001000000FE-0000000200000001.000001",
+	};
+	struct name_index piece = {.tli = 10, .level = 2, .n = 7, .first = 510, .last = 513}, back;
+	char name[NAME_BYTES];
+
+	(void)state;
+	name_index(name, GENERATION, &piece, 16 << 20);
+	assert_string_equal(name, GENERATION
+	                    "/index/0000000A/2/00000001000000FE-0000000200000001.000007");
+	assert_true(name_index_parse(name, GENERATION, 16 << 20, &back));
+	assert_int_equal(back.tli, 10);
+	assert_int_equal(back.level, 2);
+	assert_int_equal(back.n, 7);
+	assert_int_equal(back.first, 510);
+	assert_int_equal(back.last, 513);
+	for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++)
+		assert_false(name_index_parse(wrong[i], GENERATION, 16 << 20, &back));
+	name_index_level(name, GENERATION, 10, 2);
+	assert_string_equal(name, GENERATION "/index/0000000A/2/");
+}
+
 static void the_longest_names_fit_and_are_valid(void **state)
 {
 	const char *hex = "00112233445566778899aabbccddeeff";
@@ -171,6 +201,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(names_are_those_of_the_format),
+	        cmocka_unit_test(a_piece_of_the_index_is_named_by_its_segments),
 	        cmocka_unit_test(the_longest_names_fit_and_are_valid),
 	        cmocka_unit_test(names_under_which_objects_are_sealed),
 	        cmocka_unit_test(generations_are_read_back_strictly),
