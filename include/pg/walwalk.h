@@ -70,6 +70,20 @@ struct walrecord {
 };
 typedef void walwalk_each(void *context, const struct walrecord *record);
 
+/*
+ * Sees every record, whatever it is: waldecode.h. piece() gets bytes of the body of the record in
+ * walk->header, in order, when the record does not lie whole in what was fed; record() comes when
+ * it is proven, with the body if it lies whole, else NULL. False with a reason: the record is
+ * damaged.
+ */
+struct walwalk;
+struct walwalk_sink {
+	void (*piece)(struct walwalk_sink *sink, const struct walwalk *walk, uint32_t offset,
+	              const uint8_t *bytes, size_t length);
+	bool (*record)(struct walwalk_sink *sink, const struct walwalk *walk, const uint8_t *body,
+	               lsn end, const char **ret_reason);
+};
+
 struct walwalk_options {
 	uint64_t system_identifier; /* 0: the first page's */
 	uint32_t segment_bytes;     /* required */
@@ -77,6 +91,7 @@ struct walwalk_options {
 	bool tail;
 	walwalk_each *each; /* may be NULL */
 	void *context;
+	struct walwalk_sink *sink; /* may be NULL */
 };
 
 /* What the walk has found so far, over all segments since walwalk_init. Positions are 0 when there

@@ -364,8 +364,18 @@ static bool wanted_finish(struct walwalk *walk, lsn end, struct err *err)
 	return true;
 }
 
-/* at: the first byte after the record. */
-static bool record_finish(struct walwalk *walk, lsn at, struct err *err)
+static bool sink_finish(struct walwalk *walk, const uint8_t *body, lsn end, struct err *err)
+{
+	struct walwalk_sink *sink = walk->options.sink;
+	const char *reason;
+
+	return !sink || sink->record(sink, walk, body, end, &reason) ||
+	       stop(walk, walk->record_start, err, "record of resource manager %u, info 0x%02X: %s",
+	            walk->header[17], walk->header[16], reason);
+}
+
+/* at: the first byte after the record; body: all of it, or NULL when it came in pieces. */
+static bool record_finish(struct walwalk *walk, lsn at, const uint8_t *body, struct err *err)
 {
 	lsn end = (at + ALIGNMENT - 1) & ~(lsn)(ALIGNMENT - 1);
 	uint32_t crc = crc32c(walk->crc, walk->header, RECORD_CRC_OFFSET);
@@ -377,6 +387,10 @@ static bool record_finish(struct walwalk *walk, lsn at, struct err *err)
 	if (switches)
 		end = walk->segment_end;
 	if (walk->wanted && !wanted_finish(walk, end, err))
+		return false;
+	if (walk->seen.ended)
+		return true;
+	if (!sink_finish(walk, body, end, err))
 		return false;
 	if (walk->seen.ended)
 		return true;
@@ -424,7 +438,7 @@ static bool record_whole(struct walwalk *walk, const uint8_t *bytes, size_t leng
 	walk->crc = crc32c(CRC32C_EMPTY, bytes, total - RECORD_HEADER_BYTES);
 	if (walk->wanted)
 		body_keep(walk, bytes, total - RECORD_HEADER_BYTES);
-	return record_finish(walk, walk->at + total, err);
+	return record_finish(walk, walk->at + total, bytes, err);
 }
 
 static bool header_take(struct walwalk *walk, const uint8_t *bytes, size_t length, size_t *ret_used,
@@ -449,7 +463,7 @@ static bool header_take(struct walwalk *walk, const uint8_t *bytes, size_t lengt
 	if (walk->seen.ended)
 		return true;
 	body_begin(walk);
-	return walk->left_bytes ? true : record_finish(walk, walk->at + n, err);
+	return walk->left_bytes ? true : record_finish(walk, walk->at + n, NULL, err);
 }
 
 static bool body_take(struct walwalk *walk, const uint8_t *bytes, size_t length, size_t *ret_used,
@@ -460,9 +474,13 @@ static bool body_take(struct walwalk *walk, const uint8_t *bytes, size_t length,
 	walk->crc = crc32c(walk->crc, bytes, n);
 	if (walk->wanted)
 		body_keep(walk, bytes, n);
+	if (walk->options.sink)
+		walk->options.sink->piece(
+		        walk->options.sink, walk,
+		        get_u32(walk->header) - RECORD_HEADER_BYTES - walk->left_bytes, bytes, n);
 	walk->left_bytes -= (uint32_t)n;
 	*ret_used = n;
-	return walk->left_bytes ? true : record_finish(walk, walk->at + n, err);
+	return walk->left_bytes ? true : record_finish(walk, walk->at + n, NULL, err);
 }
 
 static void skip_take(struct walwalk *walk, size_t length, size_t *ret_used)

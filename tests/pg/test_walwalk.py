@@ -79,7 +79,10 @@ def test_segments_of_every_version_are_valid_together_and_alone(made, major):
         prepared = [line for line in told if line.startswith(kind + " ") and " prepared=1 " in line]
         assert len(prepared) == rounds and not any(" xid=0 " in line for line in prepared)
     for segment in segments_of(folder):
-        assert walcheck([segment], "--quiet")[0] == 0
+        assert walcheck([segment], "--decode")[0] == 0
+    status, _, counts = walcheck(segments_of(folder), "--decode")
+    assert status == 0 and counts["decoded"] == seen["records"], counts["error"]
+    assert int(counts["inserted"]) >= 3000 * rounds and int(counts["deleted"]) >= 272 * rounds
 
 
 @pytest.mark.parametrize("segment_mb", [1, 16, 64])
@@ -95,6 +98,29 @@ def test_the_walker_sees_what_pg_waldump_sees(made, segment_mb):
     assert lsn(seen["last_start"]) == lsn(re.search("lsn: ([0-9A-F]+/[0-9A-F]+)", records[-1]).group(1))
     assert [ended_of_dump(line) for line in records if re.search("desc: (COMMIT|ABORT)", line)] == [
         ended_of_walker(line) for line in told if re.match("COMMIT|ABORT", line)]
+
+
+MANAGERS = ("XLOG Transaction Storage CLOG Database Tablespace MultiXact RelMap Standby Heap2 Heap Btree Hash Gin Gist "
+            "Sequence SPGist BRIN CommitTs ReplicationOrigin Generic LogicalMessage").split()
+
+
+def record_of_dump(line):
+    """As walcheck --blocks prints it, but for the event."""
+    manager, xid, high, low = re.match(r"rmgr: (\S+) .*?tx: +(\d+), lsn: ([0-9A-F]+)/([0-9A-F]+)", line).groups()
+    blocks = re.findall(r"blkref (#\d+: rel \S+(?: fork \w+)? blk \d+(?: FPW)?)", line)
+    return " ".join([f"{int(high, 16):X}/{int(low, 16):X} {MANAGERS.index(manager)} {xid}", *blocks])
+
+
+@pytest.mark.parametrize("wal_level", ["replica", "logical"])
+def test_every_block_reference_is_the_one_that_pg_waldump_sees(made, wal_level):
+    _, folder = archive(made, 15, segment_mb=16, wal_level=wal_level)
+    segments = segments_of(folder)
+    dump = subprocess.run([DEBIAN_BIN / "pg_waldump", "-p", folder, segments[0].name, segments[-1].name],
+                          capture_output=True, text=True, check=False)
+    expected = [record_of_dump(line) for line in dump.stdout.splitlines() if line.startswith("rmgr: ")]
+    told = subprocess.run([WALCHECK, "--blocks", *segments], capture_output=True, text=True, check=True).stdout
+    assert [line.split(" | ")[0] for line in told.splitlines() if " | " in line] == expected
+    assert len(expected) > 10000 and sum(" FPW" in line for line in expected) > 100
 
 
 def lsn(text):

@@ -2,20 +2,23 @@
  * walcheck.c — walks WAL segment files and prints what it saw, for tests that compare it with
  * pg_waldump.
  *
- *	walcheck [--tail] [--quiet] FILE…
+ *	walcheck [--tail] [--quiet] [--blocks | --decode] FILE…
  *
  * Files are named as PostgreSQL names them and walked in the order given; consecutive ones are
  * one walk. One line for each record of interest (not with --quiet), then a summary of key=value
- * lines. Exit 0: valid; 7: damaged or refused, with the reason on standard error.
+ * lines. With --blocks a line for every record instead: what it touches and what it says; with
+ * --decode they are only counted. Exit 0: valid; 7: damaged or refused, with the reason on standard
+ *error.
  */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "pg/segment.h"
-#include "pg/walwalk.h"
+#include "pg/waldecode.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/poison.h"
@@ -49,6 +52,83 @@ static void record_print(void *context, const struct walrecord *record)
 	       kind[record->kind], LSN_ARGS(record->start), LSN_ARGS(record->end), record->tli,
 	       record->xid, record->prepared, time, record->new_tli, record->previous_tli,
 	       LSN_ARGS(record->other), record->tablespace, record->text);
+}
+
+static struct {
+	uint64_t records, blocks, images, inserted, updated, deleted;
+} decoded;
+static bool decoded_print;
+
+/* As pg_waldump prints a block reference. */
+static void block_print(const struct wal_block *block)
+{
+	static const char *const fork[] = {"", " fork fsm", " fork vm", " fork init"};
+
+	printf(" #%u: rel %u/%u/%u%s blk %u%s", block->id, block->relation.tablespace,
+	       block->relation.database, block->relation.file, fork[block->fork], block->number,
+	       block->image ? " FPW" : "");
+}
+
+static void event_print(const struct walevent *event)
+{
+	printf(" | %s", walevent_name(event->kind));
+	switch (event->kind) {
+	case WALEVENT_COMMIT:
+	case WALEVENT_ABORT:
+		printf(" %u subxids %u files %u", event->xid, event->subxids.count,
+		       event->files.count);
+		break;
+	case WALEVENT_FILE_CREATE:
+	case WALEVENT_FILE_TRUNCATE:
+		printf(" %u/%u/%u fork %u to %u", event->relation.tablespace,
+		       event->relation.database, event->relation.file, event->fork,
+		       event->length_blocks);
+		break;
+	case WALEVENT_ROWS:
+		printf(" +%u ~%u -%u", event->inserted, event->updated, event->deleted);
+		break;
+	case WALEVENT_DATABASE_CREATE:
+	case WALEVENT_DATABASE_DROP:
+		printf(" %u", event->database);
+		break;
+	default:
+		break;
+	}
+	printf(" %s\n", event->text);
+}
+
+static void decoded_each(void *context, const struct wal_decoded *record)
+{
+	bool *unclear = context;
+	struct walevent event;
+
+	decoded.records++;
+	decoded.blocks += record->blocks;
+	decoded.images += record->images;
+	if (!walevent_of(record, &event)) {
+		fprintf(stderr, "record at " LSN_FORMAT " has an unknown layout\n",
+		        LSN_ARGS(record->start));
+		*unclear = true;
+		return;
+	}
+	decoded.inserted += event.inserted;
+	decoded.updated += event.updated;
+	decoded.deleted += event.deleted;
+	if (!decoded_print)
+		return;
+	printf(LSN_FORMAT " %u %u", LSN_ARGS(record->start), record->manager, record->xid);
+	for (unsigned i = 0; i < record->blocks; i++)
+		block_print(&record->block[i]);
+	event_print(&event);
+}
+
+static void totals_print(void)
+{
+	printf("decoded=%llu\nblocks=%llu\nimages=%llu\ninserted=%llu\nupdated=%llu\ndeleted=%"
+	       "llu\n",
+	       (unsigned long long)decoded.records, (unsigned long long)decoded.blocks,
+	       (unsigned long long)decoded.images, (unsigned long long)decoded.inserted,
+	       (unsigned long long)decoded.updated, (unsigned long long)decoded.deleted);
 }
 
 static bool file_walk(struct walwalk *walk, const char *path, struct err *err)
@@ -99,32 +179,53 @@ static void seen_print(const struct walwalk_seen *seen)
 	       seen->end_reason, LSN_ARGS(seen->dirty_lsn));
 }
 
+/* False with status and message printed, if any. */
+static bool files_walk(struct walwalk *walk, char **path, int count)
+{
+	struct err err = {0};
+	char text[ERR_TEXT_MAX + ERR_HINT_MAX];
+
+	for (int i = 0; i < count && !walk->seen.ended; i++)
+		if (!file_walk(walk, path[i], &err)) {
+			err_lines(&err, text, sizeof(text));
+			fputs(text, stderr);
+			return false;
+		}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct walwalk_options options = {.each = record_print};
-	struct err err = {0};
+	struct waldecode decode;
 	struct walwalk walk;
 	struct stat status;
-	char text[ERR_TEXT_MAX + ERR_HINT_MAX];
+	bool decodes = false, unclear = false, good;
 	int first = 1;
 
 	for (; first < argc && str_starts(argv[first], "--"); first++) {
-		options.tail |= str_starts(argv[first], "--tail");
-		quiet |= str_starts(argv[first], "--quiet");
+		options.tail |= strcmp(argv[first], "--tail") == 0;
+		quiet |= strcmp(argv[first], "--tail") != 0;
+		decoded_print |= strcmp(argv[first], "--blocks") == 0;
+		decodes |= decoded_print || strcmp(argv[first], "--decode") == 0;
 	}
 	if (first == argc || stat(argv[first], &status) ||
 	    !segment_bytes_valid((uint64_t)status.st_size)) {
-		fprintf(stderr, "usage: walcheck [--tail] [--quiet] SEGMENT...\n");
+		fprintf(stderr,
+		        "usage: walcheck [--tail] [--quiet] [--blocks | --decode] SEGMENT...\n");
 		return EXIT_USAGE;
 	}
 	options.segment_bytes = (uint32_t)status.st_size;
+	waldecode_init(&decode, decoded_each, &unclear);
+	if (decodes)
+		options.sink = &decode.sink;
 	walwalk_init(&walk, &options);
-	for (int i = first; i < argc && !walk.seen.ended; i++)
-		if (!file_walk(&walk, argv[i], &err)) {
-			err_lines(&err, text, sizeof(text));
-			fputs(text, stderr);
-			return EXIT_DAMAGED;
-		}
+	good = files_walk(&walk, argv + first, argc - first);
+	waldecode_release(&decode);
+	if (!good || unclear)
+		return EXIT_DAMAGED;
 	seen_print(&walk.seen);
+	if (decodes)
+		totals_print();
 	return 0;
 }
