@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 from seawalltest import Target, breakers, checks, faults, reference, wait_for
-from seawalltest.ledger import Ledger
+from seawalltest.ledger import Ledger, lsn_bytes
 
 MAJORS = [15, 17]
 
@@ -149,13 +149,37 @@ def test_the_ledger_judges_restores_made_with_cp(cluster, made, scratch):
         restored.stop()
     restored.start()
     checks.amcheck(restored)
-    last = max(ledger.entries.values(), key=lambda entry: entry.lsn_after)
+    last = ledger.newest()
     ledger.entries[ledger.last_n + 1] = dataclasses.replace(last, n=ledger.last_n + 1)
     with pytest.raises(AssertionError, match="missing"):
         ledger.check(restored, Target("latest"), end)
     del ledger.entries[ledger.last_n + 1], ledger.entries[last.n]
     with pytest.raises(AssertionError, match="too many"):
         ledger.check(restored, Target("latest"), end)
+
+
+def test_a_lost_answer_and_the_last_commit_of_all_leave_no_doubt_about_the_others(made, scratch):
+    """The commit whose answer was lost is nobody's proof; and PostgreSQL reaches a time only when one after it comes."""
+    cluster = made.cluster().start()
+    reference.archive(cluster, scratch / "wal")
+    ledger = Ledger(cluster).prepare()
+    reference.backup(cluster, scratch / "copy")
+    with ledger.writing():
+        ledger.wait_commits(10)
+    lost, unflushed = ledger.number(), lsn_bytes(cluster.insert_lsn())
+    xid = cluster.one("WITH a AS (INSERT INTO ledger VALUES (%s, 99, '')), b AS (INSERT INTO ledger_last "
+                      "VALUES (99, %s, 1)) SELECT pg_current_xact_id()::text", lost, lost)
+    ledger.pending[lost] = (int(xid), unflushed)
+    ledger.settle()
+    assert ledger.entries[lost].unsure and not ledger.newest().unsure
+    assert all(entry.lsn_after <= unflushed for entry in ledger.entries.values() if entry.n != lost)
+    cluster.wait_archived()
+    for last in (ledger.newest(), ledger.entries[lost]):
+        target = Target("time", last.time)
+        restored = made.add(reference.restore(scratch, scratch / "copy", target, f"cp {scratch}/wal/%f %p", 15)).start()
+        restored.wait_primary()
+        ledger.check(restored, target)
+        restored.stop()
 
 
 def test_a_branch_goes_on_with_the_rows_of_its_target(made, scratch):

@@ -148,7 +148,8 @@ class Ledger:
             cursor.execute("SET lock_timeout = '5s'")
             cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE gid LIKE %s", (f"ledger {writer} %",))
             for (gid,) in cursor.fetchall():
-                cursor.execute("ROLLBACK PREPARED %s", (gid,))
+                with self.commit_lock:  # its time counts, as below
+                    cursor.execute("ROLLBACK PREPARED %s", (gid,))
         return connection
 
     def number(self):
@@ -178,20 +179,21 @@ class Ledger:
         self.commit(cursor, n, xid, "COMMIT" if kind != "prepared" else f"COMMIT PREPARED 'ledger {writer} {n}'")
 
     def commit(self, cursor, n, xid, statement):
-        query = "SELECT pg_current_wal_insert_lsn()"
+        """Behind a commit counts what is flushed: what is only inserted is lost in a crash, and its LSNs come again."""
         with self.commit_lock:
             loose = self.loose > 0
-            cursor.execute(query)
+            cursor.execute("SELECT pg_current_wal_insert_lsn()")
             before = lsn_bytes(cursor.fetchone()[0])
             self.pending[n] = (xid, before)
             cursor.execute(statement)
-            cursor.execute(f"{query}, pg_xact_commit_timestamp(%s::text::xid)", (xid,))
+            cursor.execute("SELECT pg_current_wal_flush_lsn(), pg_xact_commit_timestamp(%s::text::xid)", (xid,))
             after, time = cursor.fetchone()
             self.entries[n] = Entry(n, xid, time, before, lsn_bytes(after), loose or self.loose > 0)
             del self.pending[n]
 
     def settle(self):
-        """After a crash: what was committed although the answer was lost. The cluster must be up, the writers not."""
+        """After a crash: what was committed although the answer was lost. The cluster must be up, the writers not.
+        A last transaction makes each time in the ledger one that replay can pass, else PostgreSQL waits for it."""
         lsn = lsn_bytes(self.cluster.insert_lsn())
         for (gid,) in self.cluster.sql("SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'ledger %'"):
             self.cluster.sql(f"ROLLBACK PREPARED '{gid}'")
@@ -200,6 +202,11 @@ class Ledger:
                 time = self.cluster.one("SELECT pg_xact_commit_timestamp(%s::text::xid)", xid)
                 self.entries[n] = Entry(n, xid, time, before, lsn, True, unsure=True)
             del self.pending[n]
+        self.cluster.sql("SELECT pg_current_xact_id()")
+
+    def newest(self):
+        """The last commit whose place is known."""
+        return max((entry for entry in self.entries.values() if not entry.unsure), key=lambda entry: entry.lsn_after)
 
     def break_things(self, cursor, dice, breaker):
         with self.commit_lock:
@@ -218,7 +225,7 @@ class Ledger:
     def mark(self, name):
         """A quiet moment with a restore point at its end."""
         with self.commit_lock, contextlib.closing(self.cluster.connect()) as connection, connection.cursor() as cursor:
-            last = max(self.entries.values(), key=lambda entry: entry.lsn_after)
+            last = self.newest()
             cursor.execute("SELECT pg_current_wal_insert_lsn(), clock_timestamp()")
             lsn, time = cursor.fetchone()
             cursor.execute("SELECT pg_create_restore_point(%s)", (name,))
