@@ -9,6 +9,7 @@
 #ifndef REPO_REPO_H
 #define REPO_REPO_H
 
+#include "repo/features.h"
 #include "repo/names.h"
 #include "store/store.h"
 
@@ -39,6 +40,7 @@ struct repo {
 	struct wrapper *wrapper;      /* what the source gave; NULL until it was asked */
 	struct keyring *keys;         /* NULL: not encrypted */
 	bool no_keys;                 /* it was looked for keys, and there are none */
+	struct features features;     /* as the newest note says */
 };
 
 /* repo is made from a store that is open; it owns the store from then on. */
@@ -46,8 +48,10 @@ struct repo *repo_new(struct store *store, struct blocks *blocks);
 void repo_free(struct repo *repo);
 
 /* Reads and checks seawall.json: not there is ERR_STORE ("no repository here; `seawall init`"),
- * another format version says which is needed. Then the keys (keys_load). */
+ * another format version says which is needed. Then the keys (keys_load), and what the
+ * store can do (probe_load). */
 struct keys_load;
+struct probe_load;
 struct repo_open {
 	struct op op;
 	struct repo *repo;
@@ -56,17 +60,20 @@ struct repo_open {
 	struct store_get get;
 	uint8_t *block;
 	struct keys_load *keys;
+	struct probe_load *probe;
 };
 void repo_open_start(struct op *parent, struct repo_open *open);
 
-/* Writes seawall.json unless it is there (then it is opened: success), after having tried what the
- * store can do (put, get, range, create-only, list, remove; noted under probe/). A place that holds
- * something else is ERR_REFUSED. With a key source, a repository that is not encrypted is from then
- * on: what is in it stays as it is (keys_begin). */
+/* Finds out what the store can do (probe), and notes it unless the newest note says the same;
+ * writes seawall.json unless it is there (then it is opened: success). A place that holds something
+ * else is ERR_REFUSED. With a key source, a repository that is not encrypted is from then on: what
+ * is in it stays as it is (keys_begin). What was found is in the repository's features then. */
 struct repo_init;
 struct repo_init *repo_init_new(struct repo *repo);
 void repo_init_start(struct op *parent, struct repo_init *init);
 struct op *repo_init_op(struct repo_init *init);
+/* Whether the newest note said something else. */
+bool repo_init_differs(const struct repo_init *init);
 /* Whether it encrypted the repository, and how many objects it found there. */
 bool repo_init_encrypted(const struct repo_init *init, uint64_t *ret_plain);
 void repo_init_free(struct repo_init *init);

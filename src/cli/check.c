@@ -153,13 +153,11 @@ const struct command command_check = {
         .usage = "[CLUSTER]",
         .help = "try the whole path, step by step",
         .about =
-                "Tries settings, programs, server, repository (write, read, delete), clocks, "
-                "disks, the connection "
-                "to PostgreSQL,\nits settings and the role's rights, and at last sends one real "
-                "WAL segment "
-                "through the whole path: it lets\nPostgreSQL switch to a new segment and waits "
-                "until the old one "
-                "is in the repository. Each step says ok,\nwarning or failed, why, and what to do.",
+                "Tries settings, programs, server, repository (write, read, delete; several "
+                "writers), clocks, disks, the\nconnection to PostgreSQL, its settings and the "
+                "role's rights, and at last sends one real WAL segment\nthrough the whole path: it "
+                "lets PostgreSQL switch to a new segment and waits until the old one is in "
+                "the\nrepository. Each step says ok, warning or failed, why, and what to do.",
         .example = "seawall check main",
         .options = check_options,
         .arguments_max = 1,

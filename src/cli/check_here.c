@@ -13,10 +13,9 @@
 #include "checking.h"
 #include "disk.h"
 #include "setup.h"
-#include "trial.h"
 #include "base/poison.h"
 
-enum { FREE_PERCENT_MIN = 10, CLOCK_OFF_MS_MAX = 5000 };
+enum { FREE_PERCENT_MIN = 10 };
 
 static enum outcome check_settings(struct checking *checking)
 {
@@ -131,43 +130,6 @@ static enum outcome check_encryption(struct checking *checking)
 	                 id, created, keyring_opened(keys), keyring_count(keys));
 }
 
-static enum outcome check_trial(struct checking *checking)
-{
-	struct trial trial = {.store = checking->repository ? checking->site->repo->store : NULL};
-	struct err err = {0};
-	enum outcome outcome;
-
-	if (!checking->repository)
-		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
-	if (trial_run(&checking->runtime, &trial, &err)) {
-		checking->clock_known = true;
-		checking->clock_off_us = trial.clock_off_us;
-		return check_say(checking, CHECK_OK,
-		                 "an object was written, read, not overwritten, and deleted");
-	}
-	checking->repository = false;
-	outcome = check_fail(checking, &err);
-	if (!*checking->hint)
-		check_hint(checking, "This user must be able to write, read and delete there.");
-	return outcome;
-}
-
-/* The object of the trial was written just now: its time is the repository's clock. */
-static enum outcome check_clock(struct checking *checking)
-{
-	char off[UNITS_TEXT_BYTES];
-	int64_t off_ms = checking->clock_off_us / 1000;
-
-	if (!checking->clock_known)
-		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
-	units_duration(off_ms < 0 ? -off_ms : off_ms, off);
-	if (off_ms <= CLOCK_OFF_MS_MAX && off_ms >= -CLOCK_OFF_MS_MAX)
-		return check_say(checking, CHECK_OK, "the repository's differs by %s", off);
-	check_hint(checking, "Let both machines keep time (chrony, ntpd).");
-	return check_say(checking, CHECK_WARNING, "the repository's is %s %s", off,
-	                 off_ms > 0 ? "ahead" : "behind");
-}
-
 static enum outcome check_disk(struct checking *checking)
 {
 	const struct config_repository *repository = checking->config_cluster->repository;
@@ -207,6 +169,7 @@ const struct step check_here[] = {
         {"repository", check_repository},
         {"encryption", check_encryption},
         {"write, read, delete", check_trial},
+        {"several writers", check_writers},
         {"clock", check_clock},
         {"disk", check_disk},
         {0},

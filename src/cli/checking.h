@@ -21,8 +21,8 @@ struct checking {
 	struct session session;
 	struct facts facts;
 	/* what is known to be good: later steps stand on it */
-	bool repository, connected, known, archives, may_switch, clock_known;
-	int64_t clock_off_us; /* the repository's clock, less ours */
+	bool repository, connected, known, archives, may_switch;
+	struct features found; /* of the store, just now */
 	/* of the step that runs */
 	char note[CHECK_NOTE_MAX], hint[CHECK_NOTE_MAX];
 };
@@ -37,6 +37,10 @@ extern const struct step check_here[];     /* check_here.c: settings to disk */
 extern const struct step check_postgres[]; /* check_postgres.c: connection to one segment */
 
 enum outcome check_credentials(struct checking *checking); /* check_credentials.c */
+/* check_store.c, in this order */
+enum outcome check_trial(struct checking *checking);
+enum outcome check_writers(struct checking *checking);
+enum outcome check_clock(struct checking *checking);
 
 /* Fill note and hint, and return the outcome. */
 enum outcome check_say(struct checking *checking, enum outcome outcome, const char *format, ...)

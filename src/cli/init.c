@@ -229,6 +229,7 @@ static void start_init(struct op *parent, void *context)
 /* What was done to a repository. */
 struct made {
 	bool made, encrypted; /* now; else it was there, or was encrypted, already */
+	bool differs;         /* it was there, and the store was another one when it was tried */
 	uint64_t plain;       /* objects that stay unencrypted */
 };
 
@@ -266,18 +267,17 @@ static bool make_repository(struct runtime *runtime, struct site *site, struct m
 	struct initiation initiation;
 	struct err before = {0};
 	struct repo *repo;
-	bool done;
+	bool there = runtime_open_site(runtime, site, &before), done;
 
-	if (runtime_open_site(runtime, site, &before))
-		return true;
-	if (!runtime_open_place(runtime, site, true, err))
+	if (!there && !runtime_open_place(runtime, site, true, err))
 		return false;
 	repo = site->repo;
-	ret->made = repo->id[0] == '\0';
-	if (!ret->made && repo->no_keys && !no_server_runs(runtime, err))
+	ret->made = !there && repo->id[0] == '\0';
+	if (!there && !ret->made && repo->no_keys && !no_server_runs(runtime, err))
 		return false;
 	initiation.init = repo_init_new(repo);
 	done = story_run(runtime, start_init, repo_init_op(initiation.init), &initiation, err);
+	ret->differs = there && repo_init_differs(initiation.init);
 	ret->encrypted = repo_init_encrypted(initiation.init, &ret->plain);
 	repo_init_free(initiation.init);
 	return done;
@@ -307,6 +307,17 @@ static bool newest_key(const struct repo *repo, char id[KEY_ID_BYTES])
 	return true;
 }
 
+static void report_store_json(const struct repo *repo, struct jval *item)
+{
+	struct jval *store;
+
+	if (!repo || !repo->features.known)
+		return;
+	store = jset_object(item, "store");
+	features_json(&repo->features, store);
+	jset_str(store, "safety", features_safety_name(features_safety(&repo->features)));
+}
+
 static bool report_json(const struct cli *cli, const struct runtime *runtime,
                         const struct report *report, struct err *err)
 {
@@ -331,6 +342,7 @@ static bool report_json(const struct cli *cli, const struct runtime *runtime,
 			jset_str(item, "id", runtime->repo[i]->id);
 		if (newest_key(runtime->repo[i], key))
 			jset_str(item, "data_key", key);
+		report_store_json(runtime->repo[i], item);
 	}
 	buf_init(&out, CONFIG_BYTES_MAX);
 	json_print(root, true, &out);
@@ -360,6 +372,16 @@ static void report_key(const struct repo *repo, const struct made *made, const c
 		           "read.\n");
 }
 
+static void report_store(const struct repo *repo, const struct made *made, struct buf *out)
+{
+	if (!repo || !repo->opened)
+		return;
+	features_tell(&repo->features, "  ", out);
+	if (made->differs)
+		buf_addstr(out, "  That is not what was noted before: restart the servers that use "
+		                "it.\n");
+}
+
 static bool report_text(const struct cli *cli, const struct runtime *runtime,
                         const struct report *report, struct err *err)
 {
@@ -384,6 +406,7 @@ static bool report_text(const struct cli *cli, const struct runtime *runtime,
 		         config->repository[i].url, made->made ? would : "",
 		         made->made ? "made" : "there already");
 		report_key(runtime->repo[i], made, would, &out);
+		report_store(runtime->repo[i], made, &out);
 	}
 	buf_addf(&out,
 	         "\nPut these lines into postgresql.conf, and restart PostgreSQL once:\n\n"
@@ -475,6 +498,11 @@ const struct command command_init = {
                 "A file "
                 "and a repository that are there\nare kept, so that running it again does no harm. "
                 "PostgreSQL need not run.\n\n"
+                "It finds out and says what the store can do: whether a name that is taken is "
+                "refused, also to several\nwriters at once, whether listings are up to date, "
+                "whether what was written can be deleted, and what time\nits clock shows. The "
+                "result is kept in the repository, and decides how servers keep out of each "
+                "other's\nway; run it again when the store was changed.\n\n"
                 "With \"key_file\", \"key_passphrase_file\" or \"key_command\" in its section, "
                 "the repository is encrypted: a new one from\nthe start, another from then on; "
                 "what "

@@ -296,6 +296,7 @@ static void write_put(struct object_write *write)
 	        .name = d->ended ? write->name : d->part_name,
 	        .piece = d->piece,
 	        .pieces = sealer_pieces(d->sealer, d->piece),
+	        .content = d->ended ? &write->digest : NULL,
 	        .class = repo_work_class(write->class),
 	};
 	blocks_keep(&d->hold, sealer_blocks_used(d->sealer));

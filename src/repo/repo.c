@@ -1,12 +1,13 @@
 /*
  * repo.c — opening a repository, and making one.
  *
- *   open   START -> GETTING -> KEYS -> done
- *   init   START -> OPENING -> LISTING -> the probe's steps -> NOTING -> WRITING -> REOPENING ->
- * ENCRYPTING -> done
+ *   open   START -> GETTING -> KEYS -> FEATURES -> done
+ *   init   START -> OPENING -> [LISTING] -> PROBING -> [NOTING] -> [WRITING -> REOPENING]
+ *            -> [ENCRYPTING] -> done
  *
  * seawall.json is written last: a repository exists when all was tried. A killed init leaves at
- * most objects under probe/, which the next one knows as its own.
+ * most objects under probe/ and claim/, which the next one knows as its own. In a repository that
+ * is there already only what has changed is noted.
  */
 #include "repo/repo.h"
 
@@ -17,15 +18,13 @@
 #include "codec/json.h"
 #include "internal.h"
 #include "repo/keys.h"
-#include "repo/object.h"
+#include "repo/probe.h"
 
 #include "base/poison.h"
 
 enum {
 	SEAWALL_JSON_MAX = 64 * 1024,
 	REPO_ID_BYTES = 16,
-	PROBE_BYTES = 4096,
-	PROBE_NAME_BYTES = 48,
 };
 
 struct repo *repo_new(struct store *store, struct blocks *blocks)
@@ -103,7 +102,7 @@ static void seawall_write(struct buf *out)
 
 /* ---- open ---- */
 
-enum open_state { OPEN_START, OPEN_GETTING, OPEN_KEYS };
+enum open_state { OPEN_START, OPEN_GETTING, OPEN_KEYS, OPEN_FEATURES };
 
 static void open_get(struct repo_open *open)
 {
@@ -161,9 +160,19 @@ static void open_step(struct op *op)
 
 	case OPEN_KEYS:
 		op->err = open->keys->op.err;
-		open->repo->opened = !err_is(&op->err);
 		keys_load_release(open->keys);
 		free(STEAL(open->keys));
+		if (err_is(&op->err))
+			return op_done(op);
+		open->probe = xcalloc(1, sizeof(*open->probe));
+		open->probe->repo = open->repo;
+		probe_load_start(op, open->probe);
+		return op_wait(op, OPEN_FEATURES);
+
+	case OPEN_FEATURES:
+		op->err = open->probe->op.err;
+		open->repo->opened = !err_is(&op->err);
+		free(STEAL(open->probe));
 		return op_done(op);
 	}
 }
@@ -181,12 +190,7 @@ void repo_open_start(struct op *parent, struct repo_open *open)
 	X(START)                                                                                   \
 	X(OPENING)                                                                                 \
 	X(LISTING)                                                                                 \
-	X(PROBE_PUT)                                                                               \
-	X(PROBE_GET)                                                                               \
-	X(PROBE_AGAIN)                                                                             \
-	X(PROBE_LIST)                                                                              \
-	X(PROBE_REMOVE)                                                                            \
-	X(PROBE_HEAD)                                                                              \
+	X(PROBING)                                                                                 \
 	X(NOTING)                                                                                  \
 	X(WRITING)                                                                                 \
 	X(REOPENING)                                                                               \
@@ -212,19 +216,13 @@ struct repo_init {
 	struct repo *repo;
 	struct repo_open open;
 	struct store_list list;
+	struct probe probe;
+	struct probe_note note;
 	struct store_put put;
-	struct store_get get;
-	struct store_head head;
-	struct store_remove remove;
-	struct object_write note;
 	struct keys_begin keys;
 	struct iovec piece;
-	uint8_t bytes[PROBE_BYTES];
-	uint8_t *block;
-	char probe_name[PROBE_NAME_BYTES], note_name[NAME_BYTES];
-	const char *remove_name;
 	struct buf text;
-	bool removes, encrypted;
+	bool differs, encrypted;
 };
 
 struct repo_init *repo_init_new(struct repo *repo)
@@ -232,7 +230,6 @@ struct repo_init *repo_init_new(struct repo *repo)
 	struct repo_init *init = xcalloc(1, sizeof(*init));
 
 	init->repo = repo;
-	init->block = xmalloc(BLOCK_BYTES);
 	buf_init(&init->text, SEAWALL_JSON_MAX);
 	return init;
 }
@@ -243,7 +240,6 @@ void repo_init_free(struct repo_init *init)
 		return;
 	store_list_release(&init->list);
 	buf_release(&init->text);
-	free(init->block);
 	free(init);
 }
 
@@ -259,8 +255,8 @@ static void init_open(struct repo_init *init, int state)
 	op_wait(&init->op, state);
 }
 
-/* The repository is there, and open. */
-static void init_opened(struct repo_init *init)
+/* The repository is there, open, and its store was tried. */
+static void init_encrypt(struct repo_init *init)
 {
 	struct repo *repo = init->repo;
 
@@ -277,166 +273,74 @@ bool repo_init_encrypted(const struct repo_init *init, uint64_t *ret_plain)
 	return init->encrypted;
 }
 
-static void init_list(struct repo_init *init, const char *prefix, int state)
+bool repo_init_differs(const struct repo_init *init)
 {
-	store_list_release(&init->list);
-	init->list = (struct store_list){
-	        .store = init->repo->store, .prefix = prefix, .folders = prefix[0] == '\0'};
+	return init->differs;
+}
+
+static void init_list(struct repo_init *init)
+{
+	init->list = (struct store_list){.store = init->repo->store, .prefix = "", .folders = true};
 	store_list_start(&init->op, &init->list);
-	op_wait(&init->op, state);
+	op_wait(&init->op, INIT_LISTING);
 }
 
-static void init_put(struct repo_init *init, const char *name, void *bytes, size_t length,
-                     int state)
+static void init_probe(struct repo_init *init)
 {
-	init->piece = (struct iovec){bytes, length};
-	init->put = (struct store_put){
-	        .store = init->repo->store, .name = name, .piece = &init->piece, .pieces = 1};
-	store_put_start(&init->op, &init->put);
-	op_wait(&init->op, state);
-}
-
-static void init_refuse(struct repo_init *init, const char *what)
-{
-	op_fail_as(&init->op, ERR_STORE, "the store of repository \"%s\" cannot be used: %s",
-	           store_label(init->repo->store), what);
+	init->probe = (struct probe){.repo = init->repo};
+	probe_start(&init->op, &init->probe);
+	op_wait(&init->op, INIT_PROBING);
 }
 
 /* Only what a killed init may have left is allowed beside a repository that is to come. */
 static void init_listed(struct repo_init *init)
 {
-	char hex[17];
-	uint64_t number = repo_random_id();
-
 	for (unsigned i = 0; i < init->list.count; i++) {
-		if (strcmp(init->list.entry[i].name, "probe/") == 0)
+		const char *name = init->list.entry[i].name;
+
+		if (strcmp(name, "probe/") == 0 || strcmp(name, NAME_CLAIMS) == 0)
 			continue;
 		op_fail_as(&init->op, ERR_REFUSED,
 		           "\"%s\" is not empty (it holds \"%s\") and is no repository",
-		           store_url(init->repo->store), init->list.entry[i].name);
+		           store_url(init->repo->store), name);
 		err_hint(&init->op.err, "Give the repository a place of its own.");
 		return;
 	}
-	str_hex_of(&number, sizeof(number), hex);
-	snprintf(init->probe_name, sizeof(init->probe_name), "probe/try-%s", hex);
-	repo_random(init->bytes, sizeof(init->bytes));
-	init_put(init, init->probe_name, init->bytes, sizeof(init->bytes), INIT_PROBE_PUT);
+	init_probe(init);
 }
 
-static void init_probe_get(struct repo_init *init)
+/* From now on we write as the store that was found wants it. */
+static void init_probed(struct repo_init *init)
 {
-	init->get = (struct store_get){
-	        .store = init->repo->store,
-	        .name = init->probe_name,
-	        .offset = 100,
-	        .length = 1000,
-	        .block = &init->block,
-	        .blocks = 1,
-	};
-	store_get_start(&init->op, &init->get);
-	op_wait(&init->op, INIT_PROBE_GET);
-}
+	struct repo *repo = init->repo;
 
-static void init_probe_remove(struct repo_init *init)
-{
-	init->remove_name = init->probe_name;
-	init->remove = (struct store_remove){
-	        .store = init->repo->store, .name = &init->remove_name, .names = 1};
-	store_remove_start(&init->op, &init->remove);
-	op_wait(&init->op, INIT_PROBE_REMOVE);
-}
-
-static void init_probe_head(struct repo_init *init)
-{
-	init->head = (struct store_head){.store = init->repo->store, .name = init->probe_name};
-	store_head_start(&init->op, &init->head);
-	op_wait(&init->op, INIT_PROBE_HEAD);
-}
-
-/* What was found out, under the next free number. */
-static void init_note(struct repo_init *init)
-{
-	struct jval *root = jobject_new();
-	uint32_t next = 1, n;
-
-	for (unsigned i = 0; i < init->list.count; i++)
-		if (str_u32(init->list.entry[i].name + strlen("probe/"), &n) && n >= next)
-			next = n + 1;
-	name_probe(init->note_name, next);
-	jset_bool(root, "create_only", true);
-	jset_bool(root, "range", true);
-	jset_bool(root, "list_after_put", true);
-	jset_bool(root, "remove", init->removes);
-	buf_clear(&init->text);
-	json_print(root, true, &init->text);
-	jval_free(root);
-	init->note = (struct object_write){
-	        .repo = init->repo,
-	        .name = init->note_name,
-	        .kind = SEALED_PROBE,
-	        .class = GATE_BACKUP,
-	        .bytes = init->text.data,
-	        .length = init->text.length,
-	};
-	object_write_start(&init->op, &init->note);
+	init->differs = !repo->opened || !features_equal(&repo->features, &init->probe.features);
+	repo->features = init->probe.features;
+	store_set_safety(repo->store, features_safety(&repo->features));
+	if (!init->differs)
+		return init_encrypt(init);
+	init->note = (struct probe_note){.repo = repo};
+	probe_note_start(&init->op, &init->note);
 	op_wait(&init->op, INIT_NOTING);
 }
 
-static bool probe_is_listed(const struct repo_init *init)
+static void init_write(struct repo_init *init)
 {
-	for (unsigned i = 0; i < init->list.count; i++)
-		if (strcmp(init->list.entry[i].name, init->probe_name) == 0)
-			return true;
-	return init->list.more; /* not on the first page of a place full of tries */
+	buf_clear(&init->text);
+	seawall_write(&init->text);
+	init->piece = (struct iovec){init->text.data, init->text.length};
+	init->put = (struct store_put){.store = init->repo->store,
+	                               .name = NAME_REPOSITORY,
+	                               .piece = &init->piece,
+	                               .pieces = 1};
+	store_put_start(&init->op, &init->put);
+	op_wait(&init->op, INIT_WRITING);
 }
 
-static bool probe_is_right(const struct repo_init *init)
+static void init_fail(struct repo_init *init, const struct err *cause)
 {
-	return init->get.got == 1000 && init->get.object_bytes == PROBE_BYTES &&
-	       memcmp(init->block, init->bytes + 100, 1000) == 0;
-}
-
-/* One look at an answer of the probe, and the next question. */
-static void init_probe(struct repo_init *init)
-{
-	struct op *op = &init->op;
-
-	switch ((enum init_state)op->state) {
-	case INIT_PROBE_PUT:
-		if (op_failed(&init->put.op))
-			return op_fail(op, &init->put.op.err, "the repository cannot be written");
-		return init_probe_get(init);
-
-	case INIT_PROBE_GET:
-		if (op_failed(&init->get.op))
-			return op_fail(op, &init->get.op.err, "what was written cannot be read");
-		if (!probe_is_right(init))
-			return init_refuse(init, "a range of an object is not what was written");
-		return init_put(init, init->probe_name, init->bytes, 10, INIT_PROBE_AGAIN);
-
-	case INIT_PROBE_AGAIN:
-		if (!op_failed(&init->put.op))
-			return init_refuse(init, "it overwrites an object that is there already");
-		if (init->put.op.err.code != ERR_EXISTS)
-			return op_fail(op, &init->put.op.err, "a second write could not be tried");
-		return init_list(init, "probe/", INIT_PROBE_LIST);
-
-	case INIT_PROBE_LIST:
-		if (op_failed(&init->list.op))
-			return op_fail(op, &init->list.op.err, "the repository cannot be listed");
-		if (!probe_is_listed(init))
-			return init_refuse(init, "a listing lacks what was written before it");
-		return init_probe_remove(init);
-
-	case INIT_PROBE_REMOVE: /* a store that keeps everything is fine */
-		if (op->cancelled)
-			return op_fail_as(op, ERR_CANCELLED, "cancelled");
-		return init_probe_head(init);
-
-	default:
-		init->removes = init->head.op.err.code == ERR_NOTFOUND;
-		return init_note(init);
-	}
+	init->op.err = *cause;
+	op_fail_own(&init->op);
 }
 
 static void init_step(struct op *op)
@@ -445,29 +349,33 @@ static void init_step(struct op *op)
 
 	switch ((enum init_state)op->state) {
 	case INIT_START:
+		if (init->repo->opened)
+			return init_probe(init);
 		return init_open(init, INIT_OPENING);
 
 	case INIT_OPENING:
 		if (!op_failed(&init->open.op))
-			return init_opened(init);
-		if (!init->open.missing) {
-			op->err = init->open.op.err;
-			return op_fail_own(op);
-		}
-		return init_list(init, "", INIT_LISTING);
+			return init_probe(init);
+		if (!init->open.missing)
+			return init_fail(init, &init->open.op.err);
+		return init_list(init);
 
 	case INIT_LISTING:
 		if (op_failed(&init->list.op))
 			return op_fail(op, &init->list.op.err, "the repository cannot be listed");
 		return init_listed(init);
 
+	case INIT_PROBING:
+		if (op_failed(&init->probe.op))
+			return op_fail(op, &init->probe.op.err, "the repository cannot be used");
+		return init_probed(init);
+
 	case INIT_NOTING:
 		if (op_failed(&init->note.op))
 			return op_fail(op, &init->note.op.err, "the repository cannot be written");
-		buf_clear(&init->text);
-		seawall_write(&init->text);
-		return init_put(init, NAME_REPOSITORY, init->text.data, init->text.length,
-		                INIT_WRITING);
+		if (init->repo->opened)
+			return init_encrypt(init);
+		return init_write(init);
 
 	case INIT_WRITING: /* taken meanwhile: by another init, whose repository is as good */
 		if (op_failed(&init->put.op) && init->put.op.err.code != ERR_EXISTS)
@@ -475,21 +383,15 @@ static void init_step(struct op *op)
 		return init_open(init, INIT_REOPENING);
 
 	case INIT_REOPENING:
-		if (!op_failed(&init->open.op))
-			return init_opened(init);
-		op->err = init->open.op.err;
-		return op_fail_own(op);
+		if (op_failed(&init->open.op))
+			return init_fail(init, &init->open.op.err);
+		return init_encrypt(init);
 
 	case INIT_ENCRYPTING:
-		if (op_failed(&init->keys.op)) {
-			op->err = init->keys.op.err;
-			return op_fail_own(op);
-		}
+		if (op_failed(&init->keys.op))
+			return init_fail(init, &init->keys.op.err);
 		init->encrypted = true;
 		return op_done(op);
-
-	default:
-		return init_probe(init);
 	}
 }
 

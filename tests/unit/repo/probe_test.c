@@ -1,0 +1,354 @@
+/* probe_test.c — what a store does is found out, kept, and decides how writers keep apart. */
+#include "unit/repo/place.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "codec/json.h"
+#include "repo/object.h"
+#include "repo/probe.h"
+
+static void start_init(struct op *parent, void *init)
+{
+	repo_init_start(parent, init);
+}
+
+static enum err_code init_repo(struct fixture *f, bool *ret_differs)
+{
+	struct repo_init *init = repo_init_new(f->repo);
+	struct driver_op driver = {.start = start_init, .child = init};
+	enum err_code code;
+
+	loop_run_op(f->loop, &driver.op, &driver_type);
+	code = repo_init_op(init)->err.code;
+	*ret_differs = repo_init_differs(init);
+	repo_init_free(init);
+	return code;
+}
+
+static enum err_code open_repo(struct fixture *f)
+{
+	struct repo_open open = {.repo = f->repo};
+
+	fixture_reopen(f);
+	open.repo = f->repo;
+	RUN(f->loop, repo_open_start, &open);
+	return open.op.err.code;
+}
+
+static struct features probe_it(struct fixture *f, bool quick)
+{
+	struct probe probe = {.repo = f->repo, .quick = quick};
+
+	assert_true(RUN(f->loop, probe_start, &probe));
+	assert_true(probe.features.known && probe.features.range);
+	assert_true(clock_now_us() - probe.features.measured_us < 60 * US_PER_S);
+	return probe.features;
+}
+
+static struct features probe_lying(struct fixture *f, struct mem_lies lies)
+{
+	struct features features;
+
+	store_mem_lie("repo", &lies);
+	features = probe_it(f, false);
+	store_mem_lie("repo", &(struct mem_lies){.create_only = MEM_HONOURED});
+	return features;
+}
+
+static void a_good_store_is_found_good_and_left_clean(void **state)
+{
+	struct fixture *f = *state;
+	struct features found = probe_it(f, false);
+
+	assert_true(found.create_only && found.create_only_at_once && found.list_after_put &&
+	            found.list_after_remove && found.removes);
+	assert_false(found.versioned);
+	assert_int_equal(found.clock_off_us, 0);
+	assert_int_equal(features_safety(&found), STORE_CREATE_ONLY);
+	assert_page(f->store, "", NULL, 0, "");
+	assert_int_equal(store_mem_calls("repo", STORE_PUT), 2 + 4 * 8);
+}
+
+static void the_quick_part_is_a_few_requests_and_keeps_what_is_known(void **state)
+{
+	struct fixture *f = *state;
+	struct features found = probe_it(f, true);
+
+	assert_true(found.create_only && !found.create_only_at_once);
+	assert_int_equal(store_mem_calls("repo", STORE_PUT), 2);
+	f->repo->features = (struct features){.known = true, .create_only_at_once = true};
+	found = probe_it(f, true);
+	assert_true(found.create_only && found.create_only_at_once);
+	assert_page(f->store, "", NULL, 0, "");
+}
+
+static void each_lie_of_a_store_is_found_out(void **state)
+{
+	struct fixture *f = *state;
+	struct features found;
+
+	found = probe_lying(f, (struct mem_lies){.create_only = MEM_IGNORED});
+	assert_true(!found.create_only && !found.create_only_at_once && found.list_after_put);
+	assert_int_equal(features_safety(&found), STORE_CLAIM);
+	found = probe_lying(f, (struct mem_lies){.create_only = MEM_RACY});
+	assert_true(found.create_only && !found.create_only_at_once);
+	assert_int_equal(features_safety(&found), STORE_CLAIM);
+	found = probe_lying(f, (struct mem_lies){.list_lacks_new = true});
+	assert_true(found.create_only_at_once && !found.list_after_put && found.list_after_remove);
+	assert_int_equal(features_safety(&found), STORE_CREATE_ONLY);
+	found = probe_lying(f, (struct mem_lies){.list_keeps_removed = true});
+	assert_true(found.list_after_put && !found.list_after_remove && found.removes);
+	found = probe_lying(f,
+	                    (struct mem_lies){.create_only = MEM_IGNORED, .list_lacks_new = true});
+	assert_int_equal(features_safety(&found), STORE_ONE_WRITER);
+	found = probe_lying(f,
+	                    (struct mem_lies){.create_only = MEM_RACY, .list_keeps_removed = true});
+	assert_int_equal(features_safety(&found), STORE_ONE_WRITER);
+	found = probe_lying(f, (struct mem_lies){.keeps = true});
+	assert_true(!found.removes && found.list_after_remove);
+	found = probe_lying(f, (struct mem_lies){.versioned = true});
+	assert_true(found.versioned);
+}
+
+static void the_stores_clock_is_compared_with_ours(void **state)
+{
+	static const int64_t offs_us[] = {7 * US_PER_S, -3600 * US_PER_S, 20 * 1000};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(offs_us); i++) {
+		struct features found =
+		        probe_lying(f, (struct mem_lies){.clock_off_us = offs_us[i]});
+
+		assert_true(llabs(found.clock_off_us - offs_us[i]) < US_PER_S);
+		assert_true((found.clock_off_us < 0) == (offs_us[i] < 0));
+	}
+}
+
+static void a_store_that_refuses_to_delete_says_why(void **state)
+{
+	struct fixture *f = *state;
+	struct probe probe = {.repo = f->repo};
+
+	store_mem_plan("repo", &(struct mem_fault){.verb = STORE_REMOVE,
+	                                           .effect = MEM_FAIL,
+	                                           .nth = MEM_EVERY,
+	                                           .code = ERR_STORE});
+	assert_true(RUN(f->loop, probe_start, &probe));
+	assert_false(probe.features.removes);
+	assert_int_equal(probe.not_removed.code, ERR_STORE);
+	assert_int_equal(features_safety(&probe.features), STORE_CREATE_ONLY);
+}
+
+/* Whatever call fails for good, the probe says so and leaves nothing behind. */
+static void a_probe_that_fails_anywhere_leaves_nothing(void **state)
+{
+	static const enum store_verb verbs[] = {STORE_PUT, STORE_GET, STORE_HEAD, STORE_LIST};
+	struct fixture *f = *state;
+	unsigned failed = 0;
+
+	for (size_t v = 0; v < ARRAY_LENGTH(verbs); v++)
+		for (unsigned n = 1;; n++) {
+			struct probe probe = {.repo = f->repo};
+			struct mem_fault fault = {
+			        .verb = verbs[v], .effect = MEM_FAIL, .nth = n, .code = ERR_IO};
+			bool done;
+
+			store_mem_plan("repo", &fault);
+			done = RUN(f->loop, probe_start, &probe);
+			store_mem_plan_clear("repo");
+			assert_page(f->store, "", NULL, 0, "");
+			if (done)
+				break;
+			assert_int_equal(probe.op.err.code, ERR_IO);
+			failed++;
+		}
+	assert_int_equal(failed, (2 + 4 * 8) + (1 + 4) + 2 + 2);
+}
+
+static void what_is_damaged_on_the_way_makes_a_store_unusable(void **state)
+{
+	struct fixture *f = *state;
+	struct probe probe = {.repo = f->repo};
+
+	store_mem_plan(
+	        "repo",
+	        &(struct mem_fault){.verb = STORE_GET, .effect = MEM_FLIP, .nth = 1, .bytes = 500});
+	assert_false(RUN(f->loop, probe_start, &probe));
+	assert_non_null(strstr(probe.op.err.text, "not what was written"));
+	assert_page(f->store, "", NULL, 0, "");
+}
+
+/* ---- kept in the repository ---- */
+
+static void what_was_found_is_kept_and_read_by_who_opens(void **state)
+{
+	struct fixture *f = *state;
+	bool differs;
+
+	store_mem_lie("repo", &(struct mem_lies){.create_only = MEM_IGNORED, .versioned = true});
+	assert_int_equal(init_repo(f, &differs), ERR_NONE);
+	assert_int_equal(store_safety(f->store), STORE_CLAIM);
+	assert_page(f->store, "probe/", NULL, 0, "probe/000001");
+	assert_page(f->store, "seawall", NULL, 0, "seawall.json");
+	assert_int_equal(open_repo(f), ERR_NONE);
+	assert_true(f->repo->features.known && f->repo->features.versioned &&
+	            !f->repo->features.create_only);
+	assert_int_equal(store_safety(f->store), STORE_CLAIM);
+	assert_int_equal(put_text(f->store, "main/x", "text"), ERR_NONE);
+	assert_int_equal(put_text(f->store, "main/x", "other"), ERR_EXISTS);
+}
+
+static void a_store_that_has_changed_is_noted_again_by_the_next_init(void **state)
+{
+	struct fixture *f = *state;
+	bool differs;
+
+	assert_int_equal(init_repo(f, &differs), ERR_NONE);
+	assert_int_equal(store_safety(f->store), STORE_CREATE_ONLY);
+	assert_int_equal(init_repo(f, &differs), ERR_NONE);
+	assert_false(differs);
+	store_mem_lie("repo", &(struct mem_lies){.create_only = MEM_RACY});
+	assert_int_equal(open_repo(f), ERR_NONE);
+	assert_int_equal(store_safety(f->store), STORE_CREATE_ONLY);
+	assert_int_equal(init_repo(f, &differs), ERR_NONE);
+	assert_true(differs);
+	assert_page(f->store, "probe/", NULL, 0, "probe/000001 probe/000002");
+	assert_int_equal(open_repo(f), ERR_NONE);
+	assert_int_equal(store_safety(f->store), STORE_CLAIM);
+}
+
+static void a_note_that_is_missing_or_damaged_means_claims(void **state)
+{
+	static const char *const name[] = {"probe/000001"};
+	struct fixture *f = *state;
+	bool differs;
+
+	assert_int_equal(init_repo(f, &differs), ERR_NONE);
+	assert_true(store_mem_damage("repo", name[0], 130));
+	assert_int_equal(open_repo(f), ERR_NONE);
+	assert_false(f->repo->features.known);
+	assert_int_equal(store_safety(f->store), STORE_CLAIM);
+	assert_int_equal(remove_names(f->store, name, 1), ERR_NONE);
+	assert_int_equal(open_repo(f), ERR_NONE);
+	assert_int_equal(store_safety(f->store), STORE_CLAIM);
+	assert_int_equal(init_repo(f, &differs), ERR_NONE); /* measures, and notes it */
+	assert_true(differs);
+	assert_int_equal(store_safety(f->store), STORE_CREATE_ONLY);
+}
+
+static void a_note_that_cannot_be_reached_is_no_missing_one(void **state)
+{
+	struct fixture *f = *state;
+	bool differs;
+
+	assert_int_equal(init_repo(f, &differs), ERR_NONE);
+	store_mem_plan("repo", &(struct mem_fault){.verb = STORE_LIST,
+	                                           .effect = MEM_FAIL,
+	                                           .nth = MEM_EVERY,
+	                                           .part = "probe/",
+	                                           .code = ERR_IO});
+	assert_int_equal(open_repo(f), ERR_IO);
+	assert_false(f->repo->opened);
+}
+
+/* ---- values ---- */
+
+static void features_survive_their_json(void **state)
+{
+	struct features features = {.known = true,
+	                            .create_only = true,
+	                            .list_after_put = true,
+	                            .range = true,
+	                            .versioned = true,
+	                            .clock_off_us = -5 * US_PER_S,
+	                            .measured_us = 1234567},
+	                again;
+	AUTO_BUF struct buf text = {0};
+	struct jval *root = jobject_new();
+	struct err err = {0};
+
+	(void)state;
+	features_json(&features, root);
+	buf_init(&text, BLOCK_BYTES);
+	json_print(root, true, &text);
+	jval_free(root);
+	assert_true(features_read(&again, buf_text(&text), text.length, &err));
+	assert_true(features_equal(&features, &again));
+	assert_int_equal(again.clock_off_us, features.clock_off_us);
+	assert_int_equal(again.measured_us, features.measured_us);
+}
+
+static void what_an_older_version_noted_is_understood(void **state)
+{
+	static const char old[] = "{\"create_only\": true, \"range\": true, \"list_after_put\": "
+	                          "true, \"remove\": false}";
+	static const char *const bad[] = {"", "[]", "{\"create_only\": 1}",
+	                                  "{\"create_only\": true, \"range\": true, "
+	                                  "\"list_after_put\": true, \"remove\": true, "
+	                                  "\"clock_off_ms\": 9223372036854775807}"};
+	struct features features;
+	struct err err = {0};
+
+	(void)state;
+	assert_true(features_read(&features, old, strlen(old), &err));
+	assert_int_equal(features_safety(&features), STORE_CREATE_ONLY);
+	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
+		assert_false(features_read(&features, bad[i], strlen(bad[i]), &err));
+		assert_false(features.known);
+		err_clear(&err);
+	}
+}
+
+static void the_decision_for_every_combination(void **state)
+{
+	(void)state;
+	for (unsigned bits = 0; bits < 16; bits++) {
+		struct features features = {.known = true,
+		                            .create_only = bits & 1,
+		                            .create_only_at_once = bits & 2,
+		                            .list_after_put = bits & 4,
+		                            .list_after_remove = bits & 8};
+		enum store_safety wanted = (bits & 3) == 3     ? STORE_CREATE_ONLY
+		                           : (bits & 12) == 12 ? STORE_CLAIM
+		                                               : STORE_ONE_WRITER;
+		AUTO_BUF struct buf text = {0};
+		char sentence[FEATURES_TEXT_BYTES];
+
+		assert_int_equal(features_safety(&features), wanted);
+		features_say(&features, sentence);
+		assert_int_equal(strstr(sentence, "ONE WRITER ONLY") != NULL,
+		                 wanted == STORE_ONE_WRITER);
+		assert_int_equal(*features_advice(&features) == '\0', bits == 15);
+		buf_init(&text, BLOCK_BYTES);
+		features_tell(&features, "  ", &text);
+		assert_int_equal(strstr(buf_text(&text), "ONE WRITER ONLY") != NULL,
+		                 wanted == STORE_ONE_WRITER);
+		assert_true(wanted == STORE_CREATE_ONLY || strstr(buf_text(&text), sentence));
+	}
+	assert_int_equal(features_safety(&(struct features){.known = false}), STORE_CLAIM);
+	assert_string_equal(features_safety_name(STORE_ONE_WRITER), "one_writer");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	        TEST(a_good_store_is_found_good_and_left_clean),
+	        TEST(the_quick_part_is_a_few_requests_and_keeps_what_is_known),
+	        TEST(each_lie_of_a_store_is_found_out),
+	        TEST(the_stores_clock_is_compared_with_ours),
+	        TEST(a_store_that_refuses_to_delete_says_why),
+	        TEST(a_probe_that_fails_anywhere_leaves_nothing),
+	        TEST(what_is_damaged_on_the_way_makes_a_store_unusable),
+	        TEST(what_was_found_is_kept_and_read_by_who_opens),
+	        TEST(a_store_that_has_changed_is_noted_again_by_the_next_init),
+	        TEST(a_note_that_is_missing_or_damaged_means_claims),
+	        TEST(a_note_that_cannot_be_reached_is_no_missing_one),
+	        TEST(features_survive_their_json),
+	        TEST(what_an_older_version_noted_is_understood),
+	        TEST(the_decision_for_every_combination),
+	};
+
+	return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
+}
