@@ -83,7 +83,11 @@ enum option_flags {
 	  "a key's id", "s3: with sse = aws:kms, which key")                                       \
 	X(CHOICE, object_lock, "none", "governance", 0, 0, 0, "none | governance | compliance",    \
 	  "s3: keep what is written from being deleted for object_lock_days; the bucket must have object lock") \
-	X(COUNT, object_lock_days, NULL, "30", 1, 36500, 0, "a number", "s3: how long, with object_lock")
+	X(COUNT, object_lock_days, NULL, "30", 1, 36500, 0, "a number", "s3: how long, with object_lock") \
+	X(SIZE, upload_limit, NULL, "50MB", UINT64_C(5) << 20, UINT64_C(1) << 40, OPTION_RELOAD,   \
+	  "a size", "s3: how much may be sent to the store in a second")                           \
+	X(SIZE, download_limit, NULL, "200MB", UINT64_C(5) << 20, UINT64_C(1) << 40, OPTION_RELOAD, \
+	  "a size", "s3: how much may be fetched from the store in a second")
 
 #define OPTIONS_CLUSTER(X)                                                                         \
 	X(PATH, pgdata, "that of the first push", "/var/lib/postgresql/15/main", 0, 1024,          \

@@ -28,6 +28,10 @@ struct http *http_new(struct loop *loop, unsigned connections_max);
 /* No request may be running. NULL is fine. */
 void http_free(struct http *http);
 
+/* Bytes per second of all bodies together, sent and received; 0: no limit. At any time, also for
+ * requests under way. Waiting for their turn is no stall, but the limit of the whole goes on. */
+void http_limit(struct http *http, uint64_t send_bytes, uint64_t receive_bytes);
+
 struct http_request {
 	struct op op;
 	/* in; what it points to must stay until the end */
@@ -63,6 +67,8 @@ struct http_request {
 	uint64_t sent, got;
 	int64_t active_ms;
 	bool stalled, over, complete; /* complete: the headers are */
+	bool paused;                  /* until the limit lets it go on */
+	struct http_request *paused_next;
 	int code;
 	char reason[HTTP_REASON_BYTES];
 };

@@ -28,6 +28,9 @@ MUST_USE bool runtime_init(struct runtime *runtime, const struct config *config,
 /* All operations must have ended. Safe on a zero-filled one. */
 void runtime_release(struct runtime *runtime);
 
+/* The configuration was read again in place (config_reload): what a reload may change, is. */
+void runtime_reload(struct runtime *runtime);
+
 /* Opens the place of a site's repository (store_open); does nothing when it is open. create:
  * makes the place (only init does). Quick, but it touches the disk. What lies there is then to be
  * read with repo_open_start, or written with repo_init_start. */

@@ -62,6 +62,8 @@ struct store_driver {
 	bool (*still)(struct store *store, const char *name);
 	/* May be NULL: as store_credentials. */
 	struct credentials_source *(*credentials)(struct store *store);
+	/* May be NULL: as store_limit. */
+	void (*limit)(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */

@@ -62,6 +62,10 @@ const char *store_url(const struct store *store);
 struct credentials_source;
 struct credentials_source *store_credentials(struct store *store);
 
+/* Bytes per second of all that is written and read, where that goes over a network; 0: no limit. At
+ * any time. */
+void store_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
+
 /* Free and total bytes where the store keeps objects; false when that has no meaning (an object
  * store). Blocking and quick. */
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total);

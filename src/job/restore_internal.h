@@ -73,7 +73,8 @@ struct restore_detail {
 	uint32_t find_path_tli; /* find is the end of the path to this timeline; 0: it is not */
 	struct timeline_facts *fact;
 	size_t facts;
-	struct restore_searched searched;
+	bool searched, found;
+	lsn found_start;
 	const struct manifest_head *head;
 	char *pg_bin;
 	char *repository; /* folder of a file repository, or NULL */

@@ -18,6 +18,7 @@
 #include <strings.h>
 
 #include "base/str.h"
+#include "net/bucket.h"
 
 #include "base/poison.h"
 
@@ -32,6 +33,9 @@ struct http {
 	CURLM *multi;
 	struct timer timer;
 	unsigned running;
+	struct bucket send, receive;
+	struct http_request *paused; /* those that wait for a bucket, the oldest first */
+	struct timer refill;
 };
 
 /* What libcurl moves at once. */
@@ -118,6 +122,60 @@ static int on_want_timer(CURLM *multi, long timeout_ms, void *context)
 	return 0;
 }
 
+/* ---- limits ---- */
+
+enum { REFILL_MS = 20 };
+
+/* The last in the queue: each passes a piece in its turn, and none starves. */
+static void pause_request(struct http_request *request)
+{
+	struct http *http = request->http;
+	struct http_request **at = &http->paused;
+
+	if (request->paused)
+		return;
+	if (!http->paused)
+		timer_set(&http->refill, REFILL_MS);
+	while (*at)
+		at = &(*at)->paused_next;
+	*at = request;
+	request->paused = true;
+	request->paused_next = NULL;
+}
+
+static void unpause_request(struct http_request *request)
+{
+	struct http_request **at = &request->http->paused;
+
+	while (*at && *at != request)
+		at = &(*at)->paused_next;
+	if (*at)
+		*at = request->paused_next;
+	request->paused = false;
+}
+
+/* All go on and ask again; whose bucket is still empty pauses again. */
+static void on_refill(struct timer *timer)
+{
+	struct http *http = container_of(timer, struct http, refill);
+	struct http_request *request = http->paused, *next;
+
+	http->paused = NULL;
+	for (; request; request = next) {
+		next = request->paused_next;
+		request->paused = false;
+		request->active_ms = loop_now_ms(http->loop);
+		curl_easy_pause(request->easy, CURLPAUSE_CONT);
+	}
+	http_collect(http);
+}
+
+void http_limit(struct http *http, uint64_t send_bytes, uint64_t receive_bytes)
+{
+	bucket_set(&http->send, send_bytes, loop_now_ms(http->loop));
+	bucket_set(&http->receive, receive_bytes, loop_now_ms(http->loop));
+}
+
 struct http *http_new(struct loop *loop, unsigned connections_max)
 {
 	struct http *http = xcalloc(1, sizeof(*http));
@@ -129,6 +187,7 @@ struct http *http_new(struct loop *loop, unsigned connections_max)
 	if (!http->multi)
 		abort();
 	timer_init(&http->timer, loop, on_timer);
+	timer_init(&http->refill, loop, on_refill);
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_want_socket);
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_want_timer);
@@ -145,6 +204,7 @@ void http_free(struct http *http)
 	assert(http->running == 0);
 	curl_multi_cleanup(http->multi);
 	timer_release(&http->timer);
+	timer_release(&http->refill);
 	free(http);
 	curl_global_cleanup();
 }
@@ -161,6 +221,11 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *context)
 	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
 	request->status = (unsigned)status;
 	request->active_ms = loop_now_ms(request->http->loop);
+	if (!bucket_open(&request->http->receive, request->active_ms)) {
+		pause_request(request);
+		return CURL_WRITEFUNC_PAUSE; /* the same bytes come again */
+	}
+	bucket_take(&request->http->receive, length);
 	request->got += length;
 	if ((!request->take || request->answer_max) && request->got > max) {
 		err_set(&request->op.err, ERR_NETWORK,
@@ -212,6 +277,10 @@ static size_t on_send(char *out, size_t one, size_t count, void *context)
 	request->active_ms = loop_now_ms(request->http->loop);
 	if (length == 0)
 		return 0;
+	if (!bucket_open(&request->http->send, request->active_ms)) {
+		pause_request(request);
+		return CURL_READFUNC_PAUSE;
+	}
 	if (request->give) {
 		length = request->give(request, request->sent, out, length);
 		if (length == 0)
@@ -219,6 +288,7 @@ static size_t on_send(char *out, size_t one, size_t count, void *context)
 	} else {
 		memcpy(out, (const char *)request->body + request->sent, length);
 	}
+	bucket_take(&request->http->send, length);
 	request->sent += length;
 	return length;
 }
@@ -254,7 +324,8 @@ const char *http_header(const struct http_request *request, const char *name)
 static void stall_fired(struct timer *timer)
 {
 	struct http_request *request = container_of(timer, struct http_request, timer);
-	int64_t quiet_ms = loop_now_ms(request->http->loop) - request->active_ms;
+	int64_t quiet_ms =
+	        request->paused ? 0 : loop_now_ms(request->http->loop) - request->active_ms;
 
 	if (quiet_ms < request->stall_ms)
 		return timer_set(timer, request->stall_ms - quiet_ms);
@@ -364,6 +435,7 @@ static void request_end(struct http_request *request)
 		return;
 	curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
 	request->status = (unsigned)status;
+	unpause_request(request);
 	curl_multi_remove_handle(request->http->multi, request->easy);
 	curl_easy_cleanup(request->easy);
 	curl_slist_free_all(request->header_list);

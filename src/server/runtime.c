@@ -164,6 +164,15 @@ static struct store_s3 s3_options(const struct config_repository *repository)
 	};
 }
 
+void runtime_reload(struct runtime *runtime)
+{
+	for (size_t i = 0; i < runtime->config->repositories; i++)
+		if (runtime->repo[i])
+			store_limit(runtime->repo[i]->store,
+			            runtime->config->repository[i].upload_limit,
+			            runtime->config->repository[i].download_limit);
+}
+
 bool runtime_open_place(struct runtime *runtime, struct site *site, bool create, struct err *err)
 {
 	size_t number = repository_number(runtime, site->repository);
@@ -179,6 +188,7 @@ bool runtime_open_place(struct runtime *runtime, struct site *site, bool create,
 		return true;
 	if (!store_open(runtime->loop, &options, &store, err))
 		return false;
+	store_limit(store, repository->upload_limit, repository->download_limit);
 	runtime->repo[number] = repo_new(store, runtime->blocks);
 	runtime->repo[number]->key_source = runtime_key_source(repository);
 	sites_get_repo(runtime, number);

@@ -491,6 +491,7 @@ const struct store_driver store_s3_driver = {
         .close = s3_close,
         .anchor = s3_anchor,
         .credentials = s3_credentials,
+        .limit = s3_limit,
         .attempt_bytes = sizeof(struct s3_attempt),
         .start = s3_start,
         .release = s3_release,

@@ -76,6 +76,7 @@ struct store *s3_open(struct loop *loop, const struct store_options *options, st
 void s3_close(struct store *store);
 void s3_anchor(struct store *store, const char *name, const void *bytes, size_t length);
 struct credentials_source *s3_credentials(struct store *store);
+void s3_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
 void s3_set_region(struct s3_store *s3, const char *region);
 
 /* s3_request.c: sends; the attempt's op is the parent. The lists of ask are taken over. */

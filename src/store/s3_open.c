@@ -155,3 +155,8 @@ struct credentials_source *s3_credentials(struct store *store)
 {
 	return container_of(store, struct s3_store, store)->credentials;
 }
+
+void s3_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes)
+{
+	http_limit(container_of(store, struct s3_store, store)->http, upload_bytes, download_bytes);
+}

@@ -84,6 +84,12 @@ struct credentials_source *store_credentials(struct store *store)
 	return store->driver->credentials ? store->driver->credentials(store) : NULL;
 }
 
+void store_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes)
+{
+	if (store->driver->limit)
+		store->driver->limit(store, upload_bytes, download_bytes);
+}
+
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total)
 {
 	return store->driver->space && store->driver->space(store, ret_free, ret_total);

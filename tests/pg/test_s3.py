@@ -1,9 +1,10 @@
 """Seawall with its repository in a real S3 (Ceph): what a day brings, and what is said when the store refuses."""
 
 import http.client
+import signal
 
 import pytest
-from seawalltest import Ledger, breakers, checks, wait_for
+from seawalltest import Ledger, breakers, checks, process, wait_for
 from seawalltest.s3 import at, seawall_in
 
 pytestmark = pytest.mark.s3
@@ -131,6 +132,16 @@ def test_an_archived_segment_is_one_put_and_nothing_else(made, rgw, rgw_proxy):
     assert [name in each.path for name, each in zip(names, rgw_proxy.requests())] == [True] * len(names)
 
 
+def test_a_limit_of_the_upload_is_taken_over_by_a_running_server(made, rgw):
+    cluster, wall = archiving(made, rgw)
+    wall.sections["repository local"].update(upload_limit="5MB", download_limit="10MB")
+    wall.write_config()
+    wall.server.send_signal(signal.SIGHUP)
+    wait_for(lambda: '"download_limit" in section [repository local] changed' in wall.log_tail(), "the reload", 20)
+    assert '"upload_limit" in section [repository local] changed from "nothing" to "5MB"\n' in wall.log_tail()
+    write(cluster, wall, 2)
+
+
 WRONG = {
     "key": ({"secret": "wrongSecret"}, {}, ["403", "SignatureDoesNotMatch", "The key is wrong", '"secret_key_file"']),
     "identity": ({"access_key": "AKIANOBODY"}, {}, ["403", "InvalidAccessKeyId", "The key is wrong", '"access_key"']),
@@ -180,3 +191,46 @@ def test_a_bucket_that_is_deleted_under_a_running_server_is_named_and_nothing_co
     said = wall.run("wal", "push", cluster.data / "pg_wal" / name, status=None)
     assert said.status != 0 and "there is no repository" in said.err, said
     assert name in cluster.pending() and rgw.keys() == []
+
+
+def both(first, second, path):
+    """The same file pushed through two servers at the same time; what each said."""
+    commands = [wall.start_command("wal", "push", path) for wall in (first, second)]
+    return [(command, *command.communicate(timeout=100)) for command in commands]
+
+
+def test_two_servers_push_the_same_content_at_once_and_both_are_right(made, rgw):
+    cluster, wall = archiving(made, rgw)
+    other = seawall_in(made, cluster, rgw, folder="other")
+    other.serve()
+    cluster.configure(archive_command="")
+    for k in range(5):
+        cluster.sql("INSERT INTO t VALUES (%s)", k)
+        name = cluster.switch_wal()
+        for command, out, err in both(wall, other, cluster.data / "pg_wal" / name):
+            assert command.returncode == 0, out + err
+        assert len([key for key in rgw.keys() if f"/{name}" in key]) == 1
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_two_servers_push_different_content_and_the_first_stays(made, rgw, rgw_proxy, ignored):
+    """Also where the store takes no notice of If-None-Match: the proxy deletes what is there before a second put."""
+    cluster, wall = archiving(made, rgw, at(rgw_proxy))
+    name = write(cluster, wall, 1)[0]
+    path = cluster.data / "pg_wal" / name
+    key = next(key for key in rgw.keys() if f"/{name}" in key)
+    before = rgw.get(key)
+    copy = made.folder / "pg_wal" / name
+    copy.parent.mkdir()
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    copy.write_bytes(data)
+    for each in (copy.parent, copy):
+        process.own(each)
+    other = seawall_in(made, cluster, rgw, at(rgw_proxy), folder="other")
+    other.serve()
+    if ignored:
+        rgw_proxy.add("call", times=-1, method="PUT", path=name, call=lambda _: rgw.delete(key))
+    said = other.run("wal", "push", copy, status=None)
+    assert said.status != 0 and name in said.err, said
+    assert rgw.get(key) == before

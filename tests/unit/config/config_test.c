@@ -421,6 +421,50 @@ static void says_what_a_reload_changes(void **state)
 	config_free(new);
 }
 
+static void refuses_what_is_no_limit_of_a_repository(void **state)
+{
+	static const struct bad bad[] = {
+	        {"[repository r]\nurl = s3://bucket\nupload_limit = 4MB\n",
+	         "line 3: \"upload_limit\" cannot be \"4MB\"", "from 5.0 MB to 1.0 TB"},
+	        {"[repository r]\nurl = s3://bucket\ndownload_limit = 2TB\n",
+	         "line 3: \"download_limit\" cannot be \"2TB\"", "from 5.0 MB to 1.0 TB"},
+	        {"[repository r]\nurl = s3://bucket\nupload_limit = 50 apples\n",
+	         "line 3: \"upload_limit\" cannot be", ""},
+	        {"[repository r]\nurl = file:///srv/r\nupload_limit = 50MB\n[cluster c]\n",
+	         "\"upload_limit\" is for a repository at s3:// only", ""},
+	};
+
+	(void)state;
+	refuse_all(bad, ARRAY_LENGTH(bad), 0600);
+}
+
+static void a_reload_changes_the_limits_of_the_repository_of_that_name(void **state)
+{
+#define AT_S3(name, more) "[repository " name "]\nurl = s3://bucket/" name "\n" more
+	struct config *old = load("[server]\nstate = /srv/state\n" AT_S3("near", "") AT_S3(
+	        "far", "upload_limit = 50MB\n") "[cluster main]\nrepositories = near, far\n");
+	struct config *new = load("[server]\nstate = /srv/state\n" AT_S3("far", "") AT_S3(
+	        "near", "upload_limit = 5MB\ndownload_limit = 1GB\n"
+	                "region = moon-1\n") "[cluster main]\nrepositories = near, far\n");
+	struct strs changes = {0};
+
+	(void)state;
+	assert_int_equal(old->repository[0].upload_limit, 0);
+	assert_int_equal(old->repository[1].upload_limit, UINT64_C(50) << 20);
+	config_reload(old, new);
+	assert_string_equal(old->repository[0].name, "near");
+	assert_int_equal(old->repository[0].upload_limit, UINT64_C(5) << 20);
+	assert_int_equal(old->repository[0].download_limit, UINT64_C(1) << 30);
+	assert_null(old->repository[0].region);
+	assert_int_equal(old->repository[1].upload_limit, 0);
+	assert_true(config_diff(old, new, &changes));
+	assert_int_equal(changes.count, 1);
+	assert_non_null(strstr(changes.item[0], "\"region\""));
+	strs_release(&changes);
+	config_free(old);
+	config_free(new);
+}
+
 static void the_sample_is_a_file_that_can_be_read(void **state)
 {
 	const struct config_sample sample = {.state = "/srv/state",
@@ -472,6 +516,8 @@ int main(void)
 	        cmocka_unit_test(a_missing_file_that_was_named_is_an_error),
 	        cmocka_unit_test(finds_clusters_by_name),
 	        cmocka_unit_test(says_what_a_reload_changes),
+	        cmocka_unit_test(refuses_what_is_no_limit_of_a_repository),
+	        cmocka_unit_test(a_reload_changes_the_limits_of_the_repository_of_that_name),
 	        cmocka_unit_test(the_sample_is_a_file_that_can_be_read),
 	        cmocka_unit_test(suggests_what_was_meant),
 	};

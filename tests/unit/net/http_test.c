@@ -399,6 +399,95 @@ static void an_idle_connection_costs_no_turns(void **state)
 	world_end(&world);
 }
 
+/* A limit so low that after one piece nothing more passes for hours, until it is lifted. */
+enum { LIMIT_BYTES = 10, LIMITED_BODY_BYTES = 4 * 1024 * 1024, PIECE_MAX = 512 * 1024 };
+
+static void lift_fired(struct timer *timer)
+{
+	struct story *story = container_of(timer, struct story, cancel);
+
+	assert_true(op_running(&story->request.op));
+	assert_true(story->request.got + story->request.sent <= PIECE_MAX);
+	/* a piece has passed: this is the limit and not a peer that is slow to begin */
+	if (story->request.got + story->request.sent == 0)
+		return timer_set(timer, 20);
+	http_limit(story->http, 0, 0);
+}
+
+static void run_limited(struct world *world)
+{
+	http_limit(world->http, LIMIT_BYTES, LIMIT_BYTES);
+	timer_init(&world->story.cancel, world->loop, lift_fired);
+	timer_set(&world->story.cancel, 300);
+	assert_int_equal(world_run(world), ERR_NONE);
+	timer_release(&world->story.cancel);
+}
+
+static void what_is_received_is_limited_until_the_limit_is_lifted(void **state)
+{
+	char *text = xmalloc(LIMITED_BODY_BYTES + 128);
+	struct world world;
+	int head;
+
+	(void)state;
+	head = sprintf(text, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", LIMITED_BODY_BYTES);
+	memset(text + head, 'x', LIMITED_BODY_BYTES);
+	text[head + LIMITED_BODY_BYTES] = '\0';
+	world_begin(&world, PEER_ANSWERS, text);
+	world.story.request.answer_max = LIMITED_BODY_BYTES;
+	world.story.request.stall_ms = 200; /* waiting for its turn is no stall */
+	run_limited(&world);
+	assert_int_equal(world.story.request.answer.length, LIMITED_BODY_BYTES);
+	world_end(&world);
+	free(text);
+}
+
+static size_t give_a_byte(struct http_request *request, uint64_t offset, void *out, size_t length)
+{
+	(void)request;
+	(void)length;
+	*(char *)out = (char)('a' + offset % 26);
+	return 1;
+}
+
+static void what_is_sent_is_limited_until_the_limit_is_lifted(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_begin(&world, PEER_ECHOES, NULL);
+	world.story.request.method = "PUT";
+	world.story.request.give = give_a_byte;
+	world.story.request.body_bytes = 26 * 1000;
+	world.story.request.stall_ms = 200;
+	run_limited(&world);
+	assert_int_equal(world.story.request.answer.length, 26 * 1000);
+	assert_memory_equal(buf_text(&world.story.request.answer) + 26 * 999,
+	                    "abcdefghijklmnopqrstuvwxyz", 26);
+	world_end(&world);
+}
+
+static void a_request_that_waits_for_its_turn_can_be_cancelled(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_begin(&world, PEER_ANSWERS, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+	http_limit(world.http, 1, 1);
+	timer_init(&world.story.cancel, world.loop, cancel_fired);
+	timer_set(&world.story.cancel, 100);
+	assert_int_equal(world_run(&world), ERR_CANCELLED);
+	timer_release(&world.story.cancel);
+	http_release(&world.story.request);
+	http_limit(world.http, 0, 0);
+	world.story = (struct story){.http = world.http};
+	world.story.request =
+	        (struct http_request){.url = "http://peer/", .unix_socket = world.peer.path};
+	assert_int_equal(world_run(&world), ERR_NONE);
+	assert_string_equal(buf_text(&world.story.request.answer), "hello");
+	world_end(&world);
+}
+
 static void a_query_value_is_escaped(void **state)
 {
 	struct buf buf;
@@ -423,6 +512,9 @@ int main(void)
 	        cmocka_unit_test(the_deadline_for_the_whole_holds_while_bytes_trickle),
 	        cmocka_unit_test(a_cancel_ends_a_request_and_the_next_one_works),
 	        cmocka_unit_test(an_idle_connection_costs_no_turns),
+	        cmocka_unit_test(what_is_received_is_limited_until_the_limit_is_lifted),
+	        cmocka_unit_test(what_is_sent_is_limited_until_the_limit_is_lifted),
+	        cmocka_unit_test(a_request_that_waits_for_its_turn_can_be_cancelled),
 	        cmocka_unit_test(a_query_value_is_escaped),
 	};
 

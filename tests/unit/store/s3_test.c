@@ -24,6 +24,8 @@ struct peer {
 	struct loop *loop;
 	struct store *store;
 	struct err err; /* of the last operation */
+	struct timer timer;
+	bool lifted;
 };
 
 /* The head, and the body as its Content-Length says. */
@@ -269,6 +271,32 @@ static void a_throttled_put_says_so_when_time_is_up(void **state)
 	assert_int_equal(put(peer, "text", 300), ERR_TIMEOUT);
 	assert_said(&peer->err, "503 SlowDown");
 	assert_said(&peer->err, "throttled");
+}
+
+static void lift(struct timer *timer)
+{
+	struct peer *peer = container_of(timer, struct peer, timer);
+
+	if (peer->given == 0)
+		return timer_set(timer, 20);
+	peer->lifted = true;
+	store_limit(peer->store, 0, 0);
+}
+
+static void a_limit_holds_and_can_be_lifted_meanwhile(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf got = {0};
+
+	buf_init(&got, BLOCK_BYTES);
+	SERVE(peer, RANGE("0", "4", "5", "hello"));
+	store_limit(peer->store, 0, 1);
+	timer_init(&peer->timer, peer->loop, lift);
+	timer_set(&peer->timer, 400);
+	assert_int_equal(get(peer, 5, &got, 0), ERR_NONE);
+	assert_true(peer->lifted); /* not before */
+	assert_string_equal(buf_text(&got), "hello");
+	timer_release(&peer->timer);
 }
 
 /* ---- errors ---- */
@@ -535,6 +563,7 @@ int main(void)
 	        TEST(a_taken_name_is_not_ours_when_its_bytes_are_others),
 	        TEST(a_store_that_is_busy_gets_the_rest_that_it_asks_for),
 	        TEST(a_throttled_put_says_so_when_time_is_up),
+	        TEST(a_limit_holds_and_can_be_lifted_meanwhile),
 	        TEST(a_refusal_names_everything_and_is_final),
 	        TEST(a_token_that_ended_is_asked_for_again),
 	        TEST(without_a_key_nothing_is_asked),
