@@ -10,7 +10,7 @@ _seawall() {
 	fi
 	if [ "$command" = wal ]; then
 		if [ "$COMP_CWORD" -eq 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W 'push fetch list' -- "$word")
+			mapfile -t COMPREPLY < <(compgen -W 'push fetch list index' -- "$word")
 			return
 		fi
 		command="wal ${COMP_WORDS[2]}"
@@ -33,6 +33,7 @@ _seawall() {
 	'wal push') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;
 	'wal fetch') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;
 	'wal list') options='--config --json --verbose --quiet --help' ;;
+	'wal index') options='--rebuild --dry-run --config --json --verbose --quiet --help' ;;
 	'cat') options='--cluster --config --json --verbose --quiet --help' ;;
 	'key list') options='--config --json --verbose --quiet --help' ;;
 	'key add') options='--key-file --passphrase-file --key-command --dry-run --config --json --verbose --quiet --help' ;;

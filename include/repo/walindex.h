@@ -59,9 +59,9 @@ struct walindex_marks {
 struct walindex_segment {
 	uint64_t records;
 	uint32_t commits, aborts;
-	lsn first_start, last_start, last_end; /* of records */
-	uint32_t last_tli;                     /* of the page on which the last record starts */
-	lsn first_xact, last_xact;             /* starts of the first and last commit or abort */
+	lsn last_start, last_end;  /* of the last record */
+	uint32_t last_tli;         /* of the page on which the last record starts */
+	lsn first_xact, last_xact; /* starts of the first and last commit or abort */
 	lsn last_xact_end;
 	int64_t first_us, last_us, min_us, max_us;
 	int64_t last_commit_us;    /* commits alone */
@@ -126,6 +126,7 @@ struct walindex_piece {
 	size_t relations;
 	bool poisoned;              /* changed blocks are not known for all of it */
 	bool crowded;               /* there was more worth finding than it holds */
+	bool full;                  /* it was ended early, because it was full */
 	struct walindex_open *open; /* at its end, by xid */
 	size_t opens;
 };
@@ -152,11 +153,10 @@ struct walindex_builder *walindex_builder_new(uint32_t tli, uint64_t first, uint
                                               const struct walindex_piece *before);
 void walindex_builder_free(struct walindex_builder *builder);
 
-struct walindex_record { /* what all records have */
+struct walindex_record { /* what all records that matter have */
 	lsn start, end;  /* end: aligned */
 	uint32_t tli, xid;
 };
-void walindex_add_record(struct walindex_builder *builder, const struct walindex_record *record);
 /* A block of a main fork was changed. */
 void walindex_add_block(struct walindex_builder *builder, const struct walindex_rel *rel,
                         uint32_t block);
@@ -192,9 +192,15 @@ void walindex_add_end(struct walindex_builder *builder, const struct walindex_re
 /* Transactions below xid that are not open any more have ended in silence (a crash). */
 void walindex_forget(struct walindex_builder *builder, uint32_t oldest_xid);
 
-/* The segment at hand is complete; lost_bytes: of a record that began before and was not seen.
- * True: the piece is full and must be ended here. */
-bool walindex_next_segment(struct walindex_builder *builder, uint32_t lost_bytes);
+/* The segment at hand is complete. */
+struct walindex_tail {
+	uint64_t records;
+	lsn last_start, last_end; /* of the last record that ended in it; 0: none did */
+	uint32_t last_tli;
+	uint32_t lost_bytes; /* of a record that began before and was not seen */
+};
+/* True: the piece is full and must be ended here. */
+bool walindex_next_segment(struct walindex_builder *builder, const struct walindex_tail *tail);
 /* How many segments are complete. */
 uint64_t walindex_builder_segments(const struct walindex_builder *builder);
 /* The piece of the segments that are complete. The builder goes on with the segment behind it. With

@@ -16,6 +16,7 @@
 	X(wal_push)                                                                                \
 	X(wal_fetch)                                                                               \
 	X(wal_list)                                                                                \
+	X(wal_index)                                                                               \
 	X(cat)                                                                                     \
 	X(key_list)                                                                                \
 	X(key_add)                                                                                 \
@@ -26,7 +27,6 @@
 #define COMMANDS_LATER(X)                                                                          \
 	X("find")                                                                                  \
 	X("wal verify")                                                                            \
-	X("wal index")                                                                             \
 	X("verify")                                                                                \
 	X("expire")                                                                                \
 	X("drill")                                                                                 \

@@ -121,6 +121,21 @@ void catalog_add_segment(struct catalog *catalog, uint32_t tli, uint64_t segno)
 		run_join(timeline, at - 1);
 }
 
+void catalog_add_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last)
+{
+	struct catalog_timeline *timeline = timeline_make(catalog, tli);
+	struct catalog_run *end = timeline->runs ? &timeline->run[timeline->runs - 1] : NULL;
+
+	if (!end || first > end->last) { /* behind all that is known: no need to count */
+		catalog_add_segment(catalog, tli, first);
+		timeline->run[timeline->runs - 1].last = last;
+		catalog->segments += last - first;
+		return;
+	}
+	for (uint64_t segno = first; segno <= last; segno++)
+		catalog_add_segment(catalog, tli, segno);
+}
+
 void catalog_add_file(struct catalog *catalog, const struct walname *name, const char *digest,
                       uint64_t bytes)
 {

@@ -86,6 +86,7 @@ bool walindex_append(struct walindex_piece *piece, struct walindex_piece *next, 
 	piece->last = next->last;
 	piece->poisoned |= next->poisoned;
 	piece->crowded |= next->crowded;
+	piece->full = next->full;
 	walindex_release(next);
 	return true;
 }

@@ -315,17 +315,6 @@ void walindex_add_poison(struct walindex_builder *builder, const struct walindex
 
 /* ---- records ---- */
 
-void walindex_add_record(struct walindex_builder *builder, const struct walindex_record *record)
-{
-	struct walindex_segment *now = &builder->now;
-
-	if (now->records++ == 0)
-		now->first_start = record->start;
-	now->last_start = record->start;
-	now->last_end = record->end;
-	now->last_tli = record->tli;
-}
-
 void walindex_add_rows(struct walindex_builder *builder, uint32_t xid,
                        const struct walindex_rel *rel, const struct walindex_rows *rows)
 {
@@ -447,7 +436,7 @@ void walindex_add_end(struct walindex_builder *builder, const struct walindex_re
 
 /* ---- segments and pieces ---- */
 
-bool walindex_next_segment(struct walindex_builder *builder, uint32_t lost_bytes)
+bool walindex_next_segment(struct walindex_builder *builder, const struct walindex_tail *tail)
 {
 	struct walindex_piece *piece = &builder->piece;
 	uint64_t count = walindex_builder_segments(builder);
@@ -457,14 +446,20 @@ bool walindex_next_segment(struct walindex_builder *builder, uint32_t lost_bytes
 		piece->segment =
 		        xrealloc(piece->segment, builder->segments_size * sizeof(*piece->segment));
 	}
-	builder->now.lost_bytes = lost_bytes;
+	builder->now.records = tail->records;
+	builder->now.last_start = tail->last_start;
+	builder->now.last_end = tail->last_end;
+	builder->now.last_tli = tail->last_tli;
+	builder->now.lost_bytes = tail->lost_bytes;
 	piece->segment[count] = builder->now;
 	piece->last = piece->first + count;
 	builder->now = (struct walindex_segment){0};
 	if (builder->marks > WALINDEX_MARKS_FULL)
 		settle_all(builder);
-	return (piece->last + 1) % walindex_span(0, piece->segment_bytes) == 0 ||
-	       builder->marks > WALINDEX_MARKS_FULL || piece->events > WALINDEX_EVENTS_FULL;
+	if ((piece->last + 1) % walindex_span(0, piece->segment_bytes) == 0)
+		return true;
+	piece->full = builder->marks > WALINDEX_MARKS_FULL || piece->events > WALINDEX_EVENTS_FULL;
+	return piece->full;
 }
 
 uint64_t walindex_builder_segments(const struct walindex_builder *builder)

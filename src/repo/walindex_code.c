@@ -19,7 +19,8 @@ enum {
 	FRONT_BYTES = 32,
 	FLAG_POISONED = 1,
 	FLAG_CROWDED = 2,
-	FLAGS_ALL = 3,
+	FLAG_FULL = 4,
+	FLAGS_ALL = 7,
 	VARINT_BYTES_MAX = 10,
 };
 enum { SEGMENT_RECORDS = 1, SEGMENT_XACTS = 2, SEGMENT_LOST = 4, SEGMENT_COMMITS = 8 };
@@ -140,8 +141,7 @@ static void add_segment(struct buf *out, const struct walindex_piece *piece, uin
 		add_varint(out, s->lost_bytes);
 	if (s->records) {
 		add_varint(out, s->records);
-		add_delta(out, s->first_start, base);
-		add_varint(out, s->last_start - s->first_start);
+		add_delta(out, s->last_start, base);
 		add_varint(out, s->last_end - s->last_start);
 		add_varint(out, piece->tli - s->last_tli);
 	}
@@ -209,8 +209,7 @@ static void take_segment(struct cursor *c, struct walindex_piece *piece, uint64_
 	if (flags & SEGMENT_RECORDS) {
 		s->records = take_varint(c);
 		c->bad |= s->records == 0;
-		s->first_start = take_delta(c, base);
-		s->last_start = take_sum(c, s->first_start);
+		s->last_start = take_delta(c, base);
 		s->last_end = take_sum(c, s->last_start);
 		s->last_tli = piece->tli - (uint32_t)take_most(c, piece->tli - 1);
 	}
@@ -567,8 +566,9 @@ bool walindex_encode(const struct walindex_piece *piece, struct buf *out)
 
 	put_u16(front, WALINDEX_VERSION);
 	put_u8(front + 2, (uint8_t)piece->level);
-	put_u8(front + 3, (uint8_t)((piece->poisoned ? FLAG_POISONED : 0) |
-	                            (piece->crowded ? FLAG_CROWDED : 0)));
+	put_u8(front + 3,
+	       (uint8_t)((piece->poisoned ? FLAG_POISONED : 0) |
+	                 (piece->crowded ? FLAG_CROWDED : 0) | (piece->full ? FLAG_FULL : 0)));
 	put_u32(front + 4, piece->tli);
 	put_u32(front + 8, piece->segment_bytes);
 	put_u64(front + 16, piece->first);
@@ -609,6 +609,7 @@ static bool front_take(struct cursor *c, struct walindex_piece *ret, struct err 
 	ret->level = front[2];
 	ret->poisoned = flags & FLAG_POISONED;
 	ret->crowded = flags & FLAG_CROWDED;
+	ret->full = flags & FLAG_FULL;
 	ret->tli = get_u32(front + 4);
 	ret->segment_bytes = get_u32(front + 8);
 	ret->first = get_u64(front + 16);

@@ -23,6 +23,16 @@ static struct walindex_builder *builder_at(uint64_t first, const struct walindex
 	return walindex_builder_new(3, first, SEGMENT, before);
 }
 
+static bool next_segment(struct walindex_builder *builder)
+{
+	struct walindex_tail tail = {.records = 3,
+	                             .last_start = FIRST * SEGMENT + 240,
+	                             .last_end = FIRST * SEGMENT + 336,
+	                             .last_tli = 2};
+
+	return walindex_next_segment(builder, &tail);
+}
+
 static void commit(struct walindex_builder *builder, const struct walindex_record *record,
                    int64_t time_us, const struct walindex_rel *dropped)
 {
@@ -32,7 +42,6 @@ static void commit(struct walindex_builder *builder, const struct walindex_recor
 	                           .dropped = dropped,
 	                           .droppeds = dropped != NULL};
 
-	walindex_add_record(builder, record);
 	walindex_add_end(builder, record, &end);
 }
 
@@ -87,8 +96,9 @@ static void times_that_run_backwards_keep_their_smallest_and_greatest(void **sta
 	commit(builder, &record, 9000, NULL);
 	record = at(FIRST, 2, 701);
 	commit(builder, &record, 1000, NULL);
-	assert_false(walindex_next_segment(builder, 0));
-	assert_false(walindex_next_segment(builder, 77)); /* one without anything */
+	assert_false(next_segment(builder));
+	assert_false(walindex_next_segment(
+	        builder, &(struct walindex_tail){.lost_bytes = 77})); /* one without anything */
 	walindex_builder_take(builder, false, &piece);
 	assert_int_equal(piece.last, FIRST + 1);
 	segment = walindex_segment(&piece, FIRST);
@@ -99,7 +109,8 @@ static void times_that_run_backwards_keep_their_smallest_and_greatest(void **sta
 	assert_int_equal(segment->min_xid, 700);
 	assert_int_equal(segment->max_xid, 702);
 	assert_int_equal(segment->commits, 3);
-	assert_int_equal(segment->last_start, at(FIRST, 2, 0).start);
+	assert_int_equal(segment->last_start, FIRST * SEGMENT + 240);
+	assert_int_equal(segment->last_tli, 2);
 	assert_int_equal(walindex_segment(&piece, FIRST + 1)->lost_bytes, 77);
 	assert_null(walindex_segment(&piece, FIRST + 2));
 	round_trip(&piece);
@@ -120,7 +131,7 @@ static void a_limit_never_erases_marks(void **state)
 	walindex_add_block(builder, &orders, 30);
 	walindex_add_limit(builder, &orders, 40);
 	walindex_add_limit(builder, &other, 0);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &piece);
 	marks = marks_of(&piece, &orders);
 	assert_int_equal(marks->limit, 10);
@@ -160,7 +171,7 @@ static void blocks_of_any_density_are_small_and_come_back(void **state)
 			if (n % 5 == 0)
 				walindex_add_block(builder, &items, n % 3);
 		}
-		walindex_next_segment(builder, 0);
+		next_segment(builder);
 		walindex_builder_take(builder, false, &piece);
 		encode(&piece, &bytes);
 		assert_in_range(bytes.length, 1, cases[i].bytes_max);
@@ -194,7 +205,7 @@ static void rows_are_counted_over_segments_pieces_and_subtransactions(void **sta
 		walindex_add_rows(builder, 901, &items, &updated);
 	}
 	walindex_add_rows(builder, 900, &pg_class, &deleted);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &first);
 	assert_int_equal(first.opens, 2);
 	assert_int_equal(first.events, 0);
@@ -203,9 +214,8 @@ static void rows_are_counted_over_segments_pieces_and_subtransactions(void **sta
 
 	/* another process goes on */
 	builder = builder_at(FIRST + 1, &first);
-	walindex_add_record(builder, &record);
 	walindex_add_end(builder, &record, &end);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &second);
 	assert_int_equal(second.events, 1);
 	assert_int_equal(second.opens, 0);
@@ -244,7 +254,7 @@ static void only_what_is_worth_finding_is_an_event(void **state)
 	walindex_add_rows(builder, 13, &orders, &deleted);
 	walindex_add_rows(builder, 14, &orders, &deleted);
 	walindex_forget(builder, 14);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &piece);
 	assert_int_equal(piece.events, 1);
 	assert_int_equal(piece.event[0].xid, 11);
@@ -270,7 +280,6 @@ static void fill_segment(struct walindex_builder *builder, uint64_t segno)
 		walindex_add_block(builder, &orders, (uint32_t)(n * segno % 911));
 	commit(builder, &record, (int64_t)segno * 1000, NULL);
 	record = at(segno, 1, 0);
-	walindex_add_record(builder, &record);
 	walindex_add_event(builder, &record, &point);
 }
 
@@ -287,8 +296,8 @@ static void how_often_somebody_looks_changes_nothing(void **state)
 
 		fill_segment(quiet, segno);
 		fill_segment(watched, segno);
-		assert_int_equal(walindex_next_segment(quiet, 0), full);
-		assert_int_equal(walindex_next_segment(watched, 0), full);
+		assert_int_equal(next_segment(quiet), full);
+		assert_int_equal(next_segment(watched), full);
 		walindex_builder_take(watched, true, &two);
 		walindex_release(&two);
 	}
@@ -313,7 +322,7 @@ static void pieces_that_follow_each_other_become_one(void **state)
 	(void)state;
 	for (uint64_t segno = FIRST; segno < FIRST + 48; segno++) {
 		fill_segment(builder, segno);
-		if (!walindex_next_segment(builder, 0))
+		if (!next_segment(builder))
 			continue;
 		walindex_builder_take(builder, false, &piece);
 		if (!all.segment) {
@@ -329,7 +338,7 @@ static void pieces_that_follow_each_other_become_one(void **state)
 	assert_int_equal(walindex_segment(&all, FIRST + 40)->max_us, (FIRST + 40) * 1000);
 	round_trip(&all);
 	fill_segment(builder, FIRST + 49);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &piece);
 	piece.first++;
 	piece.last++;
@@ -350,7 +359,7 @@ static void more_blocks_than_fit_become_all_of_the_relation(void **state)
 	for (uint32_t block = 0; block < WALINDEX_MARKS_MAX + 100; block++)
 		walindex_add_block(builder, &orders, 2 * block);
 	walindex_add_block(builder, &items, 3);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &piece);
 	assert_int_equal(marks_of(&piece, &orders)->limit, 0);
 	assert_int_equal(marks_of(&piece, &items)->blocks, 1);
@@ -369,7 +378,7 @@ static void a_newer_version_and_every_cut_are_told(void **state)
 
 	(void)state;
 	fill_segment(builder, FIRST);
-	walindex_next_segment(builder, 0);
+	next_segment(builder);
 	walindex_builder_take(builder, false, &piece);
 	encode(&piece, &bytes);
 	for (size_t length = 0; length < bytes.length; length++) {

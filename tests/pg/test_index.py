@@ -1,0 +1,158 @@
+"""The WAL index against what servers write: pg_waldump's blocks, the catalog's names, and itself made again."""
+
+import collections
+import importlib.util
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+from seawalltest import index
+from seawalltest.cluster import DEBIAN_BIN
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("unseal", ROOT / "contrib/unseal.py")
+unseal = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(unseal)
+
+BLOCK = re.compile(r"blkref #\d+: rel (\d+)/(\d+)/(\d+)(?: fork (\w+))? blk (\d+)")
+COMMIT = re.compile(r"rmgr: Transaction .*tx: +(\d+), lsn: ([0-9A-F]+)/([0-9A-F]+), prev \S+, desc: (COMMIT|ABORT)")
+DROPPED, TRUNCATED, CREATED = 1, 2, 4
+
+
+def archiving(made, segment_mb=1, serve=False, **settings):
+    cluster = made.cluster(segment_mb=segment_mb, wal_keep_size="1GB", **settings)
+    wall = made.seawall(cluster)
+    wall.init()
+    if serve:
+        wall.serve()
+    cluster.start()
+    wall.archive()
+    return cluster, wall
+
+
+def waldump(cluster, segments):
+    return subprocess.run([DEBIAN_BIN / "pg_waldump", "-p", cluster.data / "pg_wal", segments[0], segments[-1]],
+                          capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+def archived(wall):
+    return sorted(path.name for path in (wall.repository / "main").glob("*/wal/*/*/*") if len(path.name) == 24)
+
+
+def wal_index(wall, *options):
+    return wall.run("wal", "index", *options)
+
+
+def work(cluster):
+    cluster.sql("CREATE TABLE orders (n int PRIMARY KEY, filler text)")
+    cluster.sql("CREATE TABLE items (n int, filler text)")
+    cluster.sql("INSERT INTO orders SELECT n, repeat('x', 100) FROM generate_series(1, 20000) n")
+    cluster.sql("INSERT INTO items SELECT n, repeat('y', 300) FROM generate_series(1, 5000) n")
+    cluster.sql("UPDATE orders SET filler = 'z' WHERE n % 7 = 0")
+
+
+def test_commits_and_changed_blocks_are_those_of_pg_waldump(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    cluster.sql("DELETE FROM orders WHERE n % 3 = 0")
+    cluster.sql("VACUUM orders")
+    wall.wait_archived()
+    wal_index(wall)
+    pieces = index.pieces(wall, unseal)
+    segments = [segment for piece in pieces for segment in piece.segments]
+    lines = waldump(cluster, archived(wall))
+    truth, ends = collections.defaultdict(set), []
+    for line in lines:
+        for tablespace, database, number, fork, block in BLOCK.findall(line):
+            if not fork:
+                truth[int(tablespace), int(database), int(number)].add(int(block))
+        if match := COMMIT.search(line):
+            ends.append((int(match[2], 16) << 32 | int(match[3], 16), match[4]))
+    told = collections.defaultdict(set)
+    for piece in pieces:
+        for relation, (_, blocks) in piece.relations.items():
+            told[relation].update(blocks)
+    assert {relation: blocks for relation, blocks in told.items() if blocks} == truth
+    assert sum(segment.commits for segment in segments) == sum(kind == "COMMIT" for _, kind in ends)
+    assert sum(segment.aborts for segment in segments) == sum(kind == "ABORT" for _, kind in ends)
+    assert {start for segment in segments for start in (segment.first_xact, segment.last_xact) if start} <= \
+        {start for start, _ in ends}
+    assert sum(segment.records for segment in segments) == sum(line.startswith("rmgr:") for line in lines)
+
+
+def file_of(cluster, table):
+    number = cluster.one(f"SELECT pg_relation_filenode('{table}')")
+    return (1663, cluster.one("SELECT oid FROM pg_database WHERE datname = current_database()"), number)
+
+
+def test_what_is_worth_finding_is_found(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    cluster.sql("CREATE TABLE gone (n int); CREATE TABLE emptied (n int); CREATE TABLE rewritten (n int)")
+    cluster.sql("INSERT INTO gone VALUES (1)")
+    files = {table: file_of(cluster, table) for table in ("orders", "gone", "emptied", "rewritten")}
+    cluster.sql("SELECT pg_create_restore_point('before it')")
+    cluster.sql("DROP TABLE gone")
+    cluster.sql("TRUNCATE emptied")
+    cluster.sql("VACUUM FULL rewritten")
+    cluster.sql("BEGIN; DELETE FROM orders WHERE n <= 600; SAVEPOINT s; DELETE FROM orders WHERE n <= 1000; COMMIT")
+    cluster.sql("CREATE DATABASE other")
+    cluster.sql("DROP DATABASE other")
+    wall.wait_archived()
+    wal_index(wall)
+    events = [event for piece in index.pieces(wall, unseal) for event in piece.events]
+    by_file = {relation: event for event in events for relation in event["touched"]}
+    gone = by_file[files["gone"]]
+    assert gone["touched"][files["gone"]]["flags"] == DROPPED and gone["number"] == 1
+    emptied = by_file[files["emptied"]]
+    assert emptied["touched"][files["emptied"]]["flags"] == DROPPED
+    assert emptied["number"] == 0 and emptied["position"] > 0
+    assert by_file[files["orders"]]["touched"][files["orders"]]["deleted"] == 1000
+    kinds = collections.Counter(event["kind"] for event in events)
+    assert kinds["database dropped"] == 1 and kinds["database created"] >= 1  # initdb made some, too
+    assert [event["text"] for event in events if event["kind"] == "restore point"] == ["before it"]
+    assert kinds["checkpoint"] >= 1
+    assert kinds["poison"] == 0
+
+
+def test_a_rebuilt_index_is_the_same_and_what_is_lost_comes_back(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    wall.wait_archived()
+    wal_index(wall)
+    cluster.sql("INSERT INTO items SELECT n, repeat('y', 900) FROM generate_series(1, 30000) n")
+    wall.wait_archived()
+    wal_index(wall)
+    first = {name[:5]: name[5].read_bytes() for name in index.names(wall)}
+    told = json.loads(wal_index(wall, "--rebuild", "--json").out)["repositories"][0]
+    assert told["written"] == "0" and int(told["repeated"]) >= 2
+    assert {name[:5]: name[5].read_bytes() for name in index.names(wall)} == first
+    before = index.pieces(wall, unseal)
+    assert any(piece.last % 16 == 15 for piece in before)
+    for folder in (wall.repository / "main").glob("*/index"):
+        shutil.rmtree(folder)
+    wal_index(wall)
+    assert index.pieces(wall, unseal) == before
+    spoiled = index.names(wall)[0][5]
+    data = bytearray(spoiled.read_bytes())
+    data[-1] ^= 1
+    spoiled.chmod(0o600)
+    spoiled.write_bytes(data)
+    wal_index(wall, "--rebuild")
+    assert spoiled.with_suffix(".000002").exists()
+
+
+def test_the_index_stays_small(made):
+    """At most 1 % of the compressed WAL for pgbench."""
+    cluster, wall = archiving(made, segment_mb=16)
+    bench = [DEBIAN_BIN / "pgbench", "-h", cluster.sockets, "-p", cluster.port(), "-U", "postgres"]
+    subprocess.run([*bench, "-i", "-q", "-s", "5", "postgres"], check=True, capture_output=True)
+    subprocess.run([*bench, "-c", "2", "-t", "4000", "postgres"], check=True, capture_output=True)
+    wall.wait_archived()
+    wal_index(wall)
+    wal = sum(path.stat().st_size for path in (wall.repository / "main").glob("*/wal/*/*/*"))
+    size = sum(name[5].stat().st_size for name in index.names(wall))
+    print(f"index {size} of {wal} bytes of WAL: {100 * size / wal:.2f} %")
+    assert size <= wal / 100
