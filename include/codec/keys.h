@@ -99,6 +99,10 @@ void keyring_wrap(const struct keyring *ring, unsigned i, struct wrapper *wrappe
 /* Whether wrapped is by the first line of wrapper. */
 bool wrapper_made(struct wrapper *wrapper, const struct wrapped_key *wrapped);
 
+/* What stands for a digest where others see it: another digest that says nothing about the content.
+ * The same as long as the oldest data key can be opened. */
+void keyring_blind(const struct keyring *ring, const uint8_t *digest, size_t bytes, uint8_t *ret);
+
 /*
  * The marker: which objects may be unencrypted, as XXH3-64 of their sealed names. hash: the ring's
  * from now on (it sorts it). Not thread-safe: before the ring is used.

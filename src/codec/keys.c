@@ -114,6 +114,21 @@ bool keyring_newest(const struct keyring *ring, struct key_about *ret)
 	return ring->count > 0;
 }
 
+void keyring_blind(const struct keyring *ring, const uint8_t *digest, size_t bytes, uint8_t *ret)
+{
+	const struct ring_key *oldest = NULL;
+	char info[64];
+	int length = snprintf(info, sizeof(info), "seawall claim %s", ring->repository);
+
+	for (unsigned i = 0; i < ring->count; i++)
+		if (ring->key[i].opened &&
+		    (!oldest || is_newer(&oldest->about, &ring->key[i].about)))
+			oldest = &ring->key[i];
+	assert(oldest); /* nothing is sealed without one */
+	hkdf_sha256((struct span){oldest->bytes, KEY_BYTES}, (struct span){digest, bytes},
+	            (struct span){info, (size_t)length}, ret, bytes);
+}
+
 static struct ring_key *ring_find(const struct keyring *ring, uint64_t id)
 {
 	for (unsigned i = 0; i < ring->count; i++)

@@ -297,7 +297,6 @@ static void slot_put(struct op *op, struct copy_slot *slot)
 	        .name = slot->name,
 	        .piece = slot->piece,
 	        .pieces = sealer_pieces(slot->sealer, slot->piece),
-	        .content = sealer_digest(slot->sealer),
 	        .class = WORK_BACKUP,
 	};
 	store_put_start(op, &slot->put);

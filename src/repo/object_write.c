@@ -20,6 +20,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "codec/keys.h"
 #include "repo/object.h"
 
 #include "base/poison.h"
@@ -41,8 +42,9 @@ struct write_detail {
 	uint64_t from;                   /* of write->bytes */
 	uint8_t peek[PEEK_BYTES];        /* the beginning of the next object */
 	size_t peeked;
-	bool ended;  /* what is sealed is the last: the object itself, or the head */
-	bool exists; /* the thing is there already: nothing more is stored, only compared */
+	struct digest claim; /* what it is known by to other writers */
+	bool ended;          /* what is sealed is the last: the object itself, or the head */
+	bool exists;         /* the thing is there already: nothing more is stored, only compared */
 };
 
 void repo_random(void *bytes, size_t length)
@@ -291,12 +293,16 @@ static void write_put(struct object_write *write)
 
 	if (d->exists)
 		return d->ended ? write_settle(write) : write_hold(write);
+	d->claim = write->digest;
+	if (write->repo->keys) /* claims are seen by those who have no key */
+		keyring_blind(write->repo->keys, write->digest.bytes, sizeof(d->claim.bytes),
+		              d->claim.bytes);
 	d->put = (struct store_put){
 	        .store = write->repo->store,
 	        .name = d->ended ? write->name : d->part_name,
 	        .piece = d->piece,
 	        .pieces = sealer_pieces(d->sealer, d->piece),
-	        .content = d->ended ? &write->digest : NULL,
+	        .content = d->ended ? &d->claim : NULL,
 	        .class = repo_work_class(write->class),
 	};
 	blocks_keep(&d->hold, sealer_blocks_used(d->sealer));

@@ -246,6 +246,29 @@ static void the_newest_is_the_highest_number_whatever_came_first(void **state)
 	keyring_free(again);
 }
 
+static void a_blinded_digest_stays_the_same_and_tells_nothing(void **state)
+{
+	static const uint8_t digest[16] = {1, 2, 3}, other[16] = {1, 2, 4};
+	struct keyring *ring = ring_of(1), *stranger = ring_of(1);
+	uint8_t blind[16], again[16];
+	struct err err = {0};
+	unsigned i;
+
+	(void)state;
+	keyring_blind(ring, digest, sizeof(digest), blind);
+	assert_memory_not_equal(blind, digest, sizeof(digest));
+	assert_true(
+	        keyring_make(ring, 1800000000000000, &i, &err)); /* a newer key changes nothing */
+	keyring_blind(ring, digest, sizeof(digest), again);
+	assert_memory_equal(blind, again, sizeof(blind));
+	keyring_blind(ring, other, sizeof(other), again);
+	assert_memory_not_equal(blind, again, sizeof(blind));
+	keyring_blind(stranger, digest, sizeof(digest), again);
+	assert_memory_not_equal(blind, again, sizeof(blind));
+	keyring_free(ring);
+	keyring_free(stranger);
+}
+
 static void a_full_ring_makes_no_more(void **state)
 {
 	struct keyring *ring = ring_of(KEYS_MAX);
@@ -543,6 +566,7 @@ int main(void)
 	        cmocka_unit_test(what_is_no_key_is_refused_without_showing_it),
 	        cmocka_unit_test(damaged_json_is_no_wrapped_key),
 	        cmocka_unit_test(the_newest_is_the_highest_number_whatever_came_first),
+	        cmocka_unit_test(a_blinded_digest_stays_the_same_and_tells_nothing),
 	        cmocka_unit_test(a_full_ring_makes_no_more),
 	        cmocka_unit_test(encrypted_objects_are_read_again),
 	        cmocka_unit_test(nothing_of_the_content_stands_in_clear),

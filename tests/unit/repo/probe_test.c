@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "codec/json.h"
+#include "repo/keys.h"
 #include "repo/object.h"
 #include "repo/probe.h"
 
@@ -253,6 +255,89 @@ static void a_note_that_cannot_be_reached_is_no_missing_one(void **state)
 	assert_false(f->repo->opened);
 }
 
+/* ---- objects in a store that overwrites ---- */
+
+struct two {
+	struct op op;
+	struct object_write write[2];
+};
+
+static void two_step(struct op *op)
+{
+	struct two *two = container_of(op, struct two, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	object_write_start(op, &two->write[0]);
+	object_write_start(op, &two->write[1]);
+	op_wait(op, 1);
+}
+
+static const struct op_type two_type = {.name = "two", .step = two_step};
+
+static void write_two(struct fixture *f, const char *name, const char *a, const char *b,
+                      enum err_code ret[2])
+{
+	const char *const text[2] = {a, b};
+	struct two two = {.op.state = 0};
+
+	for (unsigned i = 0; i < 2; i++)
+		two.write[i] = (struct object_write){.repo = f->repo,
+		                                     .name = name,
+		                                     .kind = SEALED_NOTE,
+		                                     .class = GATE_WAL,
+		                                     .bytes = text[i],
+		                                     .length = strlen(text[i])};
+	loop_run_op(f->loop, &two.op, &two_type);
+	ret[0] = two.write[0].op.err.code;
+	ret[1] = two.write[1].op.err.code;
+}
+
+/* The same content is success for both, though its bytes differ (salt, time); of different contents
+ * one is stored. Also encrypted, when digests do not stand in the claims' names. */
+static void two_writers_of_an_object_lose_nothing(void **state)
+{
+	char path[] = "/tmp/seawall-key-XXXXXX";
+	struct fixture *f = *state;
+	int fd = mkstemp(path);
+	bool differs;
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "KEY-A-0123456789abcdef0123456789ab\n") > 0);
+	close(fd);
+	store_mem_lie("repo", &(struct mem_lies){.create_only = MEM_IGNORED});
+	for (unsigned encrypted = 0; encrypted < 2; encrypted++) {
+		struct store_list list = {.prefix = "claim/main/x/"};
+		char name[NAME_BYTES], digest[33];
+		struct object_stat stat;
+		enum err_code code[2];
+
+		if (encrypted) {
+			fixture_reopen(f);
+			f->repo->key_source = (struct key_source){KEY_SOURCE_FILE, path};
+		}
+		assert_int_equal(init_repo(f, &differs), ERR_NONE);
+		assert_int_equal(f->repo->keys != NULL, encrypted);
+		snprintf(name, sizeof(name), "main/x/same%u", encrypted);
+		write_two(f, name, "text", "text", code);
+		assert_true(code[0] == ERR_NONE && code[1] == ERR_NONE);
+		stat = (struct object_stat){.repo = f->repo, .name = name};
+		assert_true(RUN(f->loop, object_stat_start, &stat));
+		digest_text(&stat.sealed.digest, digest);
+		list.store = f->store;
+		assert_true(RUN(f->loop, store_list_start, &list));
+		assert_true(list.count > 0);
+		assert_int_equal(strstr(list.entry[list.count - 1].name, digest) == NULL,
+		                 encrypted);
+		store_list_release(&list);
+		snprintf(name, sizeof(name), "main/x/other%u", encrypted);
+		write_two(f, name, "text", "another text", code);
+		assert_true((code[0] == ERR_NONE) != (code[1] == ERR_NONE));
+		assert_true(code[0] == ERR_EXISTS || code[1] == ERR_EXISTS);
+	}
+	unlink(path);
+}
+
 /* ---- values ---- */
 
 static void features_survive_their_json(void **state)
@@ -345,6 +430,7 @@ int main(void)
 	        TEST(a_store_that_has_changed_is_noted_again_by_the_next_init),
 	        TEST(a_note_that_is_missing_or_damaged_means_claims),
 	        TEST(a_note_that_cannot_be_reached_is_no_missing_one),
+	        TEST(two_writers_of_an_object_lose_nothing),
 	        TEST(features_survive_their_json),
 	        TEST(what_an_older_version_noted_is_understood),
 	        TEST(the_decision_for_every_combination),
