@@ -116,6 +116,21 @@ struct timeline_facts {
 	lsn last_commit_lsn;
 };
 
+/* What the WAL was searched for so far; zero-filled is nothing. Each stretch of it without a hole
+ * is a search of its own, newest first. */
+struct restore_searched {
+	unsigned stretches;
+	uint64_t from; /* the first segment of the last stretch */
+	bool found;
+	lsn start;       /* of the newest record that is the target */
+	int64_t time_us; /* of a restore point */
+	/* A restore point: whether the chosen backup meets another one of that name before it,
+	 * where PostgreSQL would stop. */
+	bool again_searched, again;
+	lsn again_start;
+	int64_t again_us;
+};
+
 struct restore_ask {
 	const struct catalog *catalog;    /* everything of the generation */
 	const struct manifest_head *head; /* all backups, in any order */
@@ -124,17 +139,16 @@ struct restore_ask {
 	uint32_t timeline;                   /* --timeline N; 0: the one that leads to the target */
 	const struct timeline_facts *fact;
 	size_t facts;
-	/* RESTORE_XID, RESTORE_NAME with several backups: the WAL was searched for it */
-	bool searched, found;
-	lsn found_start; /* of the record */
-	bool local;      /* in place: the segment behind the last archived one may be in pg_wal */
+	struct restore_searched searched; /* RESTORE_XID, RESTORE_NAME */
+	bool local; /* in place: the segment behind the last archived one may be in pg_wal */
 };
 
 enum restore_need {
 	RESTORE_NEEDS_NOTHING,
 	RESTORE_NEEDS_BEGIN,  /* when timeline *ret_tli was begun */
 	RESTORE_NEEDS_END,    /* the last commit of the path in plan */
-	RESTORE_NEEDS_SEARCH, /* where the target is, on the path in plan */
+	RESTORE_NEEDS_SEARCH, /* where the target is, from first_segno to last_segno of plan */
+	RESTORE_NEEDS_AGAIN,  /* whether it is there once more, behind plan's start_lsn */
 };
 
 /* Chooses path, backup and range of WAL into plan (its backup…, path, first_segno, last_segno,

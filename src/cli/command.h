@@ -102,8 +102,8 @@ unsigned command_options(const struct command *command, const struct cli_option 
 /* The list, in the order of help; ends with NULL. */
 extern const struct command *const commands[];
 /* Finds the command in words (one or two of them); NULL with err. *ret_words: how many were it. */
-const struct command *command_find(const char *const *words, unsigned count, unsigned *ret_words,
-                                   struct err *err);
+const struct command *command_of_words(const char *const *words, unsigned count,
+                                       unsigned *ret_words, struct err *err);
 
 /* Help, as printed by --help. */
 void help_program(struct buf *out);

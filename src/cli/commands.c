@@ -57,8 +57,8 @@ static bool begins_one(const char *word)
 	return false;
 }
 
-const struct command *command_find(const char *const *words, unsigned count, unsigned *ret_words,
-                                   struct err *err)
+const struct command *command_of_words(const char *const *words, unsigned count,
+                                       unsigned *ret_words, struct err *err)
 {
 	AUTO_FREE char *both = NULL;
 	unsigned used;

@@ -102,7 +102,7 @@ static bool help_run(struct cli *cli, struct err *err)
 		help_program(&out);
 		return print(buf_text(&out), err);
 	}
-	command = command_find(words, arguments->count, &used, err);
+	command = command_of_words(words, arguments->count, &used, err);
 	if (!command)
 		return false;
 	if (used < arguments->count)

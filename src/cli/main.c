@@ -147,7 +147,7 @@ int main(int argc, char **argv)
 	leading = leading_options(words, count);
 	if (leading >= count)
 		return run_alone(argc, argv);
-	command = command_find(words + leading, count - leading, &used, &err);
+	command = command_of_words(words + leading, count - leading, &used, &err);
 	if (!command)
 		return complain(&err,
 		                strcmp(words[leading], "wal") == 0 ? EXIT_WAL_UNKNOWN : EXIT_USAGE);

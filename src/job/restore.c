@@ -211,6 +211,7 @@ static void find_start(struct restore *restore, enum find_what what, uint32_t tl
 	        .system_identifier = detail->load.facts.system_identifier,
 	        .what = what,
 	        .tli = tli,
+	        .below = what == FIND_AGAIN ? detail->searched.start : LSN_MAX,
 	        .local = looks_local(restore) ? detail->place.path : NULL,
 	};
 	detail->find_path_tli = what == FIND_END ? plan->path.tli : 0;
@@ -233,7 +234,8 @@ static void choose(struct restore *restore)
 {
 	static const enum find_what wanted[] = {[RESTORE_NEEDS_BEGIN] = FIND_BEGIN,
 	                                        [RESTORE_NEEDS_END] = FIND_END,
-	                                        [RESTORE_NEEDS_SEARCH] = FIND_TARGET};
+	                                        [RESTORE_NEEDS_SEARCH] = FIND_TARGET,
+	                                        [RESTORE_NEEDS_AGAIN] = FIND_AGAIN};
 	struct restore_detail *detail = restore->detail;
 	struct restore_ask ask = {.catalog = &detail->load.catalog,
 	                          .head = detail->load.heads.head,
@@ -243,8 +245,6 @@ static void choose(struct restore *restore)
 	                          .fact = detail->fact,
 	                          .facts = detail->facts,
 	                          .searched = detail->searched,
-	                          .found = detail->found,
-	                          .found_start = detail->found_start,
 	                          .local = looks_local(restore)};
 	enum restore_need need;
 	uint32_t tli;
@@ -280,9 +280,17 @@ static void take_facts(struct restore *restore)
 		fact->last_commit_lsn = find->last_commit_lsn;
 		return;
 	case FIND_TARGET:
-		detail->searched = true;
-		detail->found = find->found;
-		detail->found_start = find->found_start;
+		detail->searched.stretches++;
+		detail->searched.from = restore->plan.first_segno;
+		detail->searched.found = find->found;
+		detail->searched.start = find->found_start;
+		detail->searched.time_us = find->found_us;
+		return;
+	case FIND_AGAIN:
+		detail->searched.again_searched = true;
+		detail->searched.again = find->found;
+		detail->searched.again_start = find->found_start;
+		detail->searched.again_us = find->found_us;
 		return;
 	}
 }

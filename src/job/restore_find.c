@@ -6,8 +6,9 @@
  *
  * From the newest segment backwards, since what is asked for is near the end. Each segment is a
  * walk of its own; only for the last record, when the newest segment has none that is complete, the
- * walk begins earlier and goes on to the newest. Everything that is read is proven on the way: a
- * damaged segment fails the plan, before anything is written.
+ * walk begins earlier and goes on to the newest. A record that goes on into the next segment is
+ * completed from the beginning of that one, which is kept. Everything that is read is proven on the
+ * way: a damaged segment fails the plan, before anything is written.
  */
 #include "restore_load.h"
 #include "base/file.h"
@@ -16,7 +17,7 @@
 #include <unistd.h>
 #include "base/poison.h"
 
-enum { PIECE_BYTES = 256 * 1024, COMMIT_SEGMENTS_MAX = 16 };
+enum { PIECE_BYTES = 256 * 1024, COMMIT_SEGMENTS_MAX = 16, HEAD_BYTES = 64 * 1024 };
 enum find_state { FIND_START, FIND_LOOKING, FIND_READING };
 
 static void find_record(void *context, const struct walrecord *record)
@@ -33,7 +34,9 @@ static void find_record(void *context, const struct walrecord *record)
 			find->begun_us = record->time_us;
 		return;
 	}
-	if (find->what != FIND_TARGET)
+	if (find->what == FIND_END || record->start >= find->below)
+		return;
+	if (find->what == FIND_AGAIN && record->start < find->plan->start_lsn)
 		return;
 	if (target->kind == RESTORE_XID
 	            ? (record->kind == WALRECORD_COMMIT || record->kind == WALRECORD_ABORT) &&
@@ -42,7 +45,34 @@ static void find_record(void *context, const struct walrecord *record)
 	                      strcmp(record->text, target->name) == 0) {
 		find->found = true;
 		find->found_start = record->start;
+		find->found_us = record->time_us;
 	}
+}
+
+static void head_keep(struct find_head *head, uint64_t offset, const uint8_t *bytes, size_t length)
+{
+	if (!head->bytes || offset != head->length || head->length == HEAD_BYTES)
+		return;
+	length = MIN(length, HEAD_BYTES - head->length);
+	memcpy(head->bytes + head->length, bytes, length);
+	head->length += length;
+}
+
+/* The record at the segment's end, if it goes on behind it. */
+static bool complete_last(struct restore_find *find, struct err *err)
+{
+	const struct find_head *next = &find->next;
+	char name[SEGMENT_NAME_BYTES];
+	uint32_t tli;
+
+	if (!find->walk->seen.open || next->length == 0 || next->segno != find->segno + 1)
+		return true;
+	tli = history_tli_of_segment(&find->plan->path, next->segno, find->plan->segment_bytes);
+	if (walwalk_begin(find->walk, tli, next->segno, err) &&
+	    walwalk_feed(find->walk, next->bytes, next->length, err))
+		return true;
+	segment_name(tli, next->segno, find->plan->segment_bytes, name);
+	return err_wrap(err, "segment \"%s\" does not go on where the one before it ended", name);
 }
 
 static bool find_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
@@ -50,8 +80,8 @@ static bool find_consume(struct object_stream *stream, uint64_t offset, const ui
 {
 	struct restore_find *find = stream->context;
 
-	(void)offset;
 	find->consumed = true;
+	head_keep(&find->head, offset, bytes, length);
 	return walwalk_feed(find->walk, bytes, length, err);
 }
 
@@ -110,6 +140,14 @@ static bool read_start(struct restore_find *find, bool goes_on, struct err *err)
 	if (!walwalk_begin(find->walk, name.tli, find->segno, err))
 		return err_wrap(err, "segment \"%s\" in the archive is not valid", text);
 	find->segments++;
+	if (find->head.bytes) {
+		struct find_head old = find->next;
+
+		find->next = find->head;
+		find->head = old;
+		find->head.segno = find->segno;
+		find->head.length = 0;
+	}
 	find->at = find->site;
 	read_from(find);
 	return true;
@@ -212,6 +250,9 @@ static void find_end(struct restore_find *find)
 	case FIND_END:
 		return end_step(find);
 	case FIND_TARGET:
+	case FIND_AGAIN:
+		if (!complete_last(find, &find->op.err))
+			return op_fail_own(&find->op);
 		if (!find->found && find->segno > find->plan->first_segno)
 			return read_again(find, find->segno - 1, false);
 		return op_done(&find->op);
@@ -222,11 +263,20 @@ static uint64_t find_first(const struct restore_find *find)
 {
 	lsn begin, end;
 
+	if (find->what == FIND_AGAIN)
+		return lsn_segno(find->below, find->plan->segment_bytes);
 	if (find->what != FIND_BEGIN)
 		return find->plan->last_segno;
 	if (!history_span(&find->plan->path, find->tli, &begin, &end))
 		return 0;
 	return lsn_segno(begin, find->plan->segment_bytes);
+}
+
+static void release(struct restore_find *find)
+{
+	free(STEAL(find->walk));
+	free(STEAL(find->head.bytes));
+	free(STEAL(find->next.bytes));
 }
 
 static void find_step(struct op *op)
@@ -238,18 +288,22 @@ static void find_step(struct op *op)
 		find->begun_us = INT64_MAX;
 		find->last_commit_us = INT64_MIN;
 		find->walk = xmalloc(sizeof(*find->walk));
+		if (find->what == FIND_TARGET || find->what == FIND_AGAIN) {
+			find->head.bytes = xmalloc(HEAD_BYTES);
+			find->next.bytes = xmalloc(HEAD_BYTES);
+		}
 		if (find->what == FIND_END && find->local) {
 			work_start_class(op, &find->look, WORK_RESTORE, look_run);
 			return op_wait(op, FIND_LOOKING);
 		}
 		read_again(find, find_first(find), false);
 		if (op->done)
-			free(STEAL(find->walk));
+			release(find);
 		return;
 
 	case FIND_LOOKING:
 		if (op_failed(&find->look.op) || find->last_commit_us != INT64_MIN) {
-			free(STEAL(find->walk));
+			release(find);
 			if (op_failed(&find->look.op))
 				return op_fail(op, &find->look.op.err,
 				               "could not look into pg_wal");
@@ -257,7 +311,7 @@ static void find_step(struct op *op)
 		}
 		read_again(find, find_first(find), false);
 		if (op->done)
-			free(STEAL(find->walk));
+			release(find);
 		return;
 
 	case FIND_READING:
@@ -268,19 +322,19 @@ static void find_step(struct op *op)
 			bool never = find->what == FIND_BEGIN &&
 			             find->stream.op.err.code == ERR_NOTFOUND;
 
-			free(STEAL(find->walk));
+			release(find);
 			if (never)
 				return op_done(op);
 			return op_fail(op, &find->stream.op.err, "could not look into the archive");
 		}
 		if (!walwalk_end(find->walk, &op->err)) {
 			err_wrap(&op->err, "object \"%s\" is no valid segment", find->name);
-			free(STEAL(find->walk));
+			release(find);
 			return op_fail_own(op);
 		}
 		find_end(find);
 		if (op->done)
-			free(STEAL(find->walk));
+			release(find);
 		return;
 	}
 }

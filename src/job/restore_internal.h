@@ -73,8 +73,7 @@ struct restore_detail {
 	uint32_t find_path_tli; /* find is the end of the path to this timeline; 0: it is not */
 	struct timeline_facts *fact;
 	size_t facts;
-	bool searched, found;
-	lsn found_start;
+	struct restore_searched searched;
 	const struct manifest_head *head;
 	char *pg_bin;
 	char *repository; /* folder of a file repository, or NULL */

@@ -32,6 +32,7 @@ enum find_what {
 	FIND_BEGIN,  /* begun_us of timeline tli */
 	FIND_END,    /* the last record and the last commit of the plan's path */
 	FIND_TARGET, /* the plan's xid or restore point on its path, the newest */
+	FIND_AGAIN,  /* the plan's restore point once more: the newest that starts before `below` */
 };
 struct restore_find {
 	struct op op;
@@ -43,10 +44,12 @@ struct restore_find {
 	uint64_t system_identifier;
 	enum find_what what;
 	uint32_t tli;      /* FIND_BEGIN */
+	lsn below;         /* FIND_AGAIN; else LSN_MAX */
 	const char *local; /* FIND_END: a data directory whose last segment counts too; or NULL */
 	/* out */
-	bool found;             /* FIND_TARGET */
+	bool found;             /* FIND_TARGET, FIND_AGAIN */
 	lsn found_start;        /* of its record */
+	int64_t found_us;       /* its time */
 	int64_t begun_us;       /* INT64_MAX: it has no WAL */
 	lsn end_start, end_lsn; /* of the last complete record; 0: none */
 	uint32_t end_tli;
@@ -63,6 +66,11 @@ struct restore_find {
 	struct work look;
 	uint64_t segno, from; /* being read; where the walk began */
 	bool have_end;
+	struct find_head {
+		uint8_t *bytes; /* owned: what a segment begins with */
+		uint64_t segno;
+		size_t length;
+	} head, next; /* of the segment being read, and of the one behind it */
 	char name[NAME_BYTES];
 };
 void restore_find_start(struct op *parent, struct restore_find *find);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include "base/poison.h"
 
-enum { OTHERS_MAX = 8 };
+enum { OTHERS_MAX = 8, STRETCHES_TOLD_MAX = 3 };
 
 void restore_plan_release(struct restore_plan *plan)
 {
@@ -225,8 +225,8 @@ static bool backup_before_target(const struct restore_ask *ask, const struct man
 		                      : head->stop_time_us <= target->time_us;
 	if (target->kind == RESTORE_LSN)
 		return head->stop_lsn <= target->position;
-	if (ask->searched && ask->found)
-		return head->stop_lsn <= ask->found_start;
+	if (ask->searched.found)
+		return head->stop_lsn <= ask->searched.start;
 	return true;
 }
 
@@ -341,29 +341,119 @@ static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore
 		return refuse_hole(ask, plan, buf_text(&what), err);
 	if ((target->kind == RESTORE_LATEST || target->kind == RESTORE_NAME ||
 	     target->kind == RESTORE_XID) &&
-	    !reaches_timeline(ask, plan))
+	    !ask->searched.found && !reaches_timeline(ask, plan))
 		return refuse_unreached(ask, plan, err);
 	return true;
 }
 
 /* ---- choosing the timeline ---- */
 
-/* Where a search for the target ends: the start of the oldest backup whose WAL leads to the end
- * without a hole. */
-static uint64_t search_from(const struct restore_ask *ask, const struct restore_plan *plan)
+/* The next stretch of WAL to be searched, below what was: it ends at the end of the archive or
+ * before a hole, and begins with the oldest backup whose WAL leads there. False: there is none. */
+static bool next_stretch(const struct restore_ask *ask, struct restore_plan *plan)
 {
-	uint64_t from = plan->first_segno;
+	uint64_t below = ask->searched.stretches ? ask->searched.from : UINT64_MAX;
+	bool any = false;
 
 	for (size_t i = 0; i < ask->heads; i++) {
 		uint64_t last, first = lsn_segno(ask->head[i].start_lsn, plan->segment_bytes);
 		struct restore_hole hole;
 
-		if (first < from && backup_on_path(&plan->path, &ask->head[i]) &&
-		    path_extent(ask->catalog, &plan->path, first, &last, &hole) &&
-		    last == plan->last_segno)
-			from = first;
+		if (!backup_on_path(&plan->path, &ask->head[i]) ||
+		    !path_extent(ask->catalog, &plan->path, first, &last, &hole) || last >= below ||
+		    last < lsn_segno_before(ask->head[i].stop_lsn, plan->segment_bytes))
+			continue;
+		if (any && (last < plan->last_segno ||
+		            (last == plan->last_segno && first >= plan->first_segno)))
+			continue;
+		any = true;
+		plan->first_segno = first;
+		plan->last_segno = last;
+		plan->hole = hole;
 	}
-	return from;
+	return any;
+}
+
+/* Not in any WAL that a backup leads to: what was looked at, and what nobody can look at. */
+static bool refuse_not_found(const struct restore_ask *ask, const struct restore_plan *plan,
+                             const char *what, struct err *err)
+{
+	struct restore_ask again = *ask;
+	struct restore_plan at = {.path = plan->path, .segment_bytes = plan->segment_bytes};
+	char first[SEGMENT_NAME_BYTES], last[SEGMENT_NAME_BYTES], missing[SEGMENT_NAME_BYTES];
+	AUTO_BUF struct buf list;
+	bool hole = false;
+
+	buf_init(&list, ERR_HINT_MAX);
+	again.searched = (struct restore_searched){0};
+	while (again.searched.stretches < STRETCHES_TOLD_MAX && next_stretch(&again, &at)) {
+		segment_text(ask,
+		             history_tli_of_segment(&at.path, at.first_segno, at.segment_bytes),
+		             at.first_segno, first);
+		segment_text(ask, history_tli_of_segment(&at.path, at.last_segno, at.segment_bytes),
+		             at.last_segno, last);
+		buf_addf(&list, "%s%s to %s", again.searched.stretches ? ", and " : "", first,
+		         last);
+		if (at.hole.found) {
+			segment_text(ask, at.hole.tli, at.hole.segno, missing);
+			buf_addf(&list, " (%s is missing)", missing);
+			hole = true;
+		}
+		again.searched.stretches++;
+		again.searched.from = at.first_segno;
+	}
+	err_set(err, ERR_NOTFOUND, "%s is not in the WAL of the path to timeline %u", what,
+	        plan->path.tli);
+	err_hint(err, "Searched was the WAL that a backup leads to: %s.%s", buf_text(&list),
+	         hole ? " What lies between a missing segment and the next backup is out of reach."
+	              : "");
+	return false;
+}
+
+static bool refuse_twice(const struct restore_ask *ask, const struct restore_plan *plan,
+                         struct err *err)
+{
+	const struct restore_searched *searched = &ask->searched;
+	char first[TIME_TEXT_BYTES], second[TIME_TEXT_BYTES];
+
+	clock_text_utc(searched->again_us, first);
+	clock_text_utc(searched->time_us, second);
+	err_set(err, ERR_REFUSED,
+	        "behind backup %s there is more than one restore point \"%s\": at " LSN_FORMAT
+	        " (%s) and at " LSN_FORMAT " (%s)",
+	        plan->backup, ask->target->name, LSN_ARGS(searched->again_start), first,
+	        LSN_ARGS(searched->start), second);
+	err_hint(err,
+	         "PostgreSQL would stop at the first it meets. Say which one by its place: \"--to "
+	         "lsn:" LSN_FORMAT "\" or \"--to lsn:" LSN_FORMAT "\".",
+	         LSN_ARGS(searched->again_start), LSN_ARGS(searched->start));
+	return false;
+}
+
+/* For a target whose place only the WAL knows. */
+static bool choose_searched(const struct restore_ask *ask, struct restore_plan *plan,
+                            const char *what, enum restore_need *ret_need, struct err *err)
+{
+	const struct restore_searched *searched = &ask->searched;
+	struct restore_plan stretch = {.path = plan->path, .segment_bytes = plan->segment_bytes};
+
+	if (searched->found) {
+		if (lsn_segno(searched->start, plan->segment_bytes) > plan->last_segno)
+			return refuse_hole(ask, plan, what, err);
+		if (searched->again)
+			return refuse_twice(ask, plan, err);
+		if (ask->target->kind == RESTORE_NAME && !searched->again_searched)
+			*ret_need = RESTORE_NEEDS_AGAIN;
+		return true;
+	}
+	if (next_stretch(ask, &stretch)) {
+		plan->first_segno = stretch.first_segno;
+		plan->last_segno = stretch.last_segno;
+		*ret_need = RESTORE_NEEDS_SEARCH;
+		return true;
+	}
+	/* It may be in what PostgreSQL did not archive; the end of the replay tells. */
+	return ask->local || refuse_not_found(ask, plan, what, err);
 }
 
 static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
@@ -376,15 +466,12 @@ static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct re
 	what_text(ask, &what);
 	if (!try_path(ask, tli, plan, &usable, err))
 		return false;
-	if (ask->target->kind != RESTORE_NAME && ask->target->kind != RESTORE_XID)
+	if (ask->target->kind == RESTORE_LATEST || ask->target->kind == RESTORE_BACKUP_END)
 		return true;
-	if (usable > 1 && !ask->searched) {
-		plan->first_segno = search_from(ask, plan);
-		*ret_need = RESTORE_NEEDS_SEARCH;
-	} else if (ask->searched && !ask->found)
-		return err_set(err, ERR_NOTFOUND, "%s is not in the WAL of the path to timeline %u",
-		               buf_text(&what), tli);
-	return true;
+	/* There is only one transaction of that number, and one way to look for it. */
+	if (ask->target->kind == RESTORE_XID && usable == 1 && !plan->hole.found)
+		return true;
+	return choose_searched(ask, plan, buf_text(&what), ret_need, err);
 }
 
 /* The other timelines whose own path leads to the position. */

@@ -51,6 +51,7 @@ struct server {
 	struct jobs *jobs;
 	struct member *member; /* as config->cluster */
 	struct space *space;   /* as config->repository */
+	bool *writers_told;    /* likewise */
 	int64_t begun_us;
 	bool draining; /* no new work */
 	struct wal_ask *asks;

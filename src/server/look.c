@@ -50,6 +50,25 @@ static void look_space(struct server *server)
 	}
 }
 
+/* Once: what keeps servers from each other's objects in a repository, when that is not the store.
+ */
+static void look_writers(struct server *server)
+{
+	for (size_t i = 0; i < server->config->repositories; i++) {
+		const struct repo *repo = server->runtime->repo[i];
+		char text[FEATURES_TEXT_BYTES];
+
+		if (!repo || !repo->opened || server->writers_told[i])
+			continue;
+		server->writers_told[i] = true;
+		if (*features_advice(&repo->features) == '\0')
+			continue;
+		features_say(&repo->features, text);
+		log_warning("repository \"%s\": %s (hint: %s)", server->config->repository[i].name,
+		            text, features_advice(&repo->features));
+	}
+}
+
 static void look_take(struct look *look)
 {
 	struct member *member = &look->server->member[look->next];
@@ -87,6 +106,7 @@ static void look_step(struct op *op)
 	}
 	if (op->cancelled || look->next == look->server->config->clusters) {
 		look_space(look->server);
+		look_writers(look->server);
 		return op_done(op);
 	}
 	look->backups = (struct backups){

@@ -260,6 +260,7 @@ static void serve_make_members(struct server *server)
 
 	server->member = xcalloc(server->config->clusters, sizeof(*server->member));
 	server->space = xcalloc(server->config->repositories, sizeof(*server->space));
+	server->writers_told = xcalloc(server->config->repositories, sizeof(*server->writers_told));
 	for (size_t i = 0; i < server->config->clusters; i++) {
 		struct member *member = &server->member[i];
 		struct fetcher_options fetch = {.site = &runtime->site[i], .ahead_max = AHEAD_MAX};
@@ -341,6 +342,7 @@ static void serve_end(struct server *server)
 	buf_release(&server->reload_wants);
 	free(server->member);
 	free(server->space);
+	free(server->writers_told);
 }
 
 bool server_run(const struct server_options *options, struct err *err)

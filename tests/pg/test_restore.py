@@ -180,9 +180,9 @@ def test_a_target_behind_a_hole_is_refused_and_the_latest_ends_before_it(story):
     assert wal[-2].name in result.out and "missing" in result.out, result
 
 
-def test_a_restore_point_that_never_comes_is_told_at_the_end(story):
+def test_a_transaction_that_never_comes_is_told_at_the_end(story):
     story.archived()
-    restored, result = story.restore("--to", "name:nobody_knows_me", status=1)
+    restored, result = story.restore("--to", "xid:2000000000", status=1)
     assert "never came" in result.err and "last commit was at" in result.err, result
     assert (restored.data / "PG_VERSION").exists()
     assert not restored.pid()

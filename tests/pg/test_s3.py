@@ -4,7 +4,7 @@ import http.client
 import signal
 
 import pytest
-from seawalltest import Ledger, breakers, checks, process, wait_for
+from seawalltest import Ledger, breakers, checks, wait_for
 from seawalltest.s3 import at, seawall_in
 
 pytestmark = pytest.mark.s3
@@ -191,46 +191,3 @@ def test_a_bucket_that_is_deleted_under_a_running_server_is_named_and_nothing_co
     said = wall.run("wal", "push", cluster.data / "pg_wal" / name, status=None)
     assert said.status != 0 and "there is no repository" in said.err, said
     assert name in cluster.pending() and rgw.keys() == []
-
-
-def both(first, second, path):
-    """The same file pushed through two servers at the same time; what each said."""
-    commands = [wall.start_command("wal", "push", path) for wall in (first, second)]
-    return [(command, *command.communicate(timeout=100)) for command in commands]
-
-
-def test_two_servers_push_the_same_content_at_once_and_both_are_right(made, rgw):
-    cluster, wall = archiving(made, rgw)
-    other = seawall_in(made, cluster, rgw, folder="other")
-    other.serve()
-    cluster.configure(archive_command="")
-    for k in range(5):
-        cluster.sql("INSERT INTO t VALUES (%s)", k)
-        name = cluster.switch_wal()
-        for command, out, err in both(wall, other, cluster.data / "pg_wal" / name):
-            assert command.returncode == 0, out + err
-        assert len([key for key in rgw.keys() if f"/{name}" in key]) == 1
-
-
-@pytest.mark.parametrize("ignored", [False, True])
-def test_two_servers_push_different_content_and_the_first_stays(made, rgw, rgw_proxy, ignored):
-    """Also where the store takes no notice of If-None-Match: the proxy deletes what is there before a second put."""
-    cluster, wall = archiving(made, rgw, at(rgw_proxy))
-    name = write(cluster, wall, 1)[0]
-    path = cluster.data / "pg_wal" / name
-    key = next(key for key in rgw.keys() if f"/{name}" in key)
-    before = rgw.get(key)
-    copy = made.folder / "pg_wal" / name
-    copy.parent.mkdir()
-    data = bytearray(path.read_bytes())
-    data[-100] ^= 1
-    copy.write_bytes(data)
-    for each in (copy.parent, copy):
-        process.own(each)
-    other = seawall_in(made, cluster, rgw, at(rgw_proxy), folder="other")
-    other.serve()
-    if ignored:
-        rgw_proxy.add("call", times=-1, method="PUT", path=name, call=lambda _: rgw.delete(key))
-    said = other.run("wal", "push", copy, status=None)
-    assert said.status != 0 and name in said.err, said
-    assert rgw.get(key) == before

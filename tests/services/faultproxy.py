@@ -18,6 +18,7 @@ and only for HTTP requests, of which after counts the bytes of the body:
                          drain=False at once, before the body was read
   lost_reply             the store gets the whole request, its answer is thrown away, and the client sees RST
   call                   call(path) runs before the request goes on (not from the command line)
+  change                 call(head) gives the head that goes on instead: its bytes, with the empty line (likewise)
 """
 
 import collections
@@ -36,7 +37,7 @@ HOST, CHUNK_BYTES = "127.0.0.1", 1 << 18
 METHODS = re.compile(rb"(GET|PUT|POST|HEAD|DELETE|OPTIONS) ")
 ERROR = ('<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{}</Code><Message>{}</Message>'
          "<RequestId>fault</RequestId></Error>")
-OF_REQUESTS = ("status", "lost_reply", "call")
+OF_REQUESTS = ("status", "lost_reply", "call", "change")
 
 Seen = collections.namedtuple("Seen", "method path status fault")
 
@@ -203,6 +204,8 @@ class Exchange:
         up, down = Pipe(self.store, both), Pipe(self.client, both)
         if fault and fault.kind == "call":
             fault.call(path)
+        elif fault and fault.kind == "change":
+            head = fault.call(head)
         elif fault and fault.kind != "lost_reply":
             (up if fault.dir == "up" else down).fault = fault
         try:

@@ -89,6 +89,23 @@ class Store:
             key = hmac_sha256(key, part)
         return hmac_sha256(key, text).hex()
 
+    def again(self, head, without=None, replace=("", "")):
+        """The head of a signed request as its client would have sent it without a header, or with another address."""
+        first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+        headers = {key.lower(): value.strip() for key, value in (line.split(":", 1) for line in lines)}
+        method, target, protocol = first.split(" ")
+        target = target.replace(*replace)
+        path, _, query = target.partition("?")
+        scope, signed, _ = re.findall(r"[A-Za-z]+=([^,]+)", headers["authorization"])
+        names, scope = [name for name in signed.split(";") if name != without], scope.split("/", 1)[1]
+        canonical = "\n".join([method, path, query, *(f"{name}:{headers[name]}" for name in names), "", ";".join(names),
+                               headers["x-amz-content-sha256"]])
+        headers.pop(without, None)
+        headers["authorization"] = (f"AWS4-HMAC-SHA256 Credential={self.access}/{scope}, SignedHeaders={';'.join(names)}, "
+                                    f"Signature={self.signature(headers['x-amz-date'], scope, canonical)}")
+        return "\r\n".join([f"{method} {target} {protocol}", *(f"{key}: {value}" for key, value in headers.items()),
+                            "", ""]).encode("latin-1")
+
     def ask(self, method, path, body=b"", query=None, **headers):
         """One request; path is not yet encoded, _ in the name of a header stands for -."""
         path = urllib.parse.quote(path, safe="/~")

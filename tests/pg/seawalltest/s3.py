@@ -101,6 +101,11 @@ def section(bucket, folder, endpoint=None, secret=None, **options):
     return {**settings, **options}
 
 
+def overwrites(bucket, proxy):
+    """From now on the store behind the proxy takes no notice of If-None-Match. The fault counts the requests."""
+    return proxy.add("change", times=-1, method="PUT", call=lambda head: bucket.store.again(head, without="if-none-match"))
+
+
 def at(proxy):
     """The endpoint that a proxy is."""
     return f"http://127.0.0.1:{proxy.port}"

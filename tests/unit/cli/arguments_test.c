@@ -171,14 +171,15 @@ static void finds_commands_of_one_and_two_words(void **state)
 	unsigned used;
 
 	(void)state;
-	assert_ptr_equal(command_find(WORDS("wal", "push", "x"), &used, &err), &command_wal_push);
+	assert_ptr_equal(command_of_words(WORDS("wal", "push", "x"), &used, &err),
+	                 &command_wal_push);
 	assert_int_equal(used, 2);
-	assert_ptr_equal(command_find(WORDS("list", "push"), &used, &err), &command_list);
+	assert_ptr_equal(command_of_words(WORDS("list", "push"), &used, &err), &command_list);
 	assert_int_equal(used, 1);
-	assert_null(command_find(WORDS("wal", "puhs"), &used, &err));
+	assert_null(command_of_words(WORDS("wal", "puhs"), &used, &err));
 	assert_string_equal(err.hint, "Did you mean \"seawall wal push\"?");
 	err_clear(&err);
-	assert_null(command_find(WORDS("expire"), &used, &err));
+	assert_null(command_of_words(WORDS("expire"), &used, &err));
 	assert_string_equal(err.text, "command \"expire\" is not in this version");
 }
 

@@ -24,6 +24,8 @@ struct world {
 	size_t heads;
 	struct timeline_facts fact[FACTS_MAX];
 	size_t facts;
+	struct restore_searched searched;
+	bool local;
 	struct restore_plan plan;
 	struct err err;
 	uint32_t asked;
@@ -92,7 +94,9 @@ static bool choose(struct world *w, const char *text, bool before, uint32_t time
 	                          .target = &target,
 	                          .timeline = timeline,
 	                          .fact = w->fact,
-	                          .facts = w->facts};
+	                          .facts = w->facts,
+	                          .searched = w->searched,
+	                          .local = w->local};
 	int64_t us;
 
 	err_clear(&w->err);
@@ -222,6 +226,92 @@ static void a_transaction_is_looked_for_behind_every_backup_that_leads_to_the_en
 	assert_true(choose(&w, "name:before", false, 0));
 	assert_int_equal(w.need, RESTORE_NEEDS_SEARCH);
 	assert_int_equal(w.plan.first_segno, 8);
+	world_release(&w);
+}
+
+/* 1 to 4, 6 to 10 and 12 to 20 with a backup in each. */
+static void holes(struct world *w)
+{
+	world_init(w);
+	wal(w, 1, 1, 4);
+	wal(w, 1, 6, 10);
+	wal(w, 1, 12, 20);
+	backup(w, "aaaa", 1, 2, T(100));
+	backup(w, "bbbb", 1, 7, T(200));
+	backup(w, "cccc", 1, 14, T(300));
+}
+
+static void searches(struct world *w, const char *text, uint64_t first, uint64_t last)
+{
+	assert_true(choose(w, text, false, 0));
+	assert_int_equal(w->need, RESTORE_NEEDS_SEARCH);
+	assert_int_equal(w->plan.first_segno, first);
+	assert_int_equal(w->plan.last_segno, last);
+	w->searched.stretches++;
+	w->searched.from = first;
+}
+
+static void below_a_hole_an_older_backup_may_lead_to_it(void **state)
+{
+	struct world w;
+
+	(void)state;
+	holes(&w);
+	searches(&w, "xid:4711", 14, 20);
+	searches(&w, "xid:4711", 7, 10);
+	w.searched.found = true;
+	w.searched.start = S(9);
+	chosen(&w, "xid:4711", 0, "bbbb", 1);
+	assert_int_equal(w.plan.last_segno, 10);
+	/* below the end of that backup, and behind what the one before leads to */
+	w.searched.start = S(7) + 100;
+	refused(&w, "xid:4711", 0, ERR_REFUSED, "transaction 4711 lies behind a hole");
+	assert_non_null(strstr(w.err.text, "000000010000000000000005"));
+	world_release(&w);
+}
+
+static void what_is_nowhere_is_refused_with_what_was_searched(void **state)
+{
+	struct world w;
+
+	(void)state;
+	holes(&w);
+	searches(&w, "name:x", 14, 20);
+	searches(&w, "name:x", 7, 10);
+	searches(&w, "name:x", 2, 4);
+	refused(&w, "name:x", 0, ERR_NOTFOUND, "is not in the WAL of the path to timeline 1");
+	assert_non_null(strstr(w.err.hint,
+	                       "00000001000000000000000E to 000000010000000000000014, and "
+	                       "000000010000000000000007 to 00000001000000000000000A "
+	                       "(00000001000000000000000B is missing)"));
+	assert_non_null(strstr(w.err.hint, "out of reach"));
+	/* in place, what was not archived may hold it */
+	w.local = true;
+	chosen(&w, "name:x", 0, "cccc", 1);
+	world_release(&w);
+}
+
+static void a_restore_point_that_the_backup_meets_twice_is_refused(void **state)
+{
+	struct world w;
+
+	(void)state;
+	simple(&w);
+	searches(&w, "name:nightly", 2, 20);
+	w.searched.found = true;
+	w.searched.start = S(12) + 0x100;
+	w.searched.time_us = T(400);
+	assert_true(choose(&w, "name:nightly", false, 0));
+	assert_int_equal(w.need, RESTORE_NEEDS_AGAIN);
+	assert_string_equal(w.plan.backup + 17, "bbbb");
+	w.searched.again_searched = true;
+	chosen(&w, "name:nightly", 0, "bbbb", 1);
+	w.searched.again = true;
+	w.searched.again_start = S(10) + 0x80;
+	w.searched.again_us = T(350);
+	refused(&w, "name:nightly", 0, ERR_REFUSED, "more than one restore point \"nightly\"");
+	assert_non_null(strstr(w.err.text, "0/A000080"));
+	assert_non_null(strstr(w.err.hint, "--to lsn:0/A000080\" or \"--to lsn:0/C000100"));
 	world_release(&w);
 }
 
@@ -564,6 +654,9 @@ int main(void)
 	        cmocka_unit_test(targets_are_read),
 	        cmocka_unit_test(
 	                a_transaction_is_looked_for_behind_every_backup_that_leads_to_the_end),
+	        cmocka_unit_test(below_a_hole_an_older_backup_may_lead_to_it),
+	        cmocka_unit_test(what_is_nowhere_is_refused_with_what_was_searched),
+	        cmocka_unit_test(a_restore_point_that_the_backup_meets_twice_is_refused),
 	        cmocka_unit_test(a_time_in_the_future_is_refused),
 	        cmocka_unit_test(the_newest_backup_before_the_target_is_taken),
 	        cmocka_unit_test(

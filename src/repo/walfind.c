@@ -1,0 +1,229 @@
+/*
+ * walfind.c — which events of a piece of the WAL index answer a question.
+ *
+ * What a transaction did is told apart as PostgreSQL writes it (postgres-facts.md A.9): DROP
+ * deletes rows of pg_class and removes files; TRUNCATE and what rewrites a table give it a new file
+ * and remove the old one, without a row of pg_class deleted. Of the files that go, those of indexes
+ * and of TOAST have no name and no rows of their own: they are told only if nothing else is.
+ */
+#include "repo/walfind.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/poison.h"
+
+const char *walfind_what_name(enum walfind_what what)
+{
+	static const char *const name[] = {
+	        [WALFIND_DROPPED] = "dropped",
+	        [WALFIND_TRUNCATED] = "truncated or rewritten",
+	        [WALFIND_DELETED] = "rows deleted",
+	        [WALFIND_UPDATED] = "rows updated",
+	        [WALFIND_CREATED] = "created",
+	        [WALFIND_RESTORE_POINT] = "restore point",
+	        [WALFIND_TIMELINE] = "timeline begins",
+	        [WALFIND_ENDED] = "committed",
+	};
+
+	return name[what];
+}
+
+void walfind_release(struct walfind *find)
+{
+	free(find->row);
+	find->row = NULL;
+	find->rows = find->size = 0;
+}
+
+/* ---- does a row answer? ---- */
+
+static bool kinds_asked(const struct walfind_question *question)
+{
+	return question->dropped || question->truncated || question->deleted ||
+	       question->restore_points;
+}
+
+static bool kind_fits(const struct walfind_question *question, const struct walfind_row *row)
+{
+	if (!kinds_asked(question))
+		return true;
+	switch (row->what) {
+	case WALFIND_DROPPED:
+		return question->dropped;
+	case WALFIND_TRUNCATED:
+		return question->truncated;
+	case WALFIND_DELETED:
+		return question->deleted && row->rows >= question->deleted_min;
+	case WALFIND_RESTORE_POINT:
+		return question->restore_points;
+	default:
+		return false;
+	}
+}
+
+/* NAME or SCHEMA.NAME or DATABASE.SCHEMA.NAME; a file number where no name is known. */
+static bool table_fits(const char *pattern, const struct walfind_row *row)
+{
+	char name[WALFIND_NAME_BYTES];
+
+	if (!row->named) {
+		snprintf(name, sizeof(name), "%u", row->rel.number);
+		return fnmatch(pattern, name, 0) == 0;
+	}
+	if (fnmatch(pattern, row->table, 0) == 0)
+		return true;
+	snprintf(name, sizeof(name), "%s.%s", row->schema, row->table);
+	if (fnmatch(pattern, name, 0) == 0)
+		return true;
+	snprintf(name, sizeof(name), "%s.%s.%s", row->database, row->schema, row->table);
+	return fnmatch(pattern, name, 0) == 0;
+}
+
+static bool time_fits(const struct walfind_question *question, int64_t time_us)
+{
+	if (!time_us)
+		return question->since_us == INT64_MIN && question->until_us == INT64_MAX;
+	return time_us >= question->since_us && time_us <= question->until_us;
+}
+
+static void row_offer(struct walfind *find, const struct walfind_row *row)
+{
+	const struct walfind_question *question = find->question;
+
+	if (!kind_fits(question, row) || (question->xid && row->xid != question->xid) ||
+	    !time_fits(question, row->time_us) ||
+	    (question->table && !table_fits(question->table, row)))
+		return;
+	if (find->rows == WALFIND_ROWS_MAX) {
+		find->more = true;
+		return;
+	}
+	if (find->rows == find->size) {
+		find->size = MAX(2 * find->size, (size_t)64);
+		find->row = xrealloc(find->row, find->size * sizeof(*find->row));
+	}
+	find->row[find->rows++] = *row;
+}
+
+/* ---- rows of an event ---- */
+
+static struct walfind_row row_of(const struct walindex_event *event)
+{
+	return (struct walfind_row){.start = event->start,
+	                            .end = event->end,
+	                            .tli = event->tli,
+	                            .time_us = event->time_us,
+	                            .xid = event->xid};
+}
+
+static void row_name(const struct walfind *find, struct walfind_row *row)
+{
+	row->named = find->names && find->names->name(find->names, &row->rel, row->start,
+	                                              row->database, row->schema, row->table);
+}
+
+/* Of a relation that a transaction touched; what else it did is a row of its own. */
+static unsigned touched_offer(struct walfind *find, const struct walindex_event *event,
+                              const struct walindex_touched *touched)
+{
+	struct walfind_row row = row_of(event);
+	bool goes = touched->flags & WALINDEX_DROPPED && !(touched->flags & WALINDEX_CREATED);
+	size_t before = find->rows;
+
+	row.rel = touched->rel;
+	row_name(find, &row);
+	if (goes || touched->flags & WALINDEX_TRUNCATED) {
+		/* A row of pg_class is deleted by a DROP alone. */
+		row.what = goes && event->number ? WALFIND_DROPPED : WALFIND_TRUNCATED;
+		row_offer(find, &row);
+	}
+	if (touched->deleted >= WALINDEX_ROWS_MIN) {
+		row.what = WALFIND_DELETED;
+		row.rows = touched->deleted;
+		row_offer(find, &row);
+	}
+	if (touched->updated >= WALINDEX_ROWS_MIN) {
+		row.what = WALFIND_UPDATED;
+		row.rows = touched->updated;
+		row_offer(find, &row);
+	}
+	return (unsigned)(find->rows - before);
+}
+
+static bool touched_is_named(const struct walfind *find, const struct walindex_event *event,
+                             const struct walindex_touched *touched)
+{
+	struct walfind_row row = row_of(event);
+
+	row.rel = touched->rel;
+	row_name(find, &row);
+	return row.named;
+}
+
+static void transaction_offer(struct walfind *find, const struct walindex_event *event)
+{
+	bool named = false;
+	unsigned offered = 0;
+
+	for (size_t i = 0; i < event->toucheds && !named; i++)
+		named = touched_is_named(find, event, &event->touched[i]);
+	for (size_t i = 0; i < event->toucheds; i++)
+		if (!named || touched_is_named(find, event, &event->touched[i]))
+			offered += touched_offer(find, event, &event->touched[i]);
+	if (!offered && find->question->xid) {
+		struct walfind_row row = row_of(event);
+
+		row.what = WALFIND_ENDED;
+		row_offer(find, &row);
+	}
+}
+
+static void database_offer(struct walfind *find, const struct walindex_event *event,
+                           enum walfind_what what)
+{
+	struct walfind_row row = row_of(event);
+
+	row.what = what;
+	if (event->toucheds)
+		row.rel = event->touched[0].rel;
+	row_name(find, &row);
+	row_offer(find, &row);
+}
+
+static void event_offer(struct walfind *find, const struct walindex_event *event)
+{
+	struct walfind_row row = row_of(event);
+
+	switch (event->kind) {
+	case WALINDEX_TRANSACTION:
+		transaction_offer(find, event);
+		return;
+	case WALINDEX_DATABASE_DROPPED:
+		database_offer(find, event, WALFIND_DROPPED);
+		return;
+	case WALINDEX_DATABASE_CREATED:
+		database_offer(find, event, WALFIND_CREATED);
+		return;
+	case WALINDEX_RESTORE_POINT:
+		row.what = WALFIND_RESTORE_POINT;
+		row.named = true;
+		snprintf(row.table, sizeof(row.table), "%s", event->text ? event->text : "");
+		row_offer(find, &row);
+		return;
+	case WALINDEX_TIMELINE:
+		row.what = WALFIND_TIMELINE;
+		row_offer(find, &row);
+		return;
+	default:
+		return;
+	}
+}
+
+void walfind_add(struct walfind *find, const struct walindex_piece *piece)
+{
+	find->crowded |= piece->crowded;
+	for (size_t i = 0; i < piece->events; i++)
+		event_offer(find, &piece->event[i]);
+}
