@@ -39,9 +39,12 @@ struct walfind_question {
 };
 
 /* Names of a file at a position: false when nobody knows them. */
+struct walfind_name {
+	char database[64], schema[64], table[64];
+};
 struct walfind_names {
 	bool (*name)(const struct walfind_names *names, const struct walindex_rel *rel,
-	             lsn position, char database[64], char schema[64], char table[64]);
+	             lsn position, struct walfind_name *ret);
 };
 
 /* One row of the answer. A transaction with several relations has several. */
@@ -53,8 +56,8 @@ struct walfind_row {
 	uint32_t xid;
 	struct walindex_rel rel; /* number 0: none, or a whole database */
 	bool named;
-	char database[64], schema[64], table[64]; /* table of a restore point: its name */
-	uint64_t rows;                            /* DELETED, UPDATED */
+	struct walfind_name name; /* of a restore point: `table` */
+	uint64_t rows;            /* DELETED, UPDATED */
 };
 
 struct walfind {

@@ -72,12 +72,13 @@ static bool table_fits(const char *pattern, const struct walfind_row *row)
 		snprintf(name, sizeof(name), "%u", row->rel.number);
 		return fnmatch(pattern, name, 0) == 0;
 	}
-	if (fnmatch(pattern, row->table, 0) == 0)
+	if (fnmatch(pattern, row->name.table, 0) == 0)
 		return true;
-	snprintf(name, sizeof(name), "%s.%s", row->schema, row->table);
+	snprintf(name, sizeof(name), "%s.%s", row->name.schema, row->name.table);
 	if (fnmatch(pattern, name, 0) == 0)
 		return true;
-	snprintf(name, sizeof(name), "%s.%s.%s", row->database, row->schema, row->table);
+	snprintf(name, sizeof(name), "%s.%s.%s", row->name.database, row->name.schema,
+	         row->name.table);
 	return fnmatch(pattern, name, 0) == 0;
 }
 
@@ -120,8 +121,8 @@ static struct walfind_row row_of(const struct walindex_event *event)
 
 static void row_name(const struct walfind *find, struct walfind_row *row)
 {
-	row->named = find->names && find->names->name(find->names, &row->rel, row->start,
-	                                              row->database, row->schema, row->table);
+	row->named =
+	        find->names && find->names->name(find->names, &row->rel, row->start, &row->name);
 }
 
 /* Of a relation that a transaction touched; what else it did is a row of its own. */
@@ -209,7 +210,8 @@ static void event_offer(struct walfind *find, const struct walindex_event *event
 	case WALINDEX_RESTORE_POINT:
 		row.what = WALFIND_RESTORE_POINT;
 		row.named = true;
-		snprintf(row.table, sizeof(row.table), "%s", event->text ? event->text : "");
+		snprintf(row.name.table, sizeof(row.name.table), "%s",
+		         event->text ? event->text : "");
 		row_offer(find, &row);
 		return;
 	case WALINDEX_TIMELINE:

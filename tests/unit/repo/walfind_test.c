@@ -79,13 +79,13 @@ static const struct walindex_piece piece = {.tli = 1,
                                             .events = sizeof(event) / sizeof(event[0])};
 
 static bool name_of(const struct walfind_names *names, const struct walindex_rel *rel, lsn position,
-                    char database[64], char schema[64], char table[64])
+                    struct walfind_name *ret)
 {
 	(void)names;
 	(void)position;
-	snprintf(database, 64, "shop");
-	snprintf(schema, 64, "public");
-	snprintf(table, 64, "%s", rel->number == ORDERS ? "orders" : "items");
+	snprintf(ret->database, 64, "shop");
+	snprintf(ret->schema, 64, "public");
+	snprintf(ret->table, 64, "%s", rel->number == ORDERS ? "orders" : "items");
 	return rel->number == ORDERS || rel->number == ITEMS;
 }
 static const struct walfind_names names = {.name = name_of};
@@ -113,7 +113,7 @@ static void assert_found(struct walfind_question question, const char *expected)
 		size_t length = strlen(text);
 
 		snprintf(text + length, sizeof(text) - length, "%s %s %llu; ",
-		         walfind_what_name(row->what), row->named ? row->table : "-",
+		         walfind_what_name(row->what), row->named ? row->name.table : "-",
 		         (unsigned long long)row->rows);
 	}
 	assert_string_equal(text, expected);
