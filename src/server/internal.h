@@ -22,6 +22,7 @@ struct member {
 	struct fetcher *fetcher;
 	struct archiver_close archiver_close;
 	struct fetcher_close fetcher_close;
+	struct indexing *indexing; /* index.c */
 	/* seen by the last look (look.c) */
 	bool looked;
 	struct err look_error;
@@ -83,6 +84,14 @@ void serve_job_cancel(struct exchange *exchange);
 /* look.c: what status shows of the repositories, looked up now and then */
 void look_start(struct server *server);
 void look_cancel(struct server *server);
+/* index.c: the WAL index is kept complete */
+void index_begin(struct member *member);
+void index_cancel(struct member *member);
+bool index_is_quiet(const struct member *member);
+void index_end(struct member *member);
+/* What it knows of the first repository, or NULL; and why it is not complete, or NULL. */
+struct indexer;
+const struct indexer *index_of(const struct member *member, const struct err **ret_error);
 /* lock.c: the state folder and the lock in it */
 MUST_USE bool lock_take(struct server *server, struct err *err);
 bool lock_intact(const struct server *server);

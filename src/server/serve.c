@@ -163,14 +163,24 @@ static void serve_drain(struct server *server)
 	timer_stop(&server->look_timer);
 	jobs_cancel_all(server->jobs);
 	look_cancel(server);
+	for (size_t i = 0; i < server->config->clusters; i++)
+		index_cancel(&server->member[i]);
 	timer_set(&server->tick, DRAIN_LOOK_MS);
 	op_wait(&server->op, SERVE_DRAINING);
 }
 
+static bool serve_indexes(const struct server *server)
+{
+	for (size_t i = 0; i < server->config->clusters; i++)
+		if (!index_is_quiet(&server->member[i]))
+			return true;
+	return false;
+}
+
 static bool serve_is_quiet(const struct server *server)
 {
-	return !server->asks && !server->look && jobs_running(server->jobs) == 0 &&
-	       listener_open(server->listener) == 0;
+	return !server->asks && !server->look && !serve_indexes(server) &&
+	       jobs_running(server->jobs) == 0 && listener_open(server->listener) == 0;
 }
 
 static bool serve_archives(const struct server *server)
@@ -270,6 +280,7 @@ static void serve_make_members(struct server *server)
 		member->site = &runtime->site[i];
 		member->archiver = archiver_new(member->site, AHEAD_MAX);
 		member->fetcher = fetcher_new(&fetch);
+		index_begin(member);
 	}
 }
 
@@ -339,6 +350,8 @@ static void serve_end(struct server *server)
 		restore_plan_release(&server->planned[i]->plan);
 		free(server->planned[i]);
 	}
+	for (size_t i = 0; i < server->config->clusters; i++)
+		index_end(&server->member[i]);
 	buf_release(&server->reload_wants);
 	free(server->member);
 	free(server->space);

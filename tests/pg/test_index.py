@@ -10,6 +10,7 @@ import subprocess
 
 from seawalltest import index
 from seawalltest.cluster import DEBIAN_BIN
+from seawalltest.wait import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("unseal", ROOT / "contrib/unseal.py")
@@ -156,3 +157,30 @@ def test_the_index_stays_small(made):
     size = sum(name[5].stat().st_size for name in index.names(wall))
     print(f"index {size} of {wal} bytes of WAL: {100 * size / wal:.2f} %")
     assert size <= wal / 100
+
+
+def covered(wall):
+    """Segments that pieces of level 0 cover, as their names' last 16 digits."""
+    return {f"{number // 4096:08X}{number % 4096:08X}"
+            for piece in index.pieces(wall, unseal) for number in range(piece.first, piece.last + 1)}
+
+
+def test_the_server_keeps_the_index_complete_through_kills_and_losses(made):
+    cluster, wall = archiving(made, serve=True)
+    work(cluster)
+    last = wall.wait_archived()
+    wait_for(lambda: last[8:] in covered(wall), "the index to reach the last segment", 60)
+    wall.kill()
+    lost = index.names(wall)[0][5]
+    lost.unlink()
+    work_more = "INSERT INTO items SELECT n, repeat('y', 900) FROM generate_series(1, 9000) n"
+    cluster.sql(work_more)
+    wall.serve()
+    cluster.sql(work_more)
+    last = wall.wait_archived()
+    wait_for(lambda: {name[8:] for name in archived(wall)} <= covered(wall), "all of it to be there again", 60)
+    wall.stop()
+    before = index.pieces(wall, unseal)
+    shutil.rmtree(next((wall.repository / "main").glob("*/index")))
+    wal_index(wall)
+    assert index.pieces(wall, unseal) == before

@@ -1,0 +1,156 @@
+/*
+ * index.c — the server keeps the WAL index of each cluster complete (job/indexer.h).
+ *
+ * A pass over the first repository follows what was archived, and gives its pieces to the others
+ * of the cluster; those are looked at by themselves at the start and then every INDEX_WHOLE_MS, as
+ * is all of the first one, for what was filled in or lost. Pieces that are not full are written
+ * once in INDEX_FLUSH_MS, so that commands and other servers see what is new.
+ */
+#include "internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "job/indexer.h"
+
+#include "base/poison.h"
+
+enum {
+	INDEX_LOOK_MS = 1000,
+	INDEX_FLUSH_MS = 10 * 1000,
+	INDEX_WHOLE_MS = 60 * 60 * 1000,
+	INDEX_RETRY_MS = 60 * 1000,
+};
+
+struct indexing {
+	struct member *member;
+	struct indexer *indexer[SITE_CHAIN_MAX];
+	int64_t whole_at_ms[SITE_CHAIN_MAX]; /* when all of it is looked at again */
+	struct site *site;                   /* of the pass that runs; NULL: none */
+	unsigned at;
+	struct indexer_pass pass;
+	uint64_t archived;   /* files, at the last look */
+	int64_t flush_at_ms; /* 0: nothing is to be written */
+	struct err error;    /* of the last pass that failed */
+	struct timer timer;
+};
+
+static uint64_t archived_files(const struct indexing *indexing)
+{
+	struct archiver_figures figures;
+
+	archiver_figures(indexing->member->archiver, &figures);
+	return figures.stored + figures.repeated;
+}
+
+static void pass_failed(struct indexing *indexing, const struct err *err)
+{
+	bool told = strcmp(indexing->error.text, err->text) == 0;
+
+	if (err->code == ERR_CANCELLED)
+		return;
+	if (!told)
+		log_err(LOG_WARNING, err, ", will try again");
+	indexing->error = *err;
+	indexing->whole_at_ms[indexing->at] = loop_now_ms(indexing->site->loop) + INDEX_RETRY_MS;
+}
+
+static void pass_done(struct op *op)
+{
+	struct indexer_pass *pass = container_of(op, struct indexer_pass, op);
+	struct indexing *indexing = container_of(pass, struct indexing, pass);
+	int64_t now_ms = loop_now_ms(indexing->site->loop);
+
+	if (op_failed(op)) {
+		pass_failed(indexing, &op->err);
+	} else {
+		if (pass->whole)
+			indexing->whole_at_ms[indexing->at] = now_ms + INDEX_WHOLE_MS;
+		if (indexing->at == 0)
+			err_clear(&indexing->error);
+	}
+	indexing->site = NULL;
+	if (!indexing->member->server->draining)
+		timer_set(&indexing->timer, INDEX_LOOK_MS);
+}
+
+static void pass_begin(struct indexing *indexing, struct site *site, unsigned at, bool whole)
+{
+	int64_t now_ms = loop_now_ms(site->loop);
+	bool flush = indexing->flush_at_ms != 0 && now_ms >= indexing->flush_at_ms;
+
+	indexing->site = site;
+	indexing->at = at;
+	if (!indexing->indexer[at])
+		indexing->indexer[at] = indexer_new(site, false);
+	if (at == 0 && flush)
+		indexing->flush_at_ms = 0;
+	indexing->pass = (struct indexer_pass){
+	        .indexer = indexing->indexer[at], .flush = at > 0 || flush, .whole = whole};
+	indexer_pass_start_root(site->loop, &indexing->pass, pass_done);
+}
+
+/* One repository at a time: the first follows the archiver, the others are looked at now and
+ * then. */
+static void index_look(struct timer *timer)
+{
+	struct indexing *indexing = container_of(timer, struct indexing, timer);
+	struct site *site = indexing->member->site;
+	int64_t now_ms = loop_now_ms(site->loop);
+	uint64_t archived = archived_files(indexing);
+	bool whole = now_ms >= indexing->whole_at_ms[0], news = archived != indexing->archived;
+	unsigned at = 0;
+
+	if (indexing->member->server->draining || indexing->site)
+		return;
+	if (news && indexing->flush_at_ms == 0)
+		indexing->flush_at_ms = now_ms + INDEX_FLUSH_MS;
+	indexing->archived = archived;
+	if (whole && indexing->flush_at_ms == 0)
+		indexing->flush_at_ms = now_ms; /* what the last process left */
+	if (whole || ((news || (indexing->flush_at_ms && now_ms >= indexing->flush_at_ms)) &&
+	              !err_is(&indexing->error)))
+		return pass_begin(indexing, site, 0, whole);
+	for (site = site->next; site && ++at < SITE_CHAIN_MAX; site = site->next)
+		if (now_ms >= indexing->whole_at_ms[at] && !site_is_away(site))
+			return pass_begin(indexing, site, at, true);
+	timer_set(timer, INDEX_LOOK_MS);
+}
+
+void index_begin(struct member *member)
+{
+	struct indexing *indexing = xcalloc(1, sizeof(*indexing));
+
+	indexing->member = member;
+	member->indexing = indexing;
+	timer_init(&indexing->timer, member->site->loop, index_look);
+	timer_set(&indexing->timer, INDEX_LOOK_MS);
+}
+
+void index_cancel(struct member *member)
+{
+	timer_stop(&member->indexing->timer);
+	if (member->indexing->site)
+		op_cancel(&member->indexing->pass.op);
+}
+
+bool index_is_quiet(const struct member *member)
+{
+	return member->indexing->site == NULL;
+}
+
+void index_end(struct member *member)
+{
+	struct indexing *indexing = member->indexing;
+
+	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+		indexer_free(indexing->indexer[i]);
+	timer_release(&indexing->timer);
+	free(indexing);
+	member->indexing = NULL;
+}
+
+const struct indexer *index_of(const struct member *member, const struct err **ret_error)
+{
+	*ret_error = err_is(&member->indexing->error) ? &member->indexing->error : NULL;
+	return member->indexing->indexer[0];
+}
