@@ -300,6 +300,8 @@ static void init_listed(struct repo_init *init)
 
 		if (strcmp(name, "probe/") == 0 || strcmp(name, NAME_CLAIMS) == 0)
 			continue;
+		if (strcmp(name, NAME_REPOSITORY) == 0) /* another init was faster */
+			return init_open(init, INIT_REOPENING);
 		op_fail_as(&init->op, ERR_REFUSED,
 		           "\"%s\" is not empty (it holds \"%s\") and is no repository",
 		           store_url(init->repo->store), name);

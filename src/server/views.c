@@ -180,19 +180,34 @@ static void status_cluster(const struct member *member, struct jval *clusters,
 		problem_add_err(problems, cluster->name, &member->look_error);
 }
 
+/* What keeps servers from each other's objects there. That nothing does is a problem. */
+static void status_writers(const struct repo *repo, struct jval *object, struct jval *problems)
+{
+	enum store_safety safety = features_safety(&repo->features);
+	char text[FEATURES_TEXT_BYTES];
+
+	jset_str(object, "safety", features_safety_name(safety));
+	if (safety != STORE_ONE_WRITER)
+		return;
+	features_say(&repo->features, text);
+	problem_add(problems, store_label(repo->store), text);
+}
+
 static void status_repository(const struct server *server, size_t number, struct jval *list,
                               struct jval *problems)
 {
 	const struct config_repository *repository = &server->config->repository[number];
 	const struct space *space = &server->space[number];
+	const struct repo *repo = server->runtime->repo[number];
 	struct jval *object = jadd_object(list);
 	char text[128];
 	double days;
 
 	jset_str(object, "name", repository->name);
 	jset_str(object, "url", repository->url);
-	jset_bool(object, "open",
-	          server->runtime->repo[number] && server->runtime->repo[number]->opened);
+	jset_bool(object, "open", repo && repo->opened);
+	if (repo && repo->opened)
+		status_writers(repo, object, problems);
 	if (!space->known)
 		return;
 	jset_u64(object, "free_bytes", space->free_bytes);

@@ -95,6 +95,10 @@ def test_init_and_check_say_loudly_that_there_may_be_one_writer_only(made, rgw, 
     assert "WARNING: ONE WRITER ONLY" in words and "listings lack what was written" in words, words
     steps = wall.run("check", "--no-segment", status=None).out
     assert "warning  several writers: ONE WRITER ONLY" in steps, steps
+    wall.serve()
+    wait_for(lambda: "ONE WRITER ONLY" in wall.log_tail(), "the server's word about the store", 30)
+    status = wall.run("status", status=None).out
+    assert "local: ONE WRITER ONLY" in status, status
 
 
 # -- several servers --

@@ -182,7 +182,102 @@ static void what_is_damaged_on_the_way_makes_a_store_unusable(void **state)
 	assert_page(f->store, "", NULL, 0, "");
 }
 
+/* Several at a time, with real threads behind them. */
+struct probes {
+	struct op op;
+	struct probe probe[3];
+};
+
+static void probes_step(struct op *op)
+{
+	struct probes *probes = container_of(op, struct probes, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	for (size_t i = 0; i < ARRAY_LENGTH(probes->probe); i++)
+		probe_start(op, &probes->probe[i]);
+	op_wait(op, 1);
+}
+
+static const struct op_type probes_type = {.name = "probes", .step = probes_step};
+
+static void probes_of_one_folder_at_once_disturb_nobody(void **state)
+{
+	char folder[] = "/tmp/seawall-probe-XXXXXX", url[64];
+	struct fixture *f = *state;
+	struct probes probes = {.op.state = 0};
+	struct err err = {0};
+	struct store *store;
+	struct repo *repo;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(url, sizeof(url), "file://%s/repo", folder);
+	store = open_place(f->loop, url, true);
+	repo = repo_new(store, f->blocks);
+	for (size_t i = 0; i < ARRAY_LENGTH(probes.probe); i++)
+		probes.probe[i].repo = repo;
+	loop_run_op(f->loop, &probes.op, &probes_type);
+	for (size_t i = 0; i < ARRAY_LENGTH(probes.probe); i++) {
+		assert_false(op_failed(&probes.probe[i].op));
+		assert_int_equal(features_safety(&probes.probe[i].features), STORE_CREATE_ONLY);
+		assert_true(probes.probe[i].features.list_after_put &&
+		            probes.probe[i].features.list_after_remove &&
+		            probes.probe[i].features.removes);
+	}
+	assert_page(store, "", NULL, 0, "");
+	repo_free(repo);
+	assert_true(file_remove_tree(folder, &err));
+}
+
 /* ---- kept in the repository ---- */
+
+struct inits {
+	struct op op;
+	struct repo_init *init[2];
+};
+
+static void inits_step(struct op *op)
+{
+	struct inits *inits = container_of(op, struct inits, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	repo_init_start(op, inits->init[0]);
+	repo_init_start(op, inits->init[1]);
+	op_wait(op, 1);
+}
+
+static const struct op_type inits_type = {.name = "inits", .step = inits_step};
+
+/* Whatever the store does: they draw different ids, and one of them is the repository's. */
+static void two_inits_at_once_make_one_repository(void **state)
+{
+	static const enum mem_create_only kinds[] = {MEM_HONOURED, MEM_RACY, MEM_IGNORED};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
+		struct inits inits = {.op.state = 0};
+		struct repo *other;
+
+		repo_free(f->repo);
+		store_mem_forget("repo");
+		f->store = open_place(f->loop, "mem:repo", true);
+		f->repo = repo_new(f->store, f->blocks);
+		other = repo_new(open_place(f->loop, "mem:repo", false), f->blocks);
+		store_mem_lie("repo", &(struct mem_lies){.create_only = kinds[i]});
+		inits.init[0] = repo_init_new(f->repo);
+		inits.init[1] = repo_init_new(other);
+		loop_run_op(f->loop, &inits.op, &inits_type);
+		assert_false(op_failed(repo_init_op(inits.init[0])));
+		assert_false(op_failed(repo_init_op(inits.init[1])));
+		assert_string_equal(f->repo->id, other->id);
+		assert_int_equal(store_safety(f->store),
+		                 kinds[i] == MEM_HONOURED ? STORE_CREATE_ONLY : STORE_CLAIM);
+		repo_init_free(inits.init[0]);
+		repo_init_free(inits.init[1]);
+		repo_free(other);
+	}
+}
 
 static void what_was_found_is_kept_and_read_by_who_opens(void **state)
 {
@@ -426,6 +521,8 @@ int main(void)
 	        TEST(a_store_that_refuses_to_delete_says_why),
 	        TEST(a_probe_that_fails_anywhere_leaves_nothing),
 	        TEST(what_is_damaged_on_the_way_makes_a_store_unusable),
+	        TEST(probes_of_one_folder_at_once_disturb_nobody),
+	        TEST(two_inits_at_once_make_one_repository),
 	        TEST(what_was_found_is_kept_and_read_by_who_opens),
 	        TEST(a_store_that_has_changed_is_noted_again_by_the_next_init),
 	        TEST(a_note_that_is_missing_or_damaged_means_claims),
