@@ -13,6 +13,7 @@
 	X(restore)                                                                                 \
 	X(list)                                                                                    \
 	X(show)                                                                                    \
+	X(find)                                                                                    \
 	X(wal_push)                                                                                \
 	X(wal_fetch)                                                                               \
 	X(wal_list)                                                                                \
@@ -25,7 +26,6 @@
 	X(doc)
 
 #define COMMANDS_LATER(X)                                                                          \
-	X("find")                                                                                  \
 	X("wal verify")                                                                            \
 	X("verify")                                                                                \
 	X("expire")                                                                                \

@@ -88,7 +88,7 @@ def wrong_command_lines():
                 ("cat",), ("show",), ("backup", "--lable", "x"), ("restore", "--to"), ("restore", "--then", "x"),
                 ("wal",), ("wal", "psuh", "x"), ("wal", "push"), ("wal", "push", "a", "b"), ("wal", "push", "--x", "a"),
                 ("wal", "fetch"), ("wal", "fetch", "a"), ("wal", "fetch", "--x"), ("wal", "list", "--x")]
-    yield from [(name,) for name in ("find", "verify", "expire", "drill", "standby", "extract", "promote", "failback",
+    yield from [(name,) for name in ("verify", "expire", "drill", "standby", "extract", "promote", "failback",
                                      "adopt")]
     yield from [("wal", "verify"), ("wal", "index")]
 
