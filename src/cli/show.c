@@ -112,6 +112,24 @@ static bool consume(struct object_stream *stream, uint64_t offset, const uint8_t
 	return manifest_reader_feed(showing->reader, bytes, length, err);
 }
 
+static void places_text(const struct manifest_head *head, struct table *table)
+{
+	const char *const outside[] = {head->config_file, head->hba_file, head->ident_file};
+
+	table_add(table, "data directory");
+	table_add(table, head->pgdata);
+	for (size_t i = 0; i < ARRAY_LENGTH(outside); i++) {
+		if (!outside[i][0])
+			continue;
+		table_add(table, "outside of it");
+		table_add(table, outside[i]);
+	}
+	for (size_t i = 0; i < head->tablespaces; i++) {
+		table_addf(table, "tablespace %u", head->tablespace[i].oid);
+		table_addf(table, "%s at %s", head->tablespace[i].name, head->tablespace[i].path);
+	}
+}
+
 static void head_text(const struct manifest_head *head, struct buf *out)
 {
 	char time[TIME_TEXT_BYTES], size[UNITS_TEXT_BYTES], stored[UNITS_TEXT_BYTES];
@@ -144,12 +162,7 @@ static void head_text(const struct manifest_head *head, struct buf *out)
 	table_addf(&table, "%u.%u, %s, system identifier %llu", head->major,
 	           head->server_version_num % 10000, head->from,
 	           (unsigned long long)head->system_identifier);
-	table_add(&table, "data directory");
-	table_add(&table, head->pgdata);
-	for (size_t i = 0; i < head->tablespaces; i++) {
-		table_addf(&table, "tablespace %u", head->tablespace[i].oid);
-		table_addf(&table, "%s at %s", head->tablespace[i].name, head->tablespace[i].path);
-	}
+	places_text(head, &table);
 	table_add(&table, "page checksums");
 	if (!head->checksums)
 		table_add(&table, "none in this cluster");

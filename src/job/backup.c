@@ -24,6 +24,7 @@
 
 #include "backup_check.h"
 #include "backup_copy.h"
+#include "backup_outside.h"
 #include "backup_wal.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -507,17 +508,17 @@ static int late_compare(const void *a, const void *b)
 static bool late_source(void *context, struct plan *plan, struct err *err)
 {
 	struct backup_detail *detail = context;
-	const struct manifest_head *head = &detail->backup->head;
 	const struct backup_stop *stop = &detail->stop;
-	const char *const outside[] = {head->config_file, head->hba_file, head->ident_file};
+	struct strs outside = {0};
 
 	(void)err;
 	if (detail->late_planned)
 		return true;
 	detail->late_planned = true;
-	for (size_t i = 0; i < ARRAY_LENGTH(outside); i++)
-		if (outside[i][0])
-			late_outside(plan, outside[i]);
+	backup_outside(detail->pgdata, &detail->ask.facts, &outside);
+	for (size_t i = 0; i < outside.count; i++)
+		late_outside(plan, outside.item[i]);
+	strs_release(&outside);
 	late_content(plan, detail, "global/pg_control", detail->control_bytes, CONTROL_BYTES);
 	plan->item[plan->count - 1].modified_us = detail->control_modified_us;
 	late_content(plan, detail, "backup_label", stop->label_file, strlen(stop->label_file));

@@ -104,19 +104,17 @@ static bool in(const char *const *names, const char *name)
 	return false;
 }
 
-void conf_comment_out(const char *text, const char *const *names, bool includes, struct buf *out,
+void conf_comment_out(const char *text, const char *const *names, struct buf *out,
                       unsigned *ret_count)
 {
-	static const char *const include[] = {"include", "include_dir", "include_if_exists", NULL};
 	char name[CONF_NAME_MAX];
 
 	*ret_count = 0;
 	for (const char *line = text, *next; *line; line = next) {
 		size_t length = (size_t)((next = line_end(line)) - line);
 
-		if (conf_line_name(line, length, name, sizeof(name)) &&
-		    (in(names, name) || (includes && in(include, name)))) {
-			buf_addstr(out, "# by seawall restore: ");
+		if (conf_line_name(line, length, name, sizeof(name)) && in(names, name)) {
+			buf_addstr(out, CONF_COMMENT);
 			++*ret_count;
 		}
 		buf_add(out, line, length);

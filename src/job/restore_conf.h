@@ -24,9 +24,9 @@ bool conf_is_recovery(const char *name);
 /* text without the lines of recovery settings and without our own block for them; all: also without
  * that of what stays. ret_removed: how many lines. */
 void conf_strip(const char *text, bool all, struct buf *out, unsigned *ret_removed);
-/* text with the lines that set one of names (ends with NULL), and the includes when asked, made
- * comments. */
-void conf_comment_out(const char *text, const char *const *names, bool includes, struct buf *out,
+#define CONF_COMMENT "# by seawall restore: "
+/* text with the lines that set one of names (ends with NULL) made comments. */
+void conf_comment_out(const char *text, const char *const *names, struct buf *out,
                       unsigned *ret_count);
 /* The last value that text gives to name; false: none. */
 bool conf_value(const char *text, const char *name, char *out, size_t out_bytes);

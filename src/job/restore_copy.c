@@ -129,6 +129,35 @@ static bool take_file(struct restore_copy *copy, const struct manifest_entry *en
 	return list_file(copy, entry, err);
 }
 
+/* A clone has no /etc: copies inside, the three that the server names in their usual place. */
+static bool take_outside(struct restore_copy *copy, const struct manifest_entry *entry,
+                         struct err *err)
+{
+	const struct manifest_head *head = copy->head;
+	const char *const name[] = {"postgresql.conf", "pg_hba.conf", "pg_ident.conf"};
+	const char *const from[] = {head->config_file, head->hba_file, head->ident_file};
+	AUTO_FREE char *path = xasprintf("%s%s", copy->mirror, entry->path);
+
+	for (size_t i = 0; i < ARRAY_LENGTH(name); i++)
+		if (strcmp(entry->path, from[i]) == 0) {
+			free(path);
+			path = xstrdup(name[i]);
+		}
+	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		struct manifest_entry folder = {.path = path, .mode = 0700};
+		bool made;
+
+		*slash = 0;
+		made = make_folder(copy, &folder, err);
+		*slash = '/';
+		if (!made)
+			return false;
+	}
+	strs_add(&copy->brought, path);
+	window_add(copy->window, entry, path);
+	return true;
+}
+
 static bool take_entry(void *context, const struct manifest_entry *entry, struct err *err)
 {
 	struct restore_copy *copy = context;
@@ -138,18 +167,17 @@ static bool take_entry(void *context, const struct manifest_entry *entry, struct
 		return false;
 	switch (entry->kind) {
 	case MANIFEST_FOLDER:
+		/* The backup is of such a clone itself. */
+		if (strcmp(entry->path, copy->mirror) == 0 &&
+		    strlen(copy->mirror) + 1 < sizeof(copy->mirror))
+			memcpy(copy->mirror + strlen(copy->mirror), "~", sizeof("~"));
 		if (strcmp(entry->path, "pg_wal") == 0 && copy->link_pgwal)
 			return put_link(copy, "pg_wal", copy->link_pgwal, err);
 		return make_folder(copy, entry, err);
 	case MANIFEST_LINK:
 		return make_link(copy, entry, err);
 	case MANIFEST_OUTSIDE:
-		if (!copy->outside)
-			return true;
-		/* A clone has no /etc: copies of them, inside. */
-		copy->config_replaced |= strcmp(path_name(entry->path), "postgresql.conf") == 0;
-		window_add(copy->window, entry, path_name(entry->path));
-		return true;
+		return !copy->outside || take_outside(copy, entry, err);
 	case MANIFEST_FILE:
 		return take_file(copy, entry, err);
 	}
@@ -549,6 +577,7 @@ static void copy_step(struct op *op)
 	switch ((enum copy_state)op->state) {
 	case COPY_START:
 		name_backup(copy->name, copy->plan->generation, copy->plan->backup);
+		memcpy(copy->mirror, COPY_MIRROR, sizeof(COPY_MIRROR));
 		if (!copy_begin(copy, &op->err))
 			return op_fail_own(op);
 		return stretch_start(copy);
@@ -616,6 +645,7 @@ void restore_copy_release(struct restore_copy *copy)
 	manifest_reader_free(copy->reader);
 	backup_manifest_release(&copy->manifest);
 	draft_drop(&copy->draft);
+	strs_release(&copy->brought);
 	copy->window = NULL;
 	copy->reader = NULL;
 }

@@ -18,6 +18,9 @@
 
 enum { COPY_LANES_MAX = 8 };
 
+enum { COPY_MIRROR_BYTES = 32 };
+#define COPY_MIRROR "conf.outside"
+
 struct copy_window;
 struct copy_lane {
 	struct op op;
@@ -50,7 +53,8 @@ struct restore_copy {
 	void *context;
 	/* out */
 	uint64_t files, bytes, bytes_kept, bytes_read; /* done so far */
-	bool config_replaced;                          /* postgresql.conf came from outside */
+	struct strs brought; /* files that came from outside, as they are named in the directory */
+	char mirror[COPY_MIRROR_BYTES]; /* the folder of those that have no name of their own */
 	/* private */
 	struct object_stream body;
 	struct manifest_reader *reader;

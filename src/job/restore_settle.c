@@ -7,6 +7,7 @@
  */
 #include "restore_conf.h"
 #include "restore_internal.h"
+#include "restore_outside.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "pg/label.h"
@@ -16,12 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/poison.h"
-
-/* Settings that point to files of the original which a clone must not share. */
-static const char *const outside_names[] = {"data_directory",       "hba_file",
-                                            "ident_file",           "external_pid_file",
-                                            "stats_temp_directory", NULL};
-static const char *const no_names[] = {NULL};
 
 /* ---- files ---- */
 
@@ -53,35 +48,6 @@ static mode_t mode_of(const char *pgdata)
 	struct stat status;
 
 	return stat(path, &status) == 0 && (status.st_mode & 0040) ? 0640 : 0600;
-}
-
-/* Recovery settings in postgresql.conf itself would win over nothing and conflict with ours; in the
- * copy of one from outside, also what leads out again. */
-static bool settle_config(struct restore_detail *detail, struct err *err)
-{
-	const char *pgdata = detail->restore->plan.pgdata;
-	static const char *const targets[] = {
-	        "recovery_target",          "recovery_target_time",
-	        "recovery_target_xid",      "recovery_target_name",
-	        "recovery_target_lsn",      "recovery_target_inclusive",
-	        "recovery_target_timeline", "recovery_target_action",
-	        "promote_trigger_file",     NULL};
-	AUTO_BUF struct buf text;
-	AUTO_BUF struct buf half;
-	AUTO_BUF struct buf out;
-	unsigned first, second = 0;
-
-	buf_init(&text, CONF_BYTES_MAX);
-	buf_init(&half, CONF_BYTES_MAX);
-	buf_init(&out, CONF_BYTES_MAX);
-	if (!read_text(pgdata, "postgresql.conf", &text, err))
-		return false;
-	conf_comment_out(buf_text(&text), targets, false, &half, &first);
-	conf_comment_out(buf_text(&half), detail->copy.config_replaced ? outside_names : no_names,
-	                 detail->copy.config_replaced, &out, &second);
-	if (first + second == 0)
-		return true;
-	return write_text(pgdata, "postgresql.conf", &out, mode_of(pgdata), err);
 }
 
 static bool settle_tablespace_map(struct restore_detail *detail, struct err *err)
@@ -272,13 +238,13 @@ static bool list_changed(struct restore_detail *detail, struct err *err)
 	struct restore_copy *copy = &detail->copy;
 	static const char *const always[] = {"postgresql.conf", "tablespace_map",
 	                                     RESTORE_CLONE_FILE, RESTORE_PLAN_FILE};
-	static const char *const outside[] = {"pg_hba.conf", "pg_ident.conf"};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(always); i++)
 		if (!restore_copy_list(copy, always[i], err))
 			return false;
-	for (size_t i = 0; copy->config_replaced && i < ARRAY_LENGTH(outside); i++)
-		if (!restore_copy_list(copy, outside[i], err))
+	for (size_t i = 0; i < copy->brought.count; i++)
+		if (strcmp(copy->brought.item[i], "postgresql.conf") != 0 &&
+		    !restore_copy_list(copy, copy->brought.item[i], err))
 			return false;
 	return restore_copy_publish(copy, err);
 }
@@ -300,10 +266,10 @@ bool restore_settle(struct restore *restore, struct err *err)
 
 	if (fchmod(detail->folder, mode_of(pgdata) == 0640 ? 0750 : 0700) != 0)
 		return err_sys(err, "could not set the mode of \"%s\"", pgdata);
-	if (!settle_config(detail, err) || !settle_tablespace_map(detail, err) ||
-	    !settle_settings(detail, err) || !settle_signals(restore, err) ||
-	    !restore_plan_write(&restore->plan, plan, err) || !list_changed(detail, err) ||
-	    !sync_all(restore, err) || !place_control(restore, err))
+	if (!restore_outside_settle(&detail->copy, mode_of(pgdata), err) ||
+	    !settle_tablespace_map(detail, err) || !settle_settings(detail, err) ||
+	    !settle_signals(restore, err) || !restore_plan_write(&restore->plan, plan, err) ||
+	    !list_changed(detail, err) || !sync_all(restore, err) || !place_control(restore, err))
 		return err_wrap(err, "could not make the restored directory ready");
 	return restore_journal_write(pgdata, detail->command, JOURNAL_PLACED, err);
 }
