@@ -22,6 +22,13 @@ struct interval {
 	bool hole;                         /* WAL is missing there, and there is more behind it */
 	uint32_t hole_tli;
 	uint64_t hole_segno;
+	/* What the WAL index knows of its end (holdings.h); 0 when it does not. */
+	bool told;
+	int64_t last_us;          /* of the last transaction that is safe */
+	lsn last_lsn;             /* its record's start */
+	uint64_t unindexed;       /* segments at the end that the index does not know yet */
+	uint64_t hole_last_segno; /* the last that is missing; 0: there is nothing behind it */
+	int64_t behind_us;        /* the first transaction behind the hole */
 };
 
 struct intervals {

@@ -6,7 +6,7 @@
 #include "table.h"
 #include "base/poison.h"
 
-enum { LISTING_START, LISTING_WAL, LISTING_HEADS };
+enum { LISTING_START, LISTING_WAL, LISTING_HEADS, LISTING_TIMES };
 
 static void listing_step(struct op *op)
 {
@@ -14,14 +14,15 @@ static void listing_step(struct op *op)
 
 	switch (op->state) {
 	case LISTING_START:
-		listing->load = (struct catalog_load){
+		listing->load = (struct holdings_load){
 		        .repo = listing->site->repo,
 		        .generation = listing->generation.generation,
 		        .segment_bytes = listing->generation.facts.segment_bytes,
-		        .what = CATALOG_HISTORIES | CATALOG_WAL | CATALOG_BACKUPS,
+		        .list_wal = listing->list_wal,
 		        .class = GATE_VERIFY,
-		        .ret = &listing->catalog};
-		catalog_load_start(op, &listing->load);
+		        .catalog = &listing->catalog,
+		        .pieces = &listing->pieces};
+		holdings_load_start(op, &listing->load);
 		return op_wait(op, LISTING_WAL);
 	case LISTING_WAL:
 		if (op_failed(&listing->load.op)) {
@@ -42,7 +43,19 @@ static void listing_step(struct op *op)
 		}
 		intervals_find(&listing->catalog, listing->heads.head, listing->heads.count,
 		               &listing->intervals);
-		return op_done(op);
+		listing->times =
+		        (struct intervals_times){.repo = listing->site->repo,
+		                                 .generation = listing->generation.generation,
+		                                 .pieces = &listing->pieces,
+		                                 .catalog = &listing->catalog,
+		                                 .intervals = &listing->intervals};
+		intervals_times_start(op, &listing->times);
+		return op_wait(op, LISTING_TIMES);
+	case LISTING_TIMES:
+		if (!op_failed(&listing->times.op))
+			return op_done(op);
+		op->err = listing->times.op.err;
+		return op_fail_own(op);
 	}
 }
 
@@ -67,6 +80,7 @@ void listing_release(struct listing *listing)
 	intervals_release(&listing->intervals);
 	heads_release(&listing->heads);
 	catalog_release(&listing->catalog);
+	walpieces_release(&listing->pieces);
 }
 
 bool listing_is_broken(const struct listing *listing, const char *id)
@@ -77,10 +91,37 @@ bool listing_is_broken(const struct listing *listing, const char *id)
 	return false;
 }
 
+int64_t listing_safe_us(const struct listing *listing)
+{
+	int64_t newest = 0;
+
+	for (size_t i = 0; i < listing->intervals.count; i++)
+		newest = MAX(newest, listing->intervals.item[i].last_us);
+	return newest;
+}
+
+static void add_end(const struct listing *listing, const struct interval *interval,
+                    struct table *table)
+{
+	uint32_t segment_bytes = listing->catalog.segment_bytes;
+	char from[SEGMENT_NAME_BYTES], to[SEGMENT_NAME_BYTES], time[TIME_TEXT_BYTES];
+
+	if (!interval->hole) {
+		table_add(table, "");
+		return;
+	}
+	segment_name(interval->hole_tli, interval->hole_segno, segment_bytes, from);
+	segment_name(interval->hole_tli, MAX(interval->hole_last_segno, interval->hole_segno),
+	             segment_bytes, to);
+	shown_time(interval->behind_us, time);
+	table_addf(table, "then a HOLE at %s%s%s%s%s", from, strcmp(from, to) ? " to " : "",
+	           strcmp(from, to) ? to : "", interval->behind_us ? ", until " : "",
+	           interval->behind_us ? time : "");
+}
+
 void listing_intervals(const struct listing *listing, struct buf *out)
 {
 	const struct intervals *intervals = &listing->intervals;
-	char segment[SEGMENT_NAME_BYTES];
 	struct table table;
 
 	if (!intervals->count) {
@@ -88,25 +129,22 @@ void listing_intervals(const struct listing *listing, struct buf *out)
 		return;
 	}
 	buf_addstr(out, "Restorable:\n");
-	table_init(&table, 6, NULL, 0);
+	table_init(&table, 7, NULL, 0);
 	for (size_t i = 0; i < intervals->count; i++) {
 		const struct interval *interval = &intervals->item[i];
-		char from[TIME_TEXT_BYTES];
+		char from[TIME_TEXT_BYTES], to[TIME_TEXT_BYTES];
 
 		shown_time(interval->from_us, from);
+		shown_time(MAX(interval->last_us, interval->to_us), to);
 		table_addf(&table, "timeline %u", interval->tli);
 		table_addf(&table, "from %s", from);
 		table_addf(&table, LSN_FORMAT, LSN_ARGS(interval->from_lsn));
-		table_addf(&table, "to " LSN_FORMAT, LSN_ARGS(interval->to_lsn));
+		table_addf(&table, "%s %s",
+		           interval->unindexed || !interval->told ? "to at least" : "to", to);
+		table_addf(&table, LSN_FORMAT, LSN_ARGS(interval->to_lsn));
 		table_addf(&table, "%u %s", interval->backups,
 		           interval->backups == 1 ? "backup" : "backups");
-		if (interval->hole) {
-			segment_name(interval->hole_tli, interval->hole_segno,
-			             listing->catalog.segment_bytes, segment);
-			table_addf(&table, "then a HOLE at %s", segment);
-		} else {
-			table_add(&table, "");
-		}
+		add_end(listing, interval, &table);
 	}
 	table_print(&table, 2, out);
 	table_release(&table);

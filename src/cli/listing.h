@@ -3,23 +3,29 @@
 #define CLI_LISTING_H
 
 #include "repo/heads.h"
-#include "repo/intervals.h"
+#include "repo/holdings.h"
 #include "story.h"
 
 struct listing {
 	const struct site *site;
 	struct generation_open generation;
 	struct catalog catalog;
+	struct walpieces pieces;
 	struct heads heads;
 	struct intervals intervals;
 	/* private */
 	struct op op;
-	struct catalog_load load;
+	bool list_wal;
+	struct holdings_load load;
 	struct heads_load heads_load;
+	struct intervals_times times;
 };
-/* ret is zero-filled, and released by the caller in any case. */
+/* ret is zero-filled but for list_wal (all WAL is listed, else what the index does not know), and
+ * released by the caller in any case. */
 MUST_USE bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret,
                            struct err *err);
+/* When the last transaction that is safe ended; 0: not known. */
+int64_t listing_safe_us(const struct listing *listing);
 void listing_release(struct listing *listing);
 
 /* Whether the backup's own WAL is not complete. */

@@ -69,8 +69,17 @@ void shown_interval(const struct interval *interval, uint32_t segment_bytes, str
 	shown_json_time(object, "at_least_to", interval->to_us);
 	jset_str(object, "first_backup", interval->backup);
 	jset_int(object, "backups", interval->backups);
+	shown_json_time(object, "last_transaction", interval->last_us);
+	shown_json_lsn(object, "last_transaction_lsn", interval->last_lsn);
+	jset_u64(object, "unindexed_segments", interval->unindexed);
 	if (!interval->hole)
 		return;
 	segment_name(interval->hole_tli, interval->hole_segno, segment_bytes, segment);
 	jset_str(object, "hole", segment);
+	segment_name(interval->hole_tli, MAX(interval->hole_last_segno, interval->hole_segno),
+	             segment_bytes, segment);
+	jset_str(object, "hole_last", segment);
+	jset_str(object, "hole_cause", "missing from the archive");
+	shown_json_time(object, "hole_from", interval->last_us);
+	shown_json_time(object, "hole_until", interval->behind_us);
 }

@@ -128,10 +128,16 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 	int64_t ready = pgdata ? ready_files(pgdata) : -1;
 	char age[UNITS_TEXT_BYTES];
 
-	if (listing->catalog.newest_us) {
+	if (listing_safe_us(listing)) {
+		age_text(listing_safe_us(listing), age);
+		table_add(table, "RPO now");
+		table_addf(table, "at most %s: the last transaction that is safe ended then", age);
+	} else if (listing->catalog.newest_us) {
 		age_text(listing->catalog.newest_us, age);
 		table_add(table, "RPO now");
 		table_addf(table, "at most %s: a segment was archived then", age);
+	}
+	if (listing->catalog.segments) {
 		table_add(table, "WAL");
 		table_addf(table, "%llu segments in the repository",
 		           (unsigned long long)listing->catalog.segments);
@@ -303,6 +309,10 @@ static void cluster_json(const struct looking *looking, size_t number, struct jv
 	jset_u64(object, "segments", listing->catalog.segments);
 	shown_json_time(object, "newest_segment", listing->catalog.newest_us);
 	jset_int(object, "backups", (int64_t)listing->heads.count);
+	shown_json_time(object, "last_transaction", listing_safe_us(listing));
+	if (listing_safe_us(listing))
+		jset_int(object, "rpo_seconds",
+		         (clock_now_us() - listing_safe_us(listing)) / US_PER_S);
 	list = jset_array(object, "intervals");
 	for (size_t i = 0; i < listing->intervals.count; i++)
 		shown_interval(&listing->intervals.item[i], listing->catalog.segment_bytes,

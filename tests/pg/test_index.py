@@ -1,6 +1,7 @@
 """The WAL index against what servers write: pg_waldump's blocks, the catalog's names, and itself made again."""
 
 import collections
+import datetime
 import importlib.util
 import json
 import pathlib
@@ -184,3 +185,52 @@ def test_the_server_keeps_the_index_complete_through_kills_and_losses(made):
     shutil.rmtree(next((wall.repository / "main").glob("*/index")))
     wal_index(wall)
     assert index.pieces(wall, unseal) == before
+
+
+def micros(text):
+    return datetime.datetime.fromisoformat(text).timestamp()
+
+
+def intervals(wall, command):
+    told = json.loads(wall.run(command, "--json", status=None).out)
+    return told["clusters"][0]["intervals"] if command == "status" else told["intervals"]
+
+
+def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    wall.run("backup")
+    times = []
+    for number in range(4):
+        xid = cluster.one(f"INSERT INTO items SELECT {number}, repeat('x', 2000) FROM generate_series(1, 1500) "
+                          "RETURNING pg_current_xact_id()::xid::text")
+        times.append(cluster.one(f"SELECT pg_xact_commit_timestamp('{xid}'::xid)").timestamp())
+        last = wall.wait_archived()
+    wal_index(wall)
+    for command in ("status", "list"):
+        (told,) = intervals(wall, command)
+        assert micros(told["last_transaction"]) == times[-1] and "hole" not in told
+        assert told["unindexed_segments"] == "0"
+    assert "to " + told["last_transaction"][:19] in wall.run("list").out
+    assert "RPO now" in wall.run("status", status=1).out
+    # what is not indexed yet is listed, and the index says how far it knows
+    cluster.sql("INSERT INTO items VALUES (99, 'z')")
+    newest = wall.wait_archived()
+    (told,) = intervals(wall, "status")
+    assert int(told["unindexed_segments"]) > 0 and micros(told["last_transaction"]) == times[-1]
+    lost = sorted(name for name in archived(wall) if name < last)[-1]
+    next((wall.repository / "main").rglob(lost)).unlink()
+    wal_index(wall)
+    (told,) = intervals(wall, "list")
+    assert told["hole"] == told["hole_last"] == lost
+    assert times[0] <= micros(told["last_transaction"]) == micros(told["hole_from"]) < times[-1]
+    assert newest > lost
+    assert f"then a HOLE at {lost}" in wall.run("list").out
+    # a status that goes by the index sees it as soon as the index is made again
+    for folder in (wall.repository / "main").glob("*/index"):
+        shutil.rmtree(folder)
+    (told,) = intervals(wall, "status")
+    assert told["hole"] == lost
+    wal_index(wall)
+    (told,) = intervals(wall, "status")
+    assert told["hole"] == lost and micros(told["hole_until"]) >= micros(told["hole_from"])

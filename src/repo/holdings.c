@@ -1,0 +1,344 @@
+/*
+ * holdings.c — what is archived, by the index; and what the index says of the ends.
+ *
+ *   load:   START -> PIECES -> HISTORIES (and backups) -> FOLDERS (the timelines of the WAL)
+ *                 -> GAPS (for each timeline, what the pieces leave open, page by page) -> done
+ *           list_wal: START -> PIECES -> HISTORIES (backups, all WAL) -> done
+ *   times:  for each interval: READING the piece at its end, and behind its hole
+ */
+#include "repo/holdings.h"
+
+#include <string.h>
+
+#include "base/poison.h"
+
+enum holdings_state {
+	HOLDINGS_START,
+	HOLDINGS_PIECES,
+	HOLDINGS_HISTORIES,
+	HOLDINGS_FOLDERS,
+	HOLDINGS_GAPS
+};
+
+static void holdings_end(struct holdings_load *load, const struct err *cause)
+{
+	free(load->tli);
+	load->tli = NULL;
+	if (cause)
+		load->op.err = *cause;
+	op_done(&load->op);
+}
+
+static void each_folder(struct store_walk *walk, const struct store_entry *entry)
+{
+	struct holdings_load *load = container_of(walk, struct holdings_load, walk);
+	const char *name = entry->name + strlen(load->prefix);
+	uint64_t tli;
+
+	if (strlen(name) != 9 || name[8] != '/' || !str_hex(name, 8, true, &tli) || tli == 0)
+		return;
+	load->tli = xrealloc(load->tli, (load->tlis + 1) * sizeof(*load->tli));
+	load->tli[load->tlis++] = (uint32_t)tli;
+}
+
+static void list_page(struct holdings_load *load)
+{
+	load->list = (struct store_list){.store = load->repo->store,
+	                                 .prefix = load->prefix,
+	                                 .after = load->after[0] ? load->after : NULL};
+	store_list_start(&load->op, &load->list);
+	op_wait(&load->op, HOLDINGS_GAPS);
+}
+
+/* load->after: the last segment that is known below the gap. The last gap begins one segment
+ * earlier, for the time of the newest one. */
+static void gap_begin(struct holdings_load *load, uint64_t last, bool has_last)
+{
+	uint32_t tli = load->tli[load->at];
+	char text[SEGMENT_NAME_BYTES];
+	struct walname name;
+
+	name_wal_timeline(load->prefix, load->generation, tli);
+	load->after[0] = '\0';
+	if (has_last && load->until == UINT64_MAX && last > 0)
+		last--;
+	if (has_last) {
+		segment_name(tli, last, load->segment_bytes, text);
+		if (walname_parse(text, &name))
+			name_wal(load->after, load->generation, &name, NULL);
+	}
+	list_page(load);
+}
+
+/* Gap number load->gap of the timeline at hand: below its first piece, between two that do not
+ * touch, behind the last. */
+static void gap_next(struct holdings_load *load)
+{
+	for (; load->at < load->tlis; load->at++, load->gap = 0) {
+		const struct walpieces_timeline *timeline =
+		        walpieces_timeline(load->pieces, load->tli[load->at]);
+		size_t count = timeline ? timeline->count : 0;
+
+		for (; load->gap <= count; load->gap++) {
+			uint64_t last = load->gap ? timeline->piece[load->gap - 1].last : 0;
+
+			load->until =
+			        load->gap < count ? timeline->piece[load->gap].first : UINT64_MAX;
+			if (load->gap > 0 && load->until == last + 1)
+				continue;
+			if (load->until == 0)
+				continue;
+			return gap_begin(load, last, load->gap > 0);
+		}
+	}
+	holdings_end(load, NULL);
+}
+
+static bool page_take(struct holdings_load *load)
+{
+	for (unsigned i = 0; i < load->list.count; i++) {
+		const struct store_entry *entry = &load->list.entry[i];
+		struct walname name;
+		uint64_t segno;
+
+		if (!name_wal_parse(entry->name, &name) || name.kind != WALNAME_SEGMENT ||
+		    !walname_fits(&name, load->segment_bytes))
+			continue;
+		segno = walname_segno(&name, load->segment_bytes);
+		if (segno >= load->until)
+			return false;
+		catalog_add_segment(load->catalog, name.tli, segno);
+		load->catalog->newest_us = MAX(load->catalog->newest_us, entry->modified_us);
+	}
+	return load->list.more;
+}
+
+static void gap_listed(struct holdings_load *load)
+{
+	bool more;
+
+	if (op_failed(&load->list.op)) {
+		struct err err = load->list.op.err;
+
+		store_list_release(&load->list);
+		return holdings_end(load, &err);
+	}
+	more = page_take(load);
+	if (more)
+		snprintf(load->after, sizeof(load->after), "%s",
+		         load->list.entry[load->list.count - 1].name);
+	store_list_release(&load->list);
+	if (more)
+		return list_page(load);
+	load->gap++;
+	gap_next(load);
+}
+
+static void load_rest(struct holdings_load *load)
+{
+	unsigned what = CATALOG_HISTORIES | CATALOG_BACKUPS;
+
+	load->load = (struct catalog_load){.repo = load->repo,
+	                                   .generation = load->generation,
+	                                   .segment_bytes = load->segment_bytes,
+	                                   .what = what | (load->list_wal ? CATALOG_WAL : 0),
+	                                   .class = load->class,
+	                                   .ret = load->catalog};
+	catalog_load_start(&load->op, &load->load);
+	op_wait(&load->op, HOLDINGS_HISTORIES);
+}
+
+static void holdings_step(struct op *op)
+{
+	struct holdings_load *load = container_of(op, struct holdings_load, op);
+
+	switch ((enum holdings_state)op->state) {
+	case HOLDINGS_START:
+		load->pieces_load = (struct walpieces_load){.repo = load->repo,
+		                                            .generation = load->generation,
+		                                            .segment_bytes = load->segment_bytes,
+		                                            .ret = load->pieces};
+		walpieces_load_start(op, &load->pieces_load);
+		return op_wait(op, HOLDINGS_PIECES);
+	case HOLDINGS_PIECES:
+		if (op_failed(&load->pieces_load.op))
+			return holdings_end(load, &load->pieces_load.op.err);
+		return load_rest(load);
+	case HOLDINGS_HISTORIES:
+		if (op_failed(&load->load.op))
+			return holdings_end(load, &load->load.op.err);
+		if (load->list_wal)
+			return holdings_end(load, NULL);
+		walpieces_into_catalog(load->pieces, load->catalog);
+		name_wal_folder(load->prefix, load->generation);
+		load->walk = (struct store_walk){.store = load->repo->store,
+		                                 .prefix = load->prefix,
+		                                 .folders = true,
+		                                 .each = each_folder};
+		store_walk_start(op, &load->walk);
+		return op_wait(op, HOLDINGS_FOLDERS);
+	case HOLDINGS_FOLDERS:
+		if (op_failed(&load->walk.op))
+			return holdings_end(load, &load->walk.op.err);
+		return gap_next(load);
+	case HOLDINGS_GAPS:
+		return gap_listed(load);
+	}
+}
+
+static const struct op_type holdings_type = {.name = "holdings", .step = holdings_step};
+
+void holdings_load_start(struct op *parent, struct holdings_load *load)
+{
+	load->tli = NULL;
+	load->tlis = load->at = load->gap = 0;
+	op_start(parent, &load->op, &holdings_type);
+}
+
+/* ---- times ---- */
+
+/* The piece that has the newest knowledge at or below segno, on one timeline. */
+static const struct name_index *piece_below(const struct walpieces *pieces, uint32_t tli,
+                                            uint64_t segno)
+{
+	const struct walpieces_timeline *timeline = walpieces_timeline(pieces, tli);
+
+	for (size_t i = timeline ? timeline->count : 0; i-- > 0;)
+		if (timeline->piece[i].first <= segno)
+			return &timeline->piece[i];
+	return NULL;
+}
+
+static void times_next(struct intervals_times *times);
+
+static void times_read(struct intervals_times *times, const struct name_index *which, bool behind)
+{
+	times->behind = behind;
+	times->read = (struct walpiece_read){.repo = times->repo,
+	                                     .generation = times->generation,
+	                                     .segment_bytes = times->pieces->segment_bytes,
+	                                     .which = *which};
+	walpiece_read_start(&times->op, &times->read);
+	op_wait(&times->op, 1);
+}
+
+/* The last segment of an interval, and the timeline in whose folder it lies. */
+static bool last_segment(const struct intervals_times *times, const struct interval *interval,
+                         uint32_t *ret_tli, uint64_t *ret_segno)
+{
+	const struct catalog_timeline *timeline = catalog_timeline(times->catalog, interval->tli);
+	uint32_t segment_bytes = times->pieces->segment_bytes;
+
+	if (!timeline || interval->to_lsn == 0 || interval->to_lsn == LSN_MAX)
+		return false;
+	*ret_segno = lsn_segno_before(interval->to_lsn, segment_bytes);
+	*ret_tli = timeline->history_archived
+	                   ? history_tli_of_segment(&timeline->history, *ret_segno, segment_bytes)
+	                   : interval->tli;
+	return true;
+}
+
+static void take_end(struct intervals_times *times, struct interval *interval)
+{
+	const struct walindex_piece *piece = &times->read.piece;
+	uint32_t tli;
+	uint64_t segno;
+
+	if (!last_segment(times, interval, &tli, &segno))
+		return;
+	interval->told = true;
+	interval->unindexed = segno > piece->last ? segno - piece->last : 0;
+	for (uint64_t n = MIN(segno, piece->last) + 1; n-- > piece->first;) {
+		const struct walindex_segment *segment = walindex_segment(piece, n);
+
+		if (segment->commits + segment->aborts == 0)
+			continue;
+		interval->last_us = segment->last_us;
+		interval->last_lsn = segment->last_xact;
+		return;
+	}
+}
+
+static void take_behind(struct intervals_times *times, struct interval *interval)
+{
+	const struct walindex_piece *piece = &times->read.piece;
+
+	for (uint64_t n = piece->first; n <= piece->last; n++) {
+		const struct walindex_segment *segment = walindex_segment(piece, n);
+
+		if (segment->commits + segment->aborts == 0)
+			continue;
+		interval->behind_us = segment->first_us;
+		return;
+	}
+}
+
+/* The first archived segment behind the hole. */
+static void find_behind(const struct intervals_times *times, struct interval *interval)
+{
+	const struct catalog_timeline *timeline =
+	        catalog_timeline(times->catalog, interval->hole_tli);
+
+	for (size_t i = 0; timeline && i < timeline->runs; i++) {
+		if (timeline->run[i].first <= interval->hole_segno)
+			continue;
+		interval->hole_last_segno = timeline->run[i].first - 1;
+		return;
+	}
+}
+
+static void times_step(struct op *op)
+{
+	struct intervals_times *times = container_of(op, struct intervals_times, op);
+	struct interval *interval = &times->intervals->item[times->at];
+	const struct name_index *piece;
+
+	if (op->state == 0)
+		return times_next(times);
+	if (op_failed(&times->read.op)) {
+		if (times->read.op.err.code == ERR_CANCELLED) {
+			op->err = times->read.op.err;
+			return op_fail_own(op);
+		}
+	} else if (times->behind) {
+		take_behind(times, interval);
+	} else {
+		take_end(times, interval);
+	}
+	walindex_release(&times->read.piece);
+	piece = !times->behind && interval->hole_last_segno
+	                ? walpieces_at(times->pieces, interval->hole_tli,
+	                               interval->hole_last_segno + 1)
+	                : NULL;
+	if (piece)
+		return times_read(times, piece, true);
+	times->at++;
+	times_next(times);
+}
+
+static void times_next(struct intervals_times *times)
+{
+	for (; times->at < times->intervals->count; times->at++) {
+		struct interval *interval = &times->intervals->item[times->at];
+		const struct name_index *piece;
+		uint32_t tli;
+		uint64_t segno;
+
+		if (interval->hole)
+			find_behind(times, interval);
+		if (!last_segment(times, interval, &tli, &segno))
+			continue;
+		piece = piece_below(times->pieces, tli, segno);
+		if (piece)
+			return times_read(times, piece, false);
+	}
+	op_done(&times->op);
+}
+
+static const struct op_type times_type = {.name = "interval times", .step = times_step};
+
+void intervals_times_start(struct op *parent, struct intervals_times *times)
+{
+	times->at = 0;
+	op_start(parent, &times->op, &times_type);
+}
