@@ -31,7 +31,7 @@ _seawall() {
 	'list') options='--config --json --verbose --quiet --help' ;;
 	'show') options='--cluster --files --config --json --verbose --quiet --help' ;;
 	'find') options='--dropped --truncated --deleted --table --restore-points --xid --around --since --until --config --json --verbose --quiet --help' ;;
-	'wal push') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;
+	'wal push') options='--cluster --restore --accept-damaged --dry-run --config --json --verbose --quiet --help' ;;
 	'wal fetch') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;
 	'wal list') options='--config --json --verbose --quiet --help' ;;
 	'wal index') options='--rebuild --dry-run --config --json --verbose --quiet --help' ;;

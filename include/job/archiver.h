@@ -41,7 +41,8 @@ struct archive_ask {
 	const char *folder; /* the caller's data directory (absolute) */
 	const char *path;   /* as PostgreSQL gave it: relative to folder, or absolute */
 	int64_t wait_ms;
-	enum answer answer; /* out */
+	bool accept_damaged; /* a segment that does not prove is stored all the same */
+	enum answer answer;  /* out */
 	/* private */
 	struct work look;
 	struct archive_wanted *wanted;

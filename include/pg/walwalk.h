@@ -103,6 +103,7 @@ struct walwalk_seen {
 	uint32_t tli;           /* of the newest page */
 	uint64_t records;       /* complete and proven */
 	lsn first_start;        /* of the first record that starts in the walk */
+	lsn first_previous;     /* the record before that, as it says; 0: none, or not read yet */
 	uint64_t skipped_bytes; /* of a record that began before the walk */
 	lsn last_start,
 	        last_end; /* of the last complete record; last_end of a SWITCH: the segment's end */
@@ -162,6 +163,11 @@ struct walwalk {
 void walwalk_init(struct walwalk *walk, const struct walwalk_options *options);
 /* The next bytes are those of segment segno in a file named for timeline tli. */
 MUST_USE bool walwalk_begin(struct walwalk *walk, uint32_t tli, uint64_t segno, struct err *err);
+/* The same, but for the bytes before position, at which a record begins: what is fed begins there.
+ * options.major must be set; page_bytes: the size of its pages. Only as the first segment of a
+ * walk. */
+MUST_USE bool walwalk_begin_at(struct walwalk *walk, uint32_t tli, lsn position,
+                               uint32_t page_bytes, struct err *err);
 /* After a failure nothing more may be fed. Bytes beyond the segment's end are ERR_DAMAGED. */
 MUST_USE bool walwalk_feed(struct walwalk *walk, const void *bytes, size_t length, struct err *err);
 /* The segment's file has ended. Strict: a short one is ERR_DAMAGED. */

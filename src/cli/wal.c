@@ -36,7 +36,7 @@ enum {
 
 struct wal {
 	struct op op;
-	bool fetch, standby, dry_run;
+	bool fetch, standby, dry_run, accept_damaged;
 	char *data, *file; /* owned */
 	char *dry_folder;  /* owned; --dry-run of a fetch */
 	struct runtime runtime;
@@ -86,7 +86,8 @@ static void ask_push(struct wal *wal)
 	wal->push = (struct archive_ask){.archiver = wal->archiver,
 	                                 .folder = wal->data,
 	                                 .path = wal->file,
-	                                 .wait_ms = PUSH_MS};
+	                                 .wait_ms = PUSH_MS,
+	                                 .accept_damaged = wal->accept_damaged};
 	archive_ask_start(&wal->op, &wal->push);
 	op_wait(&wal->op, WAL_ASKING);
 }
@@ -319,8 +320,10 @@ static bool push_run(struct cli *cli, struct err *err)
 {
 	const char *path = argument_at(cli->arguments, 0);
 	struct wal *wal = xcalloc(1, sizeof(*wal));
-	bool done = wal_ask(cli, wal, path, err);
+	bool done;
 
+	wal->accept_damaged = option_given(cli->arguments, "accept-damaged");
+	done = wal_ask(cli, wal, path, err);
 	if (done && wal->answer != ANSWER_STORED) {
 		*err = wal->why;
 		if (!err_is(err))
@@ -346,6 +349,9 @@ static const struct cli_option push_options[] = {
         {"cluster", "NAME",
          "for the hook, which has it too; the data directory says which cluster it is"},
         {"restore", "FILE", "for the hook; not used"},
+        {"accept-damaged", NULL,
+         "store a segment that is damaged as it is; the only way past it. No recovery gets past "
+         "it"},
         {0},
 };
 

@@ -257,7 +257,8 @@ static void copy_push(struct op *op, struct archive_copy *copy)
 	                           .destination = &item->archiver->place[copy->place].destination,
 	                           .folder = item->folder,
 	                           .path = item->path,
-	                           .name = item->name};
+	                           .name = item->name,
+	                           .accept_damaged = item->accept_damaged};
 	push_start(op, &copy->push);
 	op_wait(op, COPY_PUSHING);
 }
@@ -528,6 +529,7 @@ static void ask_looked(struct archive_ask *ask)
 	ask->item = item_find(archiver, &wanted->name, wanted->path);
 	if (!ask->item)
 		ask->item = item_begin(archiver, &wanted->name, ask->folder, wanted->path);
+	ask->item->accept_damaged |= ask->accept_damaged; /* its pushes have not begun yet */
 	ask->next = ask->item->asks;
 	ask->item->asks = ask;
 	timer_init(&ask->timer, ask->op.loop, ask_timer);

@@ -50,7 +50,7 @@ struct archive_item {
 	struct archive_copy copy[SITE_CHAIN_MAX];
 	unsigned copies, running, good, bad;
 	unsigned failed; /* bits: the places that did not get it */
-	bool decided;
+	bool decided, accept_damaged;
 	struct err err; /* why it cannot be archived */
 	struct archive_ask *asks;
 	struct archive_item *next;

@@ -1,10 +1,10 @@
 /*
  * push.c — one file of pg_wal made safe in the repository.
  *
- *   START -> LOOKING -> [QUEUED -> OPENING] -> WRITING -> done
- *                                                |
- *                                                +-> ASIDE -> failed      (other content has the
- * name)
+ *   START -> LOOKING -> [QUEUED -> OPENING] -> [FETCHING -> JOINING] -> WRITING -> done
+ *                                                               |          |
+ *                              (other content has the name)     |          +-> ASIDE -> failed
+ *                                            (does not prove)   +-> DIGESTING -> ASKING -> failed
  *
  * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
  * a file that is none, a wrong size. OPENING finds the generation of the repository, once for all
@@ -12,6 +12,11 @@
  * compressed and sealed in the same pass; nothing is visible before the last byte was proven. The
  * same content again is success. Different content is never overwritten and never accepted: it is
  * set aside under conflict/, and PostgreSQL hears so.
+ *
+ * LOOKING also proves the seam to the segment before (push_before.c); when pg_wal does not have
+ * that one any more, FETCHING reads the repository's. A segment that does not prove is not stored,
+ * and PostgreSQL keeps it, until somebody has stored it with accept_damaged: then the same content
+ * is in the repository (DIGESTING, ASKING), and is success.
  */
 #include "push.h"
 
@@ -28,7 +33,12 @@
 
 #include "base/poison.h"
 
-#define PUSH_STATES(X) X(START) X(LOOKING) X(QUEUED) X(OPENING) X(WRITING) X(ASIDE)
+#define PUSH_STATES(X)                                                                             \
+	X(START)                                                                                   \
+	X(LOOKING)                                                                                 \
+	X(QUEUED)                                                                                  \
+	X(OPENING)                                                                                 \
+	X(FETCHING) X(JOINING) X(WRITING) X(ASIDE) X(DIGESTING) X(ASKING)
 enum push_state {
 #define X(name) PUSH_##name,
 	PUSH_STATES(X)
@@ -183,6 +193,23 @@ static bool push_digest(struct push *push, struct err *err)
 	return got == 0 || err_sys(err, "could not read file \"%s\"", push->path);
 }
 
+/* The seam to the segment before; what is wrong is kept for the decision what to do. A copy from
+ * another repository was proven when it came there. */
+static bool push_look_before(struct push *push, struct err *err)
+{
+	if (push->name.kind != WALNAME_SEGMENT || push->known.segment_bytes)
+		return true;
+	push->before = (struct push_before){
+	        .path = push->path, .fd = push->fd, .name = &push->name, .control = &push->control};
+	if (push_before_look(&push->before, err))
+		return true;
+	if (err->code != ERR_DAMAGED)
+		return false;
+	push->damage = *err;
+	err_clear(err);
+	return true;
+}
+
 static bool push_about_cluster(struct push *push, struct err *err)
 {
 	if (!push->known.segment_bytes)
@@ -210,6 +237,77 @@ static void push_look(struct work *work)
 		return;
 	if (push->name.kind >= WALNAME_BACKUP && !push_read_small(push, err))
 		return;
+	if (!push_look_before(push, err))
+		return;
+}
+
+/* ---- FETCHING, JOINING: the segment before, from the repository ---- */
+
+static bool push_before_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                                size_t length, struct err *err)
+{
+	struct push *push = stream->context;
+
+	(void)offset;
+	return walwalk_feed(push->before.walk, bytes, length, err);
+}
+
+static void push_before_run(struct work *work)
+{
+	struct push *push = container_of(work, struct push, look);
+
+	if (!push_before_go_on(&push->before, &work->op.err) && work->op.err.code == ERR_DAMAGED) {
+		push->damage = work->op.err;
+		err_clear(&work->op.err);
+	}
+}
+
+static void push_fetch_before(struct op *op, struct push *push)
+{
+	struct push_before *before = &push->before;
+
+	gate_leave(&push->ticket);
+	name_wal(push->object, push->destination->generation, &before->segment, NULL);
+	push->before_stream = (struct object_stream){
+	        .repo = push->site->repo,
+	        .name = push->object,
+	        .kind = SEALED_WAL,
+	        .class = GATE_WAL,
+	        .from = before->position % push->control.segment_bytes,
+	        .consume = push_before_consume,
+	        .context = push,
+	};
+	push->before_stream.length = push->control.segment_bytes - push->before_stream.from;
+	object_stream_start(op, &push->before_stream);
+	op_wait(op, PUSH_FETCHING);
+}
+
+/* ---- DIGESTING: of what does not prove ---- */
+
+static void push_digest_run(struct work *work)
+{
+	struct push *push = container_of(work, struct push, look);
+
+	if (push_digest(push, &work->op.err))
+		push_unchanged(push, &work->op.err);
+}
+
+static void push_digest_begin(struct op *op, struct push *push)
+{
+	work_start_look(op, &push->look, WORK_WAL, push_digest_run);
+	op_wait(op, PUSH_DIGESTING);
+}
+
+static void push_hint(struct push *push)
+{
+	err_hint(&push->damage,
+	         "Nothing was stored, and PostgreSQL keeps the file. Look for what damages it "
+	         "(disk, "
+	         "memory, another program in pg_wal), and take a backup. As it is, no recovery "
+	         "gets past "
+	         "it; to archive it all the same: "
+	         "seawall wal push --accept-damaged %s",
+	         push->path);
 }
 
 /* ---- WRITING: produce and accept run on a worker ---- */
@@ -230,6 +328,17 @@ static bool push_walk_begin(struct push *push, struct err *err)
 	                     walname_segno(&push->name, push->control.segment_bytes), err);
 }
 
+/* Not everything: another cluster's WAL is not taken for anything in the world. */
+static bool push_accepts(struct push *push, struct err *err)
+{
+	if (!push->accept_damaged || err->code != ERR_DAMAGED)
+		return false;
+	push->damage = *err;
+	push->unproven = true;
+	err_clear(err);
+	return true;
+}
+
 static bool push_produce(struct object_write *write, uint8_t *room, size_t room_bytes,
                          size_t *ret_length, struct err *err)
 {
@@ -240,7 +349,8 @@ static bool push_produce(struct object_write *write, uint8_t *room, size_t room_
 		return err_sys(err, "could not read file \"%s\"", push->path);
 	if (push->offset == 0 && !push_walk_begin(push, err))
 		return false;
-	if (got > 0 && !walwalk_feed(push->walk, room, (size_t)got, err))
+	if (got > 0 && !push->unproven && !walwalk_feed(push->walk, room, (size_t)got, err) &&
+	    !push_accepts(push, err))
 		return false;
 	push->offset += (uint64_t)got;
 	*ret_length = (size_t)got;
@@ -254,7 +364,9 @@ static bool push_accept(struct object_write *write, struct err *err)
 	if (push->offset != push->control.segment_bytes)
 		return err_set(err, ERR_DAMAGED, "file \"%s\" ended after %" PRIu64 " bytes",
 		               push->path, push->offset);
-	return walwalk_end(push->walk, err) && push_unchanged(push, err);
+	if (!push->unproven && !walwalk_end(push->walk, err) && !push_accepts(push, err))
+		return false;
+	return push_unchanged(push, err);
 }
 
 static enum sealed_kind push_kind(const struct push *push)
@@ -359,6 +471,7 @@ static void push_end(struct push *push, const struct err *cause)
 		close(push->fd);
 	push->fd = -1;
 	buf_release(&push->content);
+	push_before_release(&push->before);
 	free(push->walk);
 	push->walk = NULL;
 	if (cause)
@@ -370,10 +483,69 @@ static void push_end(struct push *push, const struct err *cause)
 static void push_begin_write(struct op *op, struct push *push)
 {
 	gate_leave(&push->ticket);
+	if (err_is(&push->damage) && !push->accept_damaged)
+		return push_digest_begin(op, push);
 	name_wal(push->object, push->destination->generation, &push->name,
 	         push->name.kind == WALNAME_PARTIAL ? &push->digest : NULL);
 	push_write(op, push, push->object);
 	op_wait(op, PUSH_WRITING);
+}
+
+/* Where it goes is known: the seam to the segment before first, if that is still to be proven. */
+static void push_go_on(struct op *op, struct push *push)
+{
+	if (push->before.missing && !err_is(&push->damage))
+		return push_fetch_before(op, push);
+	push_begin_write(op, push);
+}
+
+static void push_fetched(struct op *op, struct push *push)
+{
+	struct err *err = &push->before_stream.op.err;
+
+	if (op_failed(&push->before_stream.op)) {
+		if (err->code == ERR_NOTFOUND) /* archiving begins here, or after a hole */
+			return push_begin_write(op, push);
+		if (err->code != ERR_DAMAGED)
+			return push_end(push, err);
+		push->damage = *err;
+		return push_begin_write(op, push);
+	}
+	work_start_look(op, &push->look, WORK_WAL, push_before_run);
+	op_wait(op, PUSH_JOINING);
+}
+
+static void push_joined(struct op *op, struct push *push)
+{
+	if (op_failed(&push->look.op))
+		return push_end(push, &push->look.op.err);
+	push_go_on(op, push);
+}
+
+/* The same is there: somebody accepted it. */
+static void push_asked(struct push *push)
+{
+	if (!op_failed(&push->there.op) &&
+	    digest_equal(&push->there.sealed.digest, &push->digest)) {
+		push->repeated = true;
+		push->bytes = push->control.segment_bytes;
+		return push_end(push, NULL);
+	}
+	if (op_failed(&push->there.op) && push->there.op.err.code != ERR_NOTFOUND)
+		return push_end(push, &push->there.op.err);
+	push_hint(push);
+	push_end(push, &push->damage);
+}
+
+static void push_digested(struct op *op, struct push *push)
+{
+	if (op_failed(&push->look.op))
+		return push_end(push, &push->look.op.err);
+	name_wal(push->object, push->destination->generation, &push->name, NULL);
+	push->there = (struct object_stat){
+	        .repo = push->site->repo, .name = push->object, .kind = SEALED_WAL};
+	object_stat_start(op, &push->there);
+	op_wait(op, PUSH_ASKING);
 }
 
 static void push_looked(struct op *op, struct push *push)
@@ -381,7 +553,7 @@ static void push_looked(struct op *op, struct push *push)
 	if (op_failed(&push->look.op))
 		return push_end(push, &push->look.op.err);
 	if (push_destination_fits(push))
-		return push_begin_write(op, push);
+		return push_go_on(op, push);
 	gate_enter(op, &push->ticket, &push->destination->gate, GATE_WAL, 1);
 	op_wait(op, PUSH_QUEUED);
 }
@@ -415,11 +587,19 @@ static void push_written(struct op *op, struct push *push)
 	if (op_failed(&push->write.op)) {
 		if (push->write.op.err.code == ERR_EXISTS)
 			return push_set_aside(op, push);
+		if (push->write.op.err.code == ERR_DAMAGED && push->name.kind == WALNAME_SEGMENT) {
+			push->damage = push->write.op.err;
+			return push_digest_begin(op, push);
+		}
 		return push_end(push, &push->write.op.err);
 	}
 	push->repeated = push->write.repeated;
 	push->bytes = push->write.logical_bytes;
 	push->stored_bytes = push->write.stored_bytes;
+	if (err_is(&push->damage)) {
+		err_wrap(&push->damage, "\"%s\" is damaged", push->text);
+		log_err(LOG_ERROR, &push->damage, ", stored all the same: that was asked for");
+	}
 	push_end(push, NULL);
 }
 
@@ -439,7 +619,7 @@ static void push_step(struct op *op)
 		if (op_failed(&push->ticket.op))
 			return push_end(push, &push->ticket.op.err);
 		if (push_destination_fits(push)) /* another push looked it up meanwhile */
-			return push_begin_write(op, push);
+			return push_go_on(op, push);
 		push_open_generation(op, push);
 		return op_wait(op, PUSH_OPENING);
 
@@ -448,7 +628,19 @@ static void push_step(struct op *op)
 			return push_end(push, &push->generation.op.err);
 		if (!push_take_generation(push, &op->err))
 			return push_end(push, &op->err);
-		return push_begin_write(op, push);
+		return push_go_on(op, push);
+
+	case PUSH_FETCHING:
+		return push_fetched(op, push);
+
+	case PUSH_JOINING:
+		return push_joined(op, push);
+
+	case PUSH_DIGESTING:
+		return push_digested(op, push);
+
+	case PUSH_ASKING:
+		return push_asked(push);
 
 	case PUSH_WRITING:
 		return push_written(op, push);

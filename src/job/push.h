@@ -9,6 +9,7 @@
 #include "loop/work.h"
 #include "pg/control.h"
 #include "pg/walwalk.h"
+#include "push_before.h"
 #include "repo/object.h"
 
 /* The very same file: a snapshot may have been rolled back under us, so a name is not enough. */
@@ -45,9 +46,11 @@ struct push {
 	enum gate_class class; /* of memory and workers; 0 (restore) is none: GATE_WAL */
 	struct control known;  /* of the file's cluster when its segment_bytes is set: folder is no
 	                          data directory, the file lies somewhere else */
+	bool accept_damaged;   /* a segment that does not prove is stored all the same */
 	/* out */
 	struct file_identity identity; /* of the file that was read */
 	bool repeated;                 /* it was there already, the same */
+	struct err damage; /* with accept_damaged, or stored so before: what is wrong with it */
 	uint64_t bytes, stored_bytes;
 	/* private */
 	char text[WALNAME_BYTES];
@@ -58,6 +61,10 @@ struct push {
 	struct buf content;   /* of the small kinds */
 	struct digest digest; /* of a .partial, known before it is written */
 	struct walwalk *walk;
+	bool unproven; /* its walk has failed, and goes no further */
+	struct push_before before;
+	struct object_stream before_stream;
+	struct object_stat there;
 	struct work look;
 	struct ticket ticket;
 	struct generation_open generation;

@@ -274,8 +274,10 @@ static bool header_check(struct walwalk *walk, struct err *err)
 		            walk->overwrite_expected
 		                    ? "the record after a given up one does not say so"
 		                    : "record says that one was given up, but its page does not");
-	if (!walk->seen.first_start)
+	if (!walk->seen.first_start) {
 		walk->seen.first_start = walk->record_start;
+		walk->seen.first_previous = get_u64(walk->header + 8);
+	}
 	return true;
 }
 
@@ -645,6 +647,25 @@ bool walwalk_begin(struct walwalk *walk, uint32_t tli, uint64_t segno, struct er
 	walk->prev_start = walk->record_start = 0;
 	walk->overwrite_expected = false;
 	walk->run_start = walk->seen.end_lsn = walk->segment_start;
+	return true;
+}
+
+bool walwalk_begin_at(struct walwalk *walk, uint32_t tli, lsn position, uint32_t page_bytes,
+                      struct err *err)
+{
+	uint64_t segno = lsn_segno(position, walk->options.segment_bytes);
+	bool first = position - lsn_of_segno(segno, walk->options.segment_bytes) < page_bytes;
+	lsn header = first ? PAGE_HEADER_LONG_BYTES : PAGE_HEADER_BYTES;
+
+	if (!page_bytes_valid(page_bytes) || walk->carried || !walk->options.major ||
+	    (position & (page_bytes - 1)) < header || position & (ALIGNMENT - 1))
+		return err_set(err, ERR_DAMAGED, "no record can begin at " LSN_FORMAT,
+		               LSN_ARGS(position));
+	if (!walwalk_begin(walk, tli, segno, err))
+		return false;
+	walk->seen.page_bytes = page_bytes;
+	walk->seen.major = walk->options.major;
+	walk->at = walk->run_start = walk->seen.end_lsn = position;
 	return true;
 }
 

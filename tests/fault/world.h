@@ -148,18 +148,27 @@ static inline void world_free(struct world *world)
 	store_mem_forget(store_name);
 }
 
-static inline enum answer archive(struct world *world, struct archiver *archiver, const char *name,
-                                  struct err *ret)
+static inline enum answer archive_as(struct world *world, struct archiver *archiver,
+                                     const char *name, bool accept_damaged, struct err *ret)
 {
 	char path[256];
-	struct archive_ask ask = {
-	        .archiver = archiver, .folder = world->folder, .path = path, .wait_ms = WAIT_MS};
+	struct archive_ask ask = {.archiver = archiver,
+	                          .folder = world->folder,
+	                          .path = path,
+	                          .wait_ms = WAIT_MS,
+	                          .accept_damaged = accept_damaged};
 
 	snprintf(path, sizeof(path), "pg_wal/%s", name);
 	run(world, start_ask, &ask);
 	if (ret)
 		*ret = ask.op.err;
 	return ask.answer;
+}
+
+static inline enum answer archive(struct world *world, struct archiver *archiver, const char *name,
+                                  struct err *ret)
+{
+	return archive_as(world, archiver, name, false, ret);
 }
 
 static inline void archiver_end(struct world *world, struct archiver *archiver)

@@ -1,0 +1,303 @@
+/*
+ * The seam between two segments: a record that goes on into the next one is proven when its end
+ * arrives, whatever was there before; and the only way past what does not prove.
+ */
+#include "fault/world.h"
+
+/* ---- helpers ---- */
+
+/* Each answer from an archiver of its own: nothing is known from the one before. */
+static enum answer push_as(struct world *world, const char *name, bool accept_damaged,
+                           struct err *ret)
+{
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	struct err err = {0};
+	enum answer answer = archive_as(world, archiver, name, accept_damaged, &err);
+
+	if (ret)
+		*ret = err;
+	archiver_end(world, archiver);
+	return answer;
+}
+
+static enum answer push(struct world *world, unsigned i, struct err *ret)
+{
+	return push_as(world, segment_text(i), false, ret);
+}
+
+static void refuses(struct world *world, unsigned i)
+{
+	struct err err;
+
+	assert_int_equal(push(world, i, &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "does not go on as the WAL before it"));
+	assert_non_null(strstr(err.hint, "--accept-damaged"));
+}
+
+static void write_segment(struct world *world, unsigned i)
+{
+	folder_ready(world->folder, segment_text(i), craft_segment(&world->craft, i),
+	             CRAFT_SEGMENT_BYTES);
+}
+
+static void flip(struct world *world, unsigned i, size_t offset)
+{
+	craft_segment(&world->craft, i)[offset] ^= 1;
+	write_segment(world, i);
+}
+
+static void forget_file(struct world *world, unsigned i)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/pg_wal/%s", world->folder, segment_text(i));
+	assert_int_equal(unlink(path), 0);
+}
+
+enum { LAST_BYTE = CRAFT_SEGMENT_BYTES - 1, TAIL_BYTE = 40 + 3 };
+
+/* ---- tests ---- */
+
+static void a_record_damaged_where_it_begins_is_found_when_its_end_arrives(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	flip(world, 0, LAST_BYTE);
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED); /* nobody can know yet */
+	refuses(world, 1);
+	refuses(world, 1);
+	assert_int_equal(push(world, 2, NULL), ANSWER_STORED); /* its own seam is good */
+	flip(world, 0, LAST_BYTE);
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	world_free(world);
+}
+
+static void a_record_damaged_where_it_ends_is_found_in_any_order(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	flip(world, 1, TAIL_BYTE);
+	refuses(world, 1);
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	refuses(world, 1);
+	flip(world, 1, TAIL_BYTE);
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	world_free(world);
+}
+
+static void a_segment_before_that_was_recycled_is_read_from_the_repository(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	forget_file(world, 0);
+	flip(world, 1, TAIL_BYTE);
+	refuses(world, 1);
+	flip(world, 1, TAIL_BYTE);
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	world_free(world);
+}
+
+static void where_archiving_begins_nothing_can_be_said_of_the_seam(void **state)
+{
+	struct world *world = world_new();
+
+	(void)state;
+	forget_file(world, 0);
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	world_free(world);
+}
+
+/* The beginning of another record of the same length: all is right but the chain. */
+static void a_segment_of_another_branch_is_not_taken_for_the_next(void **state)
+{
+	struct world *world = world_new();
+	struct craft other;
+
+	(void)state;
+	craft_init(&other, FIRST_SEGNO, 1 + 1);
+	craft_filler(&other, 77);
+	craft_fill(&other, 0);
+	folder_ready(world->folder, segment_text(0), craft_segment(&other, 0), CRAFT_SEGMENT_BYTES);
+	craft_release(&other);
+	refuses(world, 1);
+	world_free(world);
+}
+
+static void what_was_accepted_damaged_is_success_ever_after(void **state)
+{
+	struct world *world = world_new();
+	struct fetcher *fetcher;
+	struct err err;
+
+	(void)state;
+	flip(world, 0, CRAFT_SEGMENT_BYTES / 2 + 1000);
+	flip(world, 2, TAIL_BYTE);
+	assert_int_equal(push(world, 0, &err), ANSWER_FAILED);
+	refuses(world, 2);
+	for (unsigned i = 0; i < 3; i += 2) {
+		assert_int_equal(push_as(world, segment_text(i), true, NULL), ANSWER_STORED);
+		for (int round = 0; round < 2; round++)
+			assert_int_equal(push(world, i, NULL), ANSWER_STORED);
+	}
+	/* but no recovery is given it as good, and no other content is */
+	fetcher = fetcher_make(world);
+	assert_int_not_equal(fetch(world, fetcher, 0, &err), ANSWER_DELIVERED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	fetcher_end(world, fetcher);
+	flip(world, 0, CRAFT_SEGMENT_BYTES / 2 + 3000);
+	assert_int_equal(push(world, 0, &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	assert_int_equal(push_as(world, segment_text(0), true, &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_EXISTS);
+	world_free(world);
+}
+
+static void another_clusters_wal_is_never_accepted(void **state)
+{
+	struct world *world = world_new();
+	struct err err;
+
+	(void)state;
+	folder_control(world->folder, CRAFT_SYSTEM + 1);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(push_as(world, segment_text(i), true, &err), ANSWER_FAILED);
+		assert_int_equal(err.code, ERR_REFUSED);
+	}
+	world_free(world);
+}
+
+/* ---- crafted seams ---- */
+
+static void put_both(struct world *world, const struct craft *craft, const char *first,
+                     const char *second)
+{
+	folder_ready(world->folder, first, craft->bytes, CRAFT_SEGMENT_BYTES);
+	folder_ready(world->folder, second, craft->bytes + CRAFT_SEGMENT_BYTES,
+	             CRAFT_SEGMENT_BYTES);
+}
+
+static void fill_to(struct craft *craft, size_t offset)
+{
+	while (craft->at < craft->start + offset)
+		craft_filler(craft, 1500);
+}
+
+/* A server that crashed inside a record gives its beginning up at the next segment's first page. */
+static void a_record_that_was_given_up_after_a_crash_is_no_damage(void **state)
+{
+	struct world *world = world_new();
+	struct craft craft;
+	uint8_t main[16] = {0};
+	lsn previous, given_up;
+
+	(void)state;
+	craft_init(&craft, FIRST_SEGNO, 4);
+	fill_to(&craft, CRAFT_SEGMENT_BYTES - 6000);
+	previous = craft.previous;
+	given_up = craft_filler(&craft, 20000);
+	memset(craft_segment(&craft, 1), 0, 3 * CRAFT_SEGMENT_BYTES);
+	craft.at = craft.start + CRAFT_SEGMENT_BYTES;
+	craft.previous = previous;
+	craft_page(&craft, 8, 0);
+	put_u64(main, given_up);
+	craft_record(&craft, 0, 0xD0, main, sizeof(main));
+	craft_fill(&craft, 1);
+	put_both(world, &craft, segment_text(0), segment_text(1));
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	craft_release(&craft);
+	world_free(world);
+}
+
+static void after_a_switch_the_next_segment_names_it(void **state)
+{
+	struct world *world = world_new();
+	struct craft craft;
+
+	(void)state;
+	craft_init(&craft, FIRST_SEGNO, 3);
+	fill_to(&craft, CRAFT_SEGMENT_BYTES / 2);
+	craft_switch(&craft);
+	craft_fill(&craft, 1);
+	put_both(world, &craft, segment_text(0), segment_text(1));
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	/* a switch of another place is not it */
+	craft_release(&craft);
+	craft_init(&craft, FIRST_SEGNO, 3);
+	fill_to(&craft, CRAFT_SEGMENT_BYTES / 4);
+	craft_switch(&craft);
+	folder_ready(world->folder, segment_text(0), craft.bytes, CRAFT_SEGMENT_BYTES);
+	write_segment(world, 1); /* goes on with a record that is open */
+	refuses(world, 1);
+	craft_release(&craft);
+	world_free(world);
+}
+
+/* The first segment of a timeline begins with its parent's pages: so does the seam before it. */
+static void a_timeline_goes_on_from_its_parents_segment(void **state)
+{
+	struct world *world = world_new();
+	char child[SEGMENT_NAME_BYTES];
+
+	(void)state;
+	segment_name(2, FIRST_SEGNO + 1, CRAFT_SEGMENT_BYTES, child);
+	folder_ready(world->folder, child, craft_segment(&world->craft, 1), CRAFT_SEGMENT_BYTES);
+	assert_int_equal(push_as(world, child, false, NULL), ANSWER_STORED);
+	flip(world, 0, LAST_BYTE);
+	craft_segment(&world->craft, 1)[CRAFT_SEGMENT_BYTES - 1] ^= 1; /* other content */
+	segment_name(3, FIRST_SEGNO + 1, CRAFT_SEGMENT_BYTES, child);
+	folder_ready(world->folder, child, craft_segment(&world->craft, 1), CRAFT_SEGMENT_BYTES);
+	assert_int_equal(push_as(world, child, false, NULL), ANSWER_FAILED);
+	world_free(world);
+}
+
+/* Longer than a segment: the segment in its middle says nothing, its end says all. */
+static void a_record_over_three_segments_is_proven_with_the_last(void **state)
+{
+	struct world *world = world_new();
+	struct craft craft;
+
+	(void)state;
+	craft_init(&craft, FIRST_SEGNO, 4);
+	fill_to(&craft, CRAFT_SEGMENT_BYTES / 2);
+	craft_filler(&craft, CRAFT_SEGMENT_BYTES * 3 / 2);
+	craft_fill(&craft, 2);
+	for (unsigned round = 0; round < 2; round++) {
+		craft.bytes[CRAFT_SEGMENT_BYTES * 3 / 2 + 100] ^= round == 0;
+		for (unsigned i = 0; i < 3; i++)
+			folder_ready(world->folder, segment_text(i), craft_segment(&craft, i),
+			             CRAFT_SEGMENT_BYTES);
+		assert_int_equal(push(world, 1, NULL), round ? ANSWER_FAILED : ANSWER_STORED);
+		if (round == 0)
+			refuses(world, 2);
+		craft.bytes[CRAFT_SEGMENT_BYTES * 3 / 2 + 100] ^= round == 0;
+	}
+	/* what is stored under the second's name is the damaged one; the third is good */
+	assert_int_equal(push(world, 2, NULL), ANSWER_STORED);
+	craft_release(&craft);
+	world_free(world);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_record_damaged_where_it_begins_is_found_when_its_end_arrives),
+	        cmocka_unit_test(a_record_damaged_where_it_ends_is_found_in_any_order),
+	        cmocka_unit_test(a_segment_before_that_was_recycled_is_read_from_the_repository),
+	        cmocka_unit_test(where_archiving_begins_nothing_can_be_said_of_the_seam),
+	        cmocka_unit_test(a_segment_of_another_branch_is_not_taken_for_the_next),
+	        cmocka_unit_test(what_was_accepted_damaged_is_success_ever_after),
+	        cmocka_unit_test(another_clusters_wal_is_never_accepted),
+	        cmocka_unit_test(a_record_that_was_given_up_after_a_crash_is_no_damage),
+	        cmocka_unit_test(after_a_switch_the_next_segment_names_it),
+	        cmocka_unit_test(a_timeline_goes_on_from_its_parents_segment),
+	        cmocka_unit_test(a_record_over_three_segments_is_proven_with_the_last),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
