@@ -46,11 +46,16 @@ struct tally {
 static bool report(const struct checking *checking, const struct step *step, enum outcome outcome,
                    struct tally *tally, struct err *err)
 {
+	const struct config_repository *of = checking->config_repository;
+	bool named = of && checking->config_cluster->places > 1;
+
 	tally->count[outcome]++;
 	if (tally->list) {
 		struct jval *item = jadd_object(tally->list);
 
 		jset_str(item, "step", step->name);
+		if (of)
+			jset_str(item, "repository", of->name);
 		jset_str(item, "outcome", outcome_names[outcome]);
 		jset_str(item, "note", checking->note);
 		if (*checking->hint)
@@ -59,7 +64,8 @@ static bool report(const struct checking *checking, const struct step *step, enu
 	}
 	if (checking->cli->quiet && outcome != CHECK_FAILED)
 		return true;
-	return printf_out(err, "%-8s %s%s%s\n%s%s%s", outcome_names[outcome], step->name,
+	return printf_out(err, "%-8s %s%s%s%s%s%s\n%s%s%s", outcome_names[outcome], step->name,
+	                  named ? " (" : "", named ? of->name : "", named ? ")" : "",
 	                  *checking->note ? ": " : "", checking->note,
 	                  *checking->hint ? "         hint: " : "", checking->hint,
 	                  *checking->hint ? "\n" : "");
@@ -76,6 +82,23 @@ static bool run_steps(struct checking *checking, const struct step *steps, struc
 		if (!report(checking, step, outcome, tally, err))
 			return false;
 	}
+	return true;
+}
+
+/* Each repository of the cluster. */
+static bool run_stores(struct checking *checking, struct tally *tally, struct err *err)
+{
+	struct site *site = checking->site;
+
+	for (unsigned i = 0; site; i++, site = site->next) {
+		checking->place = site;
+		checking->config_repository = checking->config_cluster->place[i];
+		checking->repository = false;
+		checking->found = (struct features){.known = false};
+		if (!run_steps(checking, check_store, tally, err))
+			return false;
+	}
+	checking->config_repository = NULL;
 	return true;
 }
 
@@ -108,7 +131,7 @@ static bool check_all(struct checking *checking, struct err *err)
 		jset_str(root, "cluster", checking->site->cluster);
 		tally.list = jset_array(root, "steps");
 	}
-	done = run_steps(checking, check_here, &tally, err) &&
+	done = run_steps(checking, check_here, &tally, err) && run_stores(checking, &tally, err) &&
 	       run_steps(checking, check_postgres, &tally, err) && conclude(&tally, root, err);
 	jval_free(root);
 	return done;

@@ -41,7 +41,7 @@ static const struct credentials_outcome *tell(const struct identity *identity, s
 
 enum outcome check_credentials(struct checking *checking)
 {
-	const struct config_repository *repository = checking->config_cluster->repository;
+	const struct config_repository *repository = checking->config_repository;
 	size_t number = (size_t)(repository - checking->config->repository);
 	struct identity identity = {0};
 	const struct credentials_outcome *used;
@@ -51,7 +51,7 @@ enum outcome check_credentials(struct checking *checking)
 
 	if (!str_starts(repository->url, "s3://"))
 		return check_say(checking, CHECK_OK, "%s needs none", repository->url);
-	if (!runtime_open_place(&checking->runtime, checking->site, false, &err))
+	if (!runtime_open_place(&checking->runtime, checking->place, false, &err))
 		return check_fail(checking, &err);
 	identity.source = store_credentials(checking->runtime.repo[number]->store);
 	if (!story_run(&checking->runtime, start_get, &identity.get.op, &identity, &err)) {

@@ -1,21 +1,15 @@
 /*
- * check_here.c — the steps of `check` that need no PostgreSQL: settings, programs, state, server,
- * repository, clocks, disk.
+ * check_here.c — the steps of `check` that need no PostgreSQL and no repository: settings,
+ * programs, state, server.
  */
 #include <errno.h>
 #include <pwd.h>
 #include <unistd.h>
-#include "base/clock.h"
 #include "base/durable.h"
 #include "base/file.h"
-#include "base/units.h"
-#include "codec/keys.h"
 #include "checking.h"
-#include "disk.h"
 #include "setup.h"
 #include "base/poison.h"
-
-enum { FREE_PERCENT_MIN = 10 };
 
 static enum outcome check_settings(struct checking *checking)
 {
@@ -94,83 +88,7 @@ static enum outcome check_server(struct checking *checking)
 	return check_fail(checking, &err);
 }
 
-static enum outcome check_repository(struct checking *checking)
-{
-	struct err err = {0};
-
-	if (!runtime_open(&checking->runtime, checking->cluster, &err))
-		return check_fail(checking, &err);
-	checking->repository = true;
-	return check_say(checking, CHECK_OK, "\"%s\" at %s",
-	                 checking->config_cluster->repository->name,
-	                 checking->config_cluster->repository->url);
-}
-
-static enum outcome check_encryption(struct checking *checking)
-{
-	const struct keyring *keys;
-	char id[KEY_ID_BYTES], created[TIME_TEXT_BYTES];
-	struct key_about newest;
-
-	if (!checking->repository)
-		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
-	keys = checking->site->repo->keys;
-	if (!keys || !keyring_newest(keys, &newest))
-		return check_say(checking, CHECK_OK, "the repository is not encrypted");
-	key_id_text(newest.id, id);
-	clock_text_utc(newest.created_us / US_PER_S * US_PER_S, created);
-	if (!newest.opened) {
-		check_hint(checking, "The key was rotated: set the new one.");
-		return check_say(checking, CHECK_FAILED,
-		                 "the key that is set does not open the newest data key, %s", id);
-	}
-	return check_say(checking, CHECK_OK,
-	                 "encrypted, with data key %s of %s (%u of %u data keys "
-	                 "can be opened)",
-	                 id, created, keyring_opened(keys), keyring_count(keys));
-}
-
-static enum outcome check_disk(struct checking *checking)
-{
-	const struct config_repository *repository = checking->config_cluster->repository;
-	char left[UNITS_TEXT_BYTES], all[UNITS_TEXT_BYTES];
-	uint64_t free_bytes, total_bytes;
-
-	if (!checking->site->repo)
-		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
-	if (!store_space(checking->site->repo->store, &free_bytes, &total_bytes))
-		return check_say(checking, CHECK_OK, "the repository has no size of its own");
-	units_size(free_bytes, left);
-	units_size(total_bytes, all);
-	if (free_bytes / 100 * 100 < total_bytes / 100 * FREE_PERCENT_MIN) {
-		check_hint(checking, "Make room, or move the repository.");
-		return check_say(checking, CHECK_WARNING,
-		                 "the repository's is nearly full: %s of %s free", left, all);
-	}
-	if (disk_is_shared(checking->site->pgdata, repository)) {
-		check_hint(checking,
-		           "A repository on another machine survives the loss of this disk.");
-		return check_say(
-		        checking, CHECK_WARNING,
-		        "the repository is on the disk of the data directory, and lost with "
-		        "it; %s of %s free",
-		        left, all);
-	}
-	return check_say(checking, CHECK_OK, "%s of %s free for the repository", left, all);
-}
-
 const struct step check_here[] = {
-        {"settings", check_settings},
-        {"user", check_user},
-        {"programs", check_programs},
-        {"state", check_state},
-        {"server", check_server},
-        {"credentials", check_credentials},
-        {"repository", check_repository},
-        {"encryption", check_encryption},
-        {"write, read, delete", check_trial},
-        {"several writers", check_writers},
-        {"clock", check_clock},
-        {"disk", check_disk},
-        {0},
+        {"settings", check_settings}, {"user", check_user},     {"programs", check_programs},
+        {"state", check_state},       {"server", check_server}, {0},
 };

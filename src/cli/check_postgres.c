@@ -406,8 +406,7 @@ static enum outcome check_segment(struct checking *checking)
 
 	if (option_given(checking->cli->arguments, "no-segment"))
 		return check_say(checking, CHECK_SKIPPED, "--no-segment");
-	if (!checking->repository || !checking->known || !checking->archives ||
-	    !checking->may_switch)
+	if (!checking->usable || !checking->known || !checking->archives || !checking->may_switch)
 		return check_say(checking, CHECK_SKIPPED, "a step before it failed");
 	if (checking->facts.in_recovery)
 		return check_say(checking, CHECK_SKIPPED,

@@ -21,8 +21,13 @@ struct checking {
 	struct session session;
 	struct facts facts;
 	/* what is known to be good: later steps stand on it */
-	bool repository, connected, known, archives, may_switch;
-	struct features found; /* of the store, just now */
+	bool connected, known, archives, may_switch;
+	unsigned usable; /* repositories */
+	/* the repository that is looked at */
+	const struct config_repository *config_repository; /* NULL: none now */
+	struct site *place;
+	bool repository;       /* it can be used */
+	struct features found; /* in its store, just now */
 	/* of the step that runs */
 	char note[CHECK_NOTE_MAX], hint[CHECK_NOTE_MAX];
 };
@@ -33,14 +38,11 @@ struct step {
 };
 
 /* In this order; ends with a row without a name. */
-extern const struct step check_here[];     /* check_here.c: settings to disk */
+extern const struct step check_here[];     /* check_here.c: settings to server */
+extern const struct step check_store[];    /* check_store.c: of each repository */
 extern const struct step check_postgres[]; /* check_postgres.c: connection to one segment */
 
 enum outcome check_credentials(struct checking *checking); /* check_credentials.c */
-/* check_store.c, in this order */
-enum outcome check_trial(struct checking *checking);
-enum outcome check_writers(struct checking *checking);
-enum outcome check_clock(struct checking *checking);
 
 /* Fill note and hint, and return the outcome. */
 enum outcome check_say(struct checking *checking, enum outcome outcome, const char *format, ...)

@@ -128,6 +128,21 @@ def test_repository_is_missing(good):
     broken(wall, "repository", "unmounted")
 
 
+def test_each_repository_of_a_cluster_is_looked_at(good):
+    _, wall = good
+    wall.sections["repository second"] = {"url": f"file://{wall.folder}/second"}
+    wall.sections["cluster main"]["repositories"] = "local, second"
+    wall.write_config()
+    result = wall.run("check", "--json", "--no-segment", status=1)
+    said = {(step["step"], step["repository"]): step["outcome"] for step in json.loads(result.out)["steps"] if "repository" in step}
+    assert said["repository", "local"] == "ok" and said["repository", "second"] == "failed", said
+    assert said["several writers", "local"] == "ok" and said["several writers", "second"] == "skipped", said
+    assert "failed   repository (second): " in wall.run("check", "--no-segment", status=1).out
+    wall.init()
+    text = wall.run("check", "--no-segment").out
+    assert "ok       several writers (local): " in text and "ok       several writers (second): " in text, text
+
+
 def test_repository_of_another_format(good):
     _, wall = good
     path = wall.repository / "seawall.json"
