@@ -293,15 +293,17 @@ static size_t on_send(char *out, size_t one, size_t count, void *context)
 	return length;
 }
 
-/* A connection that turned out dead is replaced, and the body is sent again. */
+/* A kept connection broke off after the body was sent, and libcurl would send it again by itself.
+ * The request may have taken effect, which who asked must know before it is repeated: a create-only
+ * put would be told that its own object is another's. */
 static int on_seek(void *context, curl_off_t offset, int origin)
 {
 	struct http_request *request = context;
 
-	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > request->body_bytes)
-		return CURL_SEEKFUNC_FAIL;
-	request->sent = (uint64_t)offset;
-	return CURL_SEEKFUNC_OK;
+	if (origin == SEEK_SET && offset == 0 && request->sent == 0)
+		return CURL_SEEKFUNC_OK;
+	err_set(&request->op.err, ERR_NETWORK, "the connection ended before the answer came");
+	return CURL_SEEKFUNC_FAIL;
 }
 
 const char *http_header(const struct http_request *request, const char *name)

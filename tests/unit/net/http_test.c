@@ -25,6 +25,7 @@ enum peer_kind {
 	PEER_STAYS,   /* text, then nothing, the connection stays open */
 	PEER_DRIPS,   /* text, one byte every 10 ms */
 	PEER_REPEATS, /* text, again and again, without end */
+	PEER_TIRES,   /* text, and on the same connection no answer to the request that follows */
 };
 
 struct peer {
@@ -35,6 +36,7 @@ struct peer {
 	pthread_t thread;
 	char seen[65536];
 	size_t seen_bytes;
+	unsigned requests;
 };
 
 static bool peer_stopped(struct peer *peer, int wait_ms)
@@ -84,6 +86,11 @@ static void peer_send(struct peer *peer, int fd)
 		       send(fd, peer->text, strlen(peer->text), MSG_NOSIGNAL) > 0)
 			;
 		break;
+	case PEER_TIRES:
+		(void)send(fd, peer->text, strlen(peer->text), MSG_NOSIGNAL);
+		peer->seen_bytes = 0;
+		peer->requests += peer_read(peer, fd);
+		break;
 	case PEER_ANSWERS:
 	case PEER_STAYS:
 		(void)send(fd, peer->text, strlen(peer->text), MSG_NOSIGNAL);
@@ -106,8 +113,10 @@ static void *peer_main(void *context)
 			return NULL;
 		fd = accept(peer->listener, NULL, NULL);
 		peer->seen_bytes = 0;
-		if (peer_read(peer, fd))
+		if (peer_read(peer, fd)) {
+			peer->requests++;
 			peer_send(peer, fd);
+		}
 		close(fd);
 	}
 }
@@ -252,6 +261,28 @@ static void a_body_is_sent_from_memory_or_from_a_function(void **state)
 	assert_int_equal(world_run(&world), ERR_NONE);
 	assert_string_equal(buf_text(&world.story.request.answer),
 	                    "abcdefghijklmnopqrstuvwxyzabcd");
+	world_end(&world);
+}
+
+/* It may have taken effect: whoever asked decides, and looks before it asks again. */
+static void a_body_is_not_sent_again_behind_the_back_of_who_asked(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_begin(&world, PEER_TIRES, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	for (int i = 0; i < 2; i++) {
+		world.story = (struct story){.http = world.http};
+		world.story.request = (struct http_request){.url = "http://peer/",
+		                                            .unix_socket = world.peer.path,
+		                                            .method = "PUT",
+		                                            .body = "some bytes",
+		                                            .body_bytes = 10};
+		assert_int_equal(world_run(&world), i == 0 ? ERR_NONE : ERR_NETWORK);
+		http_release(&world.story.request);
+	}
+	assert_non_null(strstr(world.story.op.err.text, "the connection ended before the answer"));
+	assert_int_equal(world.peer.requests, 2);
 	world_end(&world);
 }
 
@@ -504,6 +535,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(an_answer_has_its_status_headers_and_body),
 	        cmocka_unit_test(a_body_is_sent_from_memory_or_from_a_function),
+	        cmocka_unit_test(a_body_is_not_sent_again_behind_the_back_of_who_asked),
 	        cmocka_unit_test(a_body_can_be_taken_piece_by_piece_and_refused),
 	        cmocka_unit_test(nobody_there_is_not_reached),
 	        cmocka_unit_test(a_peer_that_closes_early_or_speaks_nonsense_is_a_network_error),
