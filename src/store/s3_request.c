@@ -114,6 +114,9 @@ bool s3_range_begins(struct s3_attempt *attempt, struct err *err)
 	length = http_header(&attempt->request, "Content-Length");
 	if (get->offset > 0 || !length || !str_u64(length, &get->object_bytes))
 		return err_set(err, ERR_STORE, "the store does not answer ranges of objects");
+	if (!http_header(&attempt->request, "Last-Modified")) /* a 200 that carries an error */
+		return err_set(err, ERR_NETWORK,
+		               "the answer is no object, though its status is 200");
 	return true;
 }
 

@@ -436,6 +436,19 @@ static void a_get_that_ends_early_is_repeated(void **state)
 	assert_non_null(strstr(peer->seen[0], "range: bytes=0-9\r\n"));
 }
 
+/* The bytes of an error are never taken for those of an object. */
+static void d03_a_get_whose_200_carries_an_error_is_repeated(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf;
+
+	buf_init(&buf, 100);
+	SERVE(peer, ANSWER("200 OK", "Content-Length: 113\r\n", ERROR_BODY("InternalError")),
+	      RANGE("0", "3", "4", "text"));
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_NONE);
+	assert_string_equal(buf_text(&buf), "text");
+}
+
 static void another_range_than_asked_for_is_not_taken(void **state)
 {
 	struct peer *peer = *state;
@@ -574,6 +587,7 @@ int main(void)
 	        TEST(another_repository_is_no_place_where_something_is_missing),
 	        TEST(the_right_region_is_taken_over),
 	        TEST(a_get_that_ends_early_is_repeated),
+	        TEST(d03_a_get_whose_200_carries_an_error_is_repeated),
 	        TEST(another_range_than_asked_for_is_not_taken),
 	        TEST(names_may_hold_any_bytes_and_only_ours_are_listed),
 	        TEST(a_listing_that_is_none_is_asked_for_again),
