@@ -368,7 +368,7 @@ static void load_has_read(struct catalog_load *load)
 	}
 	if (!err_is(&err) && !history_parse(d->tli[d->at], buf_text(&d->read.content),
 	                                    d->read.content.length, &history, &err))
-		err_wrap(&err, "object \"%s\" in repository \"%s\" is not valid", d->name,
+		err_wrap(&err, "could not read object \"%s\" in repository \"%s\"", d->name,
 		         store_label(load->repo->store));
 	if (err_is(&err))
 		return load_end(load, &err);

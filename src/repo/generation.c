@@ -288,7 +288,7 @@ static void generation_has_read(struct generation_open *open)
 	struct err err = d->read.op.err;
 
 	if (!err_is(&err) && !system_read(&d->read.content, &facts, &err))
-		err_wrap(&err, "object \"%s\" in repository \"%s\" is not valid", d->name,
+		err_wrap(&err, "could not read object \"%s\" in repository \"%s\"", d->name,
 		         store_label(open->repo->store));
 	if (!err_is(&err) && facts.system_identifier != d->candidate[d->at].system_identifier)
 		err_set(&err, ERR_DAMAGED,

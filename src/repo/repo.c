@@ -132,7 +132,7 @@ static void open_got(struct repo_open *open)
 		err_hint(err, "`seawall init` makes one.");
 	} else if (!err_is(err) &&
 	           !seawall_read(repo, (const char *)open->block, (size_t)open->get.got, err)) {
-		err_wrap(err, "object \"%s\" in repository \"%s\" is not valid", NAME_REPOSITORY,
+		err_wrap(err, "could not read object \"%s\" in repository \"%s\"", NAME_REPOSITORY,
 		         store_label(repo->store));
 	}
 	if (!err_is(err))

@@ -335,7 +335,7 @@ static void read_step(struct op *op)
 	if (good) {
 		good = read_take(read, &op->err);
 		if (!good)
-			err_wrap(&op->err, "object \"%s\" in repository \"%s\" is not valid",
+			err_wrap(&op->err, "could not read object \"%s\" in repository \"%s\"",
 			         read->name, store_label(read->repo->store));
 	} else {
 		op->err = read->read.op.err;
