@@ -6,6 +6,10 @@
  *                                  ^----------'                    parts in order, then the head
  * again
  *
+ * What is found damaged is fetched once more, from the first byte that was not handed over yet: the
+ * bytes may have been spoilt on their way, and a recovery should not end because of that. Damaged
+ * twice is damaged.
+ *
  * The head comes first and says whether there are parts; then its own frames, which are the end of
  * the content, are fetched a second time when it is their turn, so that never more than one object
  * is in memory. A part that is not there is damage, never "not found": the head says that it
@@ -24,6 +28,7 @@
 
 struct stat_detail {
 	struct store_get get;
+	bool again;
 	uint8_t *block; /* a header needs no whole block, and no place at the gate */
 };
 
@@ -45,26 +50,40 @@ static bool stat_open(struct object_stat *stat, const struct stat_detail *d, str
 	               (unsigned long long)stat->sealed.stored_bytes);
 }
 
+static void stat_get(struct object_stat *stat)
+{
+	struct stat_detail *d = stat->detail;
+
+	d->get = (struct store_get){
+	        .store = stat->repo->store,
+	        .name = stat->name,
+	        .length = SEALED_HEADER_BYTES_MAX,
+	        .block = &d->block,
+	        .blocks = 1,
+	};
+	store_get_start(&stat->op, &d->get);
+	op_wait(&stat->op, STAT_GETTING);
+}
+
 static void stat_step(struct op *op)
 {
 	struct object_stat *stat = container_of(op, struct object_stat, op);
 	struct stat_detail *d = stat->detail;
+	bool good;
 
 	if (op->state == STAT_START) {
 		d = stat->detail = xcalloc(1, sizeof(*d));
 		d->block = xmalloc(SEALED_HEADER_BYTES_MAX);
-		d->get = (struct store_get){
-		        .store = stat->repo->store,
-		        .name = stat->name,
-		        .length = SEALED_HEADER_BYTES_MAX,
-		        .block = &d->block,
-		        .blocks = 1,
-		};
-		store_get_start(op, &d->get);
-		return op_wait(op, STAT_GETTING);
+		return stat_get(stat);
 	}
 	op->err = d->get.op.err;
-	if (!err_is(&op->err) && !stat_open(stat, d, &op->err))
+	good = err_is(&op->err) || stat_open(stat, d, &op->err);
+	if (!good && !d->again && op->err.code == ERR_DAMAGED) {
+		d->again = true;
+		err_clear(&op->err);
+		return stat_get(stat);
+	}
+	if (!good)
 		err_wrap(&op->err, "could not read object \"%s\" in repository \"%s\"", stat->name,
 		         store_label(stat->repo->store));
 	free(d->block);
@@ -98,6 +117,8 @@ struct stream_detail {
 	bool small, opened;        /* opened: the head was, stream->sealed is set */
 	bool own;                  /* the head's own frames are being read */
 	bool consumer_failed;
+	bool again;          /* the object at hand is read a second time */
+	uint64_t given, end; /* where what was handed over ends, and where its content does */
 	char part_name[SEALED_NAME_MAX];
 };
 
@@ -117,10 +138,12 @@ static bool stream_each(void *context, uint64_t offset, const uint8_t *bytes, si
 		return err_set(err, ERR_CANCELLED, "cancelled");
 	if (d->digester)
 		digester_add(d->digester, bytes, length);
-	if (d->stream->consume(d->stream, d->base + offset, bytes, length, err))
-		return true;
-	d->consumer_failed = true;
-	return false;
+	if (!d->stream->consume(d->stream, d->base + offset, bytes, length, err)) {
+		d->consumer_failed = true;
+		return false;
+	}
+	d->given = d->base + offset + length;
+	return true;
 }
 
 /* The frames of the object at hand that are wanted. */
@@ -135,7 +158,7 @@ static bool frames_run(struct stream_detail *d, const struct sealed *sealed, str
 	        .each = stream_each,
 	        .context = d,
 	};
-	uint64_t end = d->base + sealed->logical_bytes;
+	uint64_t end = d->end = d->base + sealed->logical_bytes;
 
 	if (d->from > d->base || d->to < end) {
 		reading.from = d->from > d->base ? d->from - d->base : 0;
@@ -273,6 +296,7 @@ static void stream_get(struct object_stream *stream)
 
 	if (ended)
 		return stream_end(stream, NULL);
+	d->end = UINT64_MAX;
 	d->get = (struct store_get){
 	        .store = stream->repo->store,
 	        .name = d->part ? d->part_name : stream->name,
@@ -301,6 +325,18 @@ static void stream_got(struct object_stream *stream)
 	op_wait(&stream->op, STREAM_READING);
 }
 
+/* Whether the object at hand, which is damaged, is worth a second look: not when all of its content
+ * was good and handed over, and only the digest of the whole is wrong. */
+static bool stream_again(struct stream_detail *d, const struct err *why)
+{
+	if (why->code != ERR_DAMAGED || d->again || d->consumer_failed ||
+	    (d->opened && d->given >= d->end))
+		return false;
+	d->again = true;
+	d->from = MAX(d->from, d->given);
+	return true;
+}
+
 /* The object at hand is done: the next part, the head's own frames, or the end. */
 static void stream_next(struct object_stream *stream)
 {
@@ -309,12 +345,15 @@ static void stream_next(struct object_stream *stream)
 	struct err err = d->work.op.err;
 
 	stream->stored_bytes += d->get.got;
+	if (stream_again(d, &err))
+		return stream_get(stream);
 	if (err_is(&err)) {
 		if (!d->consumer_failed && err.code != ERR_CANCELLED)
 			err_wrap(&err, "could not read object \"%s\" in repository \"%s\"",
 			         stream->name, store_label(stream->repo->store));
 		return stream_end(stream, &err);
 	}
+	d->again = false;
 	if (d->own)
 		return stream_end(stream, NULL);
 	if (d->part == 0) /* the first time: begin with the part that is wanted first */

@@ -327,6 +327,38 @@ static void each_damaged_byte_is_found_and_the_object_named(void **state)
 	}
 }
 
+/* On the way from the store, in the object or in a part of it: a second look finds all of it. */
+static void a_byte_that_was_spoilt_on_its_way_does_no_harm(void **state)
+{
+	static const uint64_t offsets[] = {0, 40, 125, 300, 5000, 100000, 1000000};
+	struct fixture *f = *state;
+	struct source source = {.seed = 3, .length = 19 * MIB};
+	struct object_write write;
+	unsigned calls;
+
+	write_source(f, NAME, &source, &write);
+	for (size_t i = 0; i < ARRAY_LENGTH(offsets); i++)
+		for (unsigned nth = 1; nth <= 3; nth++) { /* the head, a part, the head's own */
+			struct mem_fault fault = {.verb = STORE_GET,
+			                          .effect = MEM_FLIP,
+			                          .nth = nth,
+			                          .bytes = offsets[i]};
+			struct object_stream stream = {.kind = SEALED_WAL};
+			struct sink sink = {.seed = 3};
+
+			store_mem_plan("repo", &fault);
+			calls = store_mem_calls("repo", STORE_GET);
+			stream_range(f, &stream, &sink);
+			store_mem_plan_clear("repo");
+			assert_int_equal(stream.op.err.code, ERR_NONE);
+			assert_int_equal(sink.bytes, source.length);
+			assert_false(sink.wrong);
+			calls = store_mem_calls("repo", STORE_GET) - calls;
+			assert_in_range(calls, 3, 4);
+			assert_true(calls == 4 || nth == 1); /* of the head only the front counts */
+		}
+}
+
 static void a_missing_part_is_damage_and_never_not_found(void **state)
 {
 	struct fixture *f = *state;
@@ -624,6 +656,7 @@ int main(void)
 	        TEST(what_is_not_accepted_is_not_visible),
 	        TEST(ranges_touch_only_what_they_need),
 	        TEST(each_damaged_byte_is_found_and_the_object_named),
+	        TEST(a_byte_that_was_spoilt_on_its_way_does_no_harm),
 	        TEST(a_missing_part_is_damage_and_never_not_found),
 	        TEST(what_the_consumer_says_is_not_called_damage),
 	        TEST(a_renamed_object_does_not_open),
