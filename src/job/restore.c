@@ -394,7 +394,8 @@ static void plan_complete(struct restore *restore)
 
 	detail->head = heads_find(&detail->load.heads, restore->plan.backup);
 	if (!detail->head)
-		return op_fail_as(op, ERR_NOTFOUND, "backup %s is not there any more",
+		return op_fail_as(op, ERR_NOTFOUND,
+		                  "backup %s cannot be read, or is not there any more",
 		                  restore->plan.backup);
 	if (!detail->place.resume && !plan_fill(restore, &op->err))
 		return op_fail_own(op);
@@ -567,7 +568,12 @@ static void loaded(struct restore *restore)
 {
 	struct restore_detail *detail = restore->detail;
 	struct op *op = &restore->op;
+	char line[ERR_TEXT_MAX];
 
+	for (size_t i = 0; i < detail->load.heads.unreadables; i++) {
+		restore_load_warning(&detail->load, i, line, sizeof(line));
+		say(restore, line);
+	}
 	if (detail->place.resume)
 		return plan_complete(restore);
 	if (!read_timeline(restore, &detail->timeline, &op->err) ||

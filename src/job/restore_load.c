@@ -35,6 +35,17 @@ static void load_without(struct restore_load *load)
 	op_fail_own(&load->op);
 }
 
+/* Backups of which none can be read are not "there is no backup". */
+static void load_end(struct restore_load *load)
+{
+	const struct heads *heads = &load->heads;
+
+	if (heads->count > 0 || heads->unreadables == 0)
+		return op_done(&load->op);
+	op_fail(&load->op, &heads->unreadable[heads->unreadables - 1].err,
+	        "none of the backups (there are %zu) can be used", heads->unreadables);
+}
+
 static void load_step(struct op *op)
 {
 	struct restore_load *load = container_of(op, struct restore_load, op);
@@ -82,7 +93,7 @@ static void load_step(struct op *op)
 	case LOAD_HEADS:
 		if (op_failed(&load->reading.op))
 			return op_fail(op, &load->reading.op.err, "could not read the backups");
-		return op_done(op);
+		return load_end(load);
 	}
 }
 
@@ -91,6 +102,16 @@ void restore_load_start(struct op *parent, struct restore_load *load)
 	static const struct op_type type = {.name = "restore_load", .step = load_step};
 
 	op_start(parent, &load->op, &type);
+}
+
+void restore_load_warning(const struct restore_load *load, size_t which, char *out,
+                          size_t out_bytes)
+{
+	const struct heads_unreadable *bad = &load->heads.unreadable[which];
+	char why[ERR_TEXT_MAX];
+
+	err_line(&bad->err, why, sizeof(why));
+	snprintf(out, out_bytes, "WARNING: not counted among the backups: %s", why);
 }
 
 void restore_load_release(struct restore_load *load)

@@ -26,6 +26,9 @@ struct restore_load {
 	struct heads_load reading;
 };
 void restore_load_start(struct op *parent, struct restore_load *load);
+/* One line for people about one of the heads that could not be read. */
+void restore_load_warning(const struct restore_load *load, size_t which, char *out,
+                          size_t out_bytes);
 void restore_load_release(struct restore_load *load);
 
 enum find_what {
