@@ -127,7 +127,7 @@ def test_a_file_is_read_from_the_nearest_that_has_it_whole(made):
     assert "could not deliver" in fetch(wall, cluster, last, 255).err
 
 
-def test_what_one_of_two_cannot_say_is_not_absent(made):
+def test_d2_what_one_of_two_cannot_say_is_not_absent(made):
     cluster, wall = several(made, serve=False)
     last = write(cluster)
     wall.wait_archived(last)
