@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from seawalltest import process, wait_for
+from seawalltest import Ledger, process, wait_for
 from seawalltest.s3 import at, overwrites, seawall_in
 
 pytestmark = pytest.mark.s3
@@ -197,3 +197,32 @@ def test_two_servers_that_push_at_once_lose_nothing(made, versioned_or_not, rgw_
         path = segment(cluster, 10 + k)
         good += different_content(rgw, walls, path, twin_of(made, path))
     assert good >= 1 and bool(rgw.keys("wall/claim/")) == claims
+
+
+def test_a_backup_comes_back_from_a_store_that_overwrites(made, versioned):
+    """Packs, manifest, keys and WAL, all by claims, encrypted; no claim tells a digest that stands elsewhere."""
+    cluster = made.cluster(segment_mb=1).start()
+    key = made.folder / "key"
+    key.write_text("KEY-A-0123456789abcdef0123456789ab\n", encoding="utf-8")
+    key.chmod(0o600)
+    wall = seawall_in(made, cluster, versioned, key_file=process.own(key))
+    wall.init()
+    wall.serve()
+    wall.archive()
+    ledger = Ledger(cluster).prepare()
+    with ledger.writing():
+        ledger.wait_commits(20)
+        wall.run("backup")
+        ledger.wait_commits(20)
+        mark = ledger.mark("quiet")
+        ledger.wait_commits(5)
+    wall.wait_archived()
+    for folder in ("wal", "pack", "backup"):
+        objects = [name for name in versioned.keys("wall/main/") if f"/{folder}/" in name]
+        claims = [name for name in versioned.keys("wall/claim/main/") if f"/{folder}/" in name]
+        assert objects and len(claims) == 2 * len(objects), (objects, claims)
+    target = next(target for target in ledger.targets(mark) if target.kind == "time")
+    restored, _ = wall.restore(target, "restored", "--start")
+    made.add(restored)
+    restored.wait_primary()
+    ledger.check(restored, target)
