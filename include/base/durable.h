@@ -44,7 +44,8 @@ MUST_USE bool durable_unlink(const char *path,
 MUST_USE bool durable_sync_fd(int fd, const char *path, struct err *err);
 MUST_USE bool durable_sync_file(const char *path, struct err *err);
 MUST_USE bool durable_sync_dir(const char *path, struct err *err);
-/* Syncs the whole file system that holds path (syncfs(2)). */
+/* Syncs the whole file system that holds the folder path (syncfs(2)); where there is no such call,
+ * each file and folder in it. */
 MUST_USE bool durable_sync_filesystem(const char *path, struct err *err);
 /* Makes path and what is missing above it, each synced into its parent; existing is success. */
 MUST_USE bool durable_mkdir(const char *path, mode_t mode, struct err *err);

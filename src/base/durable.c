@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/str.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -33,12 +34,15 @@ enum {
 	DRAFT_NAME_MAX = 200,
 	/* A killed process whose pid came back may have left as many drafts of the same name. */
 	DRAFT_TRIES_MAX = 10000,
+	TREE_DEPTH_MAX = 64,
 };
 
 /* True when the call and both fault points around it succeed; else errno says why. */
 #define POINT(name, about, call)                                                                   \
 	(!fault_point_at("durable-" name, about) && (call) &&                                      \
 	 !fault_point_at("durable-" name "-done", about))
+
+static bool sync_tree(const char *path, unsigned depth, struct err *err);
 
 static void draft_release(struct draft *draft)
 {
@@ -265,6 +269,44 @@ bool durable_sync_dir(const char *path, struct err *err)
 	return true;
 }
 
+static bool sync_entry(const char *folder, const char *name, unsigned depth, struct err *err)
+{
+	AUTO_FREE
+	char *path = path_join(folder, name);
+	struct stat status;
+
+	if (lstat(path, &status) != 0)
+		return err_sys(err, "could not look at \"%s\"", path);
+	if (S_ISDIR(status.st_mode))
+		return sync_tree(path, depth + 1, err);
+	return !S_ISREG(status.st_mode) || durable_sync_file(path, err);
+}
+
+/* All files and folders in it and below, one by one; links are not followed. */
+static bool sync_tree(const char *path, unsigned depth, struct err *err)
+{
+	DIR *dir = NULL;
+	bool good = true;
+
+	errno = ELOOP;
+	if (depth >= TREE_DEPTH_MAX || !(dir = opendir(path)))
+		return err_sys(err, "could not open folder \"%s\"", path);
+	while (good) {
+		struct dirent *entry;
+
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry)
+			break;
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			good = sync_entry(path, entry->d_name, depth, err);
+	}
+	if (good && errno != 0)
+		good = err_sys(err, "could not read folder \"%s\"", path);
+	closedir(dir);
+	return good && durable_sync_dir(path, err);
+}
+
 bool durable_sync_filesystem(const char *path, struct err *err)
 {
 	AUTO_FD
@@ -272,9 +314,15 @@ bool durable_sync_filesystem(const char *path, struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, "could not open \"%s\"", path);
-	if (!POINT("sync-filesystem", path, syncfs(fd) == 0))
-		return err_sys(err, "could not sync the file system of \"%s\"", path);
-	return true;
+	if (POINT("sync-filesystem", path, syncfs(fd) == 0))
+		return true;
+	if (errno == ENOSYS || errno == EOPNOTSUPP || errno == EINVAL || errno == EPERM)
+		return sync_tree(path, 0, err);
+	err_sys(err, "could not sync the file system of \"%s\"", path);
+	err_hint(err,
+	         "The disk lost something that was written. Look at its health (dmesg) and begin "
+	         "anew in an empty directory: what is there now may be wrong.");
+	return false;
 }
 
 /* One folder whose parent exists. */

@@ -32,6 +32,7 @@ enum {
 
 static atomic_uint passed;
 static atomic_uint fail_at; /* 0: never */
+static atomic_int fail_errno = EIO;
 static unsigned kill_at;
 static const char *kill_place; /* NULL: all points count */
 static atomic_uint passed_there;
@@ -63,6 +64,19 @@ static bool read_kill(const char *text)
 	return true;
 }
 
+static bool read_fail(const char *text)
+{
+	const char *as = strchr(text, ':');
+	char number[16];
+	uint32_t n = 0, code = EIO;
+
+	snprintf(number, sizeof(number), "%.*s", (int)strcspn(text, ":"), text);
+	if (!str_u32(number, &n) || n == 0 || (as && (!str_u32(as + 1, &code) || code == 0)))
+		return false;
+	fault_plan_fail_as(n, (int)code);
+	return true;
+}
+
 static bool read_list(const char *path)
 {
 	list_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -84,13 +98,14 @@ __attribute__((constructor)) static void read_plan(void)
 		return;
 	} else if (str_starts(plan, "list:") && read_list(plan + 5)) {
 		return;
-	} else if (str_starts(plan, "fail:") && str_u32(plan + 5, &number) && number > 0) {
-		atomic_store(&fail_at, number);
+	} else if (str_starts(plan, "fail:") && read_fail(plan + 5)) {
+		return;
 	} else if (str_starts(plan, "delay:") && str_u32(plan + 6, &number) && number > 0) {
 		delay_ms = number;
 	} else {
 		dprintf(STDERR_FILENO,
-		        "SEAWALL_FAULT is not kill:N[@PLACE], fail:N, list:FILE, count:FILE or "
+		        "SEAWALL_FAULT is not kill:N[@PLACE], fail:N[:ERRNO], list:FILE, "
+		        "count:FILE or "
 		        "delay:MS: \"%s\"\n",
 		        plan);
 		_exit(2);
@@ -183,7 +198,7 @@ __attribute__((noinline)) static bool fault_hit(const char *name, const char *ab
 		end_here();
 	if (!number || number != atomic_load(&fail_at))
 		return false;
-	errno = EIO;
+	errno = atomic_load(&fail_errno);
 	return true;
 }
 
@@ -199,6 +214,12 @@ bool fault_point_at(const char *name, const char *about)
 	bool hit = fault_hit(name, about ? about : "");
 
 	return hit;
+}
+
+void fault_plan_fail_as(unsigned n, int code)
+{
+	atomic_store(&fail_errno, code);
+	fault_plan_fail(n);
 }
 
 void fault_plan_fail(unsigned n)

@@ -1,5 +1,6 @@
 """`seawall restore`: what was committed up to the target, and nothing else."""
 
+import errno
 import json
 import os
 import pathlib
@@ -286,6 +287,21 @@ def test_d22_a_call_that_fails_is_told_and_nothing_half_can_start(story_with_fau
     if not (restored.data / "PG_VERSION").exists() or (restored.data / "seawall.journal").exists():
         story.wall.run("restore", "--pgdata", restored.data)
     checks.verify_directory(restored.data)
+
+
+def test_a_disk_that_cannot_sync_all_at_once_is_synced_file_by_file(story_with_faults):
+    """And one that says that it lost something is believed: nothing can be started."""
+    story = story_with_faults
+    story.archived()
+    only = {"SEAWALL_FAULT_ONLY": "durable-sync-filesystem"}
+    restored = story.folder()
+    result = story.wall.run("restore", "--pgdata", restored.data, status=None, SEAWALL_FAULT="fail:1", **only)
+    assert result.status == 4 and "could not sync the file system" in result.err and "hint:" in result.err, result
+    assert not (restored.data / "global/pg_control").exists()
+    restored = story.folder()
+    story.wall.run("restore", "--pgdata", restored.data, SEAWALL_FAULT=f"fail:1:{errno.ENOSYS}", **only)
+    checks.verify_directory(restored.data)
+    restored.start().wait_primary()
 
 
 def test_the_second_run_fetches_only_what_is_missing(story_with_faults):

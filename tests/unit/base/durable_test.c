@@ -194,6 +194,35 @@ static void files_are_renamed_removed_and_synced(void **state)
 	assert_false(durable_sync_dir(to, &err));
 }
 
+static void without_syncfs_each_file_and_folder_is_synced(void **state)
+{
+	AUTO_FREE char *folder = path_join(*state, "tree/deep");
+	AUTO_FREE char *top = path_join(*state, "tree");
+	AUTO_FREE char *file = path_join(folder, "file");
+	AUTO_FREE char *other = path_join(top, "other");
+	AUTO_FREE char *link = path_join(top, "link");
+	struct err err = {0};
+	unsigned passed, each;
+
+	assert_true(durable_mkdir(folder, 0700, &err));
+	assert_true(durable_write(file, 0600, "x", 1, &err));
+	assert_true(durable_write(other, 0600, "x", 1, &err));
+	assert_int_equal(symlink("/nowhere", link), 0);
+	passed = fault_count();
+	assert_true(durable_sync_file(file, &err));
+	each = fault_count() - passed;
+	assert_true(each > 0);
+	passed = fault_count();
+	fault_plan_fail_as(1, ENOSYS);
+	assert_true(durable_sync_filesystem(top, &err));
+	/* two files and two folders, and the call that there is not */
+	assert_int_equal(fault_count() - passed, 1 + 4 * each);
+	fault_plan_fail_as(1, EIO);
+	assert_false(durable_sync_filesystem(top, &err));
+	assert_int_equal(err.code, ERR_IO);
+	fault_plan_fail(0);
+}
+
 static void a_full_disk_is_full_in_words_and_code(void **state)
 {
 	struct err err = {0};
@@ -402,8 +431,10 @@ int main(int argc, char **argv)
 	        in_scratch(a_missing_folder_is_a_clear_error),
 	        in_scratch(a_very_long_name_has_a_draft_too),
 	        cmocka_unit_test(names_of_drafts_are_known),
+	        cmocka_unit_test(names_of_drafts_are_known),
 	        in_scratch(folders_are_made_with_what_is_above),
 	        in_scratch(files_are_renamed_removed_and_synced),
+	        in_scratch(without_syncfs_each_file_and_folder_is_synced),
 	        in_scratch(a_full_disk_is_full_in_words_and_code),
 #ifdef SEAWALL_FAULTS
 	        in_scratch(each_failing_call_is_told_and_leaves_nothing_half),
