@@ -21,6 +21,8 @@ struct runtime {
 	                           repositories; repo is NULL until it is open */
 	char *program;          /* absolute path of this program */
 	bool pretend;           /* repositories that are opened from now on are not changed */
+	bool person;            /* somebody waits: warnings tell why it takes long */
+	bool impatient;         /* and it gives up sooner when there is no answer at all */
 };
 
 /* Makes loop, memory and sites; opens no repository. */

@@ -30,6 +30,9 @@ struct store {
 	bool pretend;
 	enum store_safety safety;
 	struct store_counts counts;
+	struct store_patience patience;
+	int64_t said_ms; /* when somebody was told last */
+	bool answered;   /* it did, at least once */
 };
 
 /* One attempt; a driver's own begins with one of these. The request that it is for stays the

@@ -22,6 +22,7 @@ enum {
 	STORE_LIST_MAX = 1000,         /* names on a page */
 	STORE_REMOVE_MAX = 1000,       /* names in a batch */
 	STORE_DEADLINE_MS = 60 * 1000, /* one operation with its repetitions */
+	STORE_PATIENCE_MS = 12 * 1000, /* the same before a person, until the store has answered */
 };
 
 struct store;
@@ -66,6 +67,16 @@ struct credentials_source *store_credentials(struct store *store);
  * any time. */
 void store_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
 
+/* Somebody waits. say, which may be NULL, hears after a few seconds, and then again and again, what
+ * is tried, for the how manieth time, and why; on the loop. */
+struct store_patience {
+	int64_t first_ms; /* until the store has answered anything, instead of STORE_DEADLINE_MS; 0:
+	                     the same */
+	void (*say)(void *context, const char *sentence);
+	void *context;
+};
+void store_set_patience(struct store *store, const struct store_patience *patience);
+
 /* Free and total bytes where the store keeps objects; false when that has no meaning (an object
  * store). Blocking and quick. */
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total);
@@ -100,7 +111,7 @@ struct store_call {
 	struct op op;
 	struct store_attempt *attempt; /* the driver's part */
 	struct nap nap;
-	struct timer timer;
+	struct timer timer, saying;
 	unsigned tries;
 	int64_t deadline_ms, begun_ms;
 	bool timed_out, answer_lost;

@@ -279,6 +279,7 @@ static bool backup_run(struct cli *cli, struct err *err)
 	done = story_cluster(cli, argument_at(cli->arguments, 0), &backing->cluster, err) &&
 	       runtime_init(&backing->runtime, cli->config, err);
 	if (done) {
+		backing->runtime.person = true;
 		client_init(&backing->client, &backing->runtime);
 		done = back_up(backing, err);
 		client_release(&backing->client);

@@ -49,7 +49,7 @@ static bool show_object(struct cli *cli, struct runtime *runtime, const char *na
 static bool cat_run(struct cli *cli, struct err *err)
 {
 	struct runtime runtime = {0};
-	bool done = runtime_init(&runtime, cli->config, err) &&
+	bool done = story_runtime(cli, &runtime, err) &&
 	            show_object(cli, &runtime, argument_at(cli->arguments, 0), err);
 
 	runtime_release(&runtime);

@@ -145,7 +145,7 @@ static bool check_run(struct cli *cli, struct err *err)
 	checking->cli = cli;
 	checking->config = cli->config;
 	done = story_cluster(cli, argument_at(cli->arguments, 0), &checking->cluster, err) &&
-	       runtime_init(&checking->runtime, cli->config, err);
+	       story_runtime(cli, &checking->runtime, err);
 	if (done) {
 		checking->config_cluster = &cli->config->cluster[checking->cluster];
 		checking->site = &checking->runtime.site[checking->cluster];

@@ -451,8 +451,7 @@ bool init_repositories(struct cli *cli, struct err *err)
 {
 	struct runtime runtime = {0};
 	struct report report = {0};
-	bool done =
-	        runtime_init(&runtime, cli->config, err) && init_all(cli, &runtime, &report, err);
+	bool done = story_runtime(cli, &runtime, err) && init_all(cli, &runtime, &report, err);
 
 	runtime_release(&runtime);
 	return done;
@@ -464,8 +463,7 @@ static bool init_run(struct cli *cli, struct err *err)
 	struct report report = {.config = !cli->config->path ? "none"
 	                                  : config_written   ? "written"
 	                                                     : "kept"};
-	bool done =
-	        runtime_init(&runtime, cli->config, err) && init_all(cli, &runtime, &report, err);
+	bool done = story_runtime(cli, &runtime, err) && init_all(cli, &runtime, &report, err);
 
 	if (done) {
 		report.command = setup_archive_command(cli->config, err);

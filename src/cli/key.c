@@ -60,7 +60,7 @@ static bool keying_open(struct cli *cli, struct keying *keying, struct err *err)
 
 	if (!find_repository(cli->config, argument_at(cli->arguments, 0), &repository, err) ||
 	    !find_user(cli->config, repository, &cluster, err) ||
-	    !runtime_init(&keying->runtime, cli->config, err))
+	    !story_runtime(cli, &keying->runtime, err))
 		return false;
 	keying->config = &cli->config->repository[repository];
 	if (!runtime_open(&keying->runtime, cluster, err))

@@ -108,7 +108,7 @@ static bool list_run(struct cli *cli, struct err *err)
 	AUTO_BUF struct buf out = {0};
 	size_t cluster;
 	bool done = story_cluster(cli, argument_at(cli->arguments, 0), &cluster, err) &&
-	            runtime_init(&runtime, cli->config, err);
+	            story_runtime(cli, &runtime, err);
 
 	listing->list_wal = true;
 	done = done && listing_load(&runtime, cluster, listing, err);

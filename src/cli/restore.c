@@ -300,8 +300,8 @@ static bool restore_run(struct cli *cli, struct err *err)
 
 	restoring->cli = cli;
 	done = story_cluster(cli, argument_at(cli->arguments, 0), &restoring->cluster, err) &&
-	       take_options(restoring, err) &&
-	       runtime_init(&restoring->runtime, cli->config, err) && leave_out(restoring, err) &&
+	       take_options(restoring, err) && story_runtime(cli, &restoring->runtime, err) &&
+	       leave_out(restoring, err) &&
 	       runtime_open(&restoring->runtime, restoring->cluster, err) &&
 	       restore_all(restoring, err);
 	runtime_release(&restoring->runtime);

@@ -386,7 +386,7 @@ static bool show(struct looking *looking, struct err *err)
 static bool status_run(struct cli *cli, struct err *err)
 {
 	struct looking looking = {.cli = cli};
-	bool done = runtime_init(&looking.runtime, cli->config, err);
+	bool done = story_runtime(cli, &looking.runtime, err);
 
 	if (!done)
 		return false;

@@ -103,6 +103,14 @@ bool story_cluster(const struct cli *cli, const char *name, size_t *ret, struct 
 	return true;
 }
 
+bool story_runtime(const struct cli *cli, struct runtime *ret, struct err *err)
+{
+	if (!runtime_init(ret, cli->config, err))
+		return false;
+	ret->person = ret->impatient = true;
+	return true;
+}
+
 static void start_generation(struct op *parent, void *context)
 {
 	generation_open_start(parent, context);
@@ -130,7 +138,7 @@ bool archive_open(const struct cli *cli, const char *cluster, struct archive *re
 {
 	*ret = (struct archive){0};
 	if (!story_cluster(cli, cluster, &ret->cluster, err) ||
-	    !runtime_init(&ret->runtime, cli->config, err) ||
+	    !story_runtime(cli, &ret->runtime, err) ||
 	    !story_generation(&ret->runtime, ret->cluster, &ret->generation, err))
 		return false;
 	ret->site = &ret->runtime.site[ret->cluster];

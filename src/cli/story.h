@@ -25,6 +25,10 @@ struct story {
 };
 MUST_USE bool story_tell(struct runtime *runtime, const struct story *story, struct err *err);
 
+/* A runtime for a person who waits: told when a repository does not answer, and why, and not for as
+ * long as the server would. */
+MUST_USE bool story_runtime(const struct cli *cli, struct runtime *ret, struct err *err);
+
 /* The cluster that the command line names (its first argument), else the only one; with --pgdata
  * given to the only one without. Its number in the configuration. */
 MUST_USE bool story_cluster(const struct cli *cli, const char *name, size_t *ret, struct err *err);

@@ -115,7 +115,7 @@ static bool wal_index_run(struct cli *cli, struct err *err)
 	indexing->cli = cli;
 	jset_int(root, "version", 1);
 	done = story_cluster(cli, argument_at(cli->arguments, 0), &cluster, err) &&
-	       runtime_init(&indexing->runtime, cli->config, err);
+	       story_runtime(cli, &indexing->runtime, err);
 	if (done) {
 		indexing->runtime.pretend = cli->dry_run;
 		done = index_chain(indexing, cluster, jset_array(root, "repositories"), &out, err);

@@ -173,6 +173,13 @@ void runtime_reload(struct runtime *runtime)
 			            runtime->config->repository[i].download_limit);
 }
 
+/* To a person who waits for a command. */
+static void tell(void *context, const char *sentence)
+{
+	(void)context;
+	log_warning("%s", sentence);
+}
+
 bool runtime_open_place(struct runtime *runtime, struct site *site, bool create, struct err *err)
 {
 	size_t number = repository_number(runtime, site->repository);
@@ -182,12 +189,17 @@ bool runtime_open_place(struct runtime *runtime, struct site *site, bool create,
 	                                      .create = create,
 	                                      .s3 = s3_options(repository),
 	                                      .pretend = runtime->pretend};
+	const struct store_patience patience = {
+	        .first_ms = runtime->impatient ? STORE_PATIENCE_MS : 0,
+	        .say = runtime->person ? tell : NULL,
+	};
 	struct store *store;
 
 	if (runtime->repo[number])
 		return true;
 	if (!store_open(runtime->loop, &options, &store, err))
 		return false;
+	store_set_patience(store, &patience);
 	store_limit(store, repository->upload_limit, repository->download_limit);
 	runtime->repo[number] = repo_new(store, runtime->blocks);
 	runtime->repo[number]->key_source = runtime_key_source(repository);

@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/str.h"
 #include "claim.h"
+#include "patience.h"
 #include "pretend.h"
 
 #include "base/poison.h"
@@ -88,6 +89,11 @@ void store_limit(struct store *store, uint64_t upload_bytes, uint64_t download_b
 {
 	if (store->driver->limit)
 		store->driver->limit(store, upload_bytes, download_bytes);
+}
+
+void store_set_patience(struct store *store, const struct store_patience *patience)
+{
+	store->patience = *patience;
 }
 
 bool store_space(struct store *store, uint64_t *ret_free, uint64_t *ret_total)
@@ -284,6 +290,7 @@ static void call_release(struct store_call *call)
 	struct store_attempt *attempt = call->attempt;
 
 	timer_release(&call->timer);
+	patience_end(call);
 	if (attempt->store->driver->release)
 		attempt->store->driver->release(attempt);
 	free(attempt);
@@ -339,6 +346,7 @@ static void call_judge(struct store_call *call)
 	struct err err = attempt->op.err;
 	int64_t left_ms = call->begun_ms + call->deadline_ms - loop_now_ms(call->op.loop);
 
+	patience_note(attempt->store, &err);
 	if (!err_is(&err) && outputs_check(attempt, &err)) {
 		if (fault_point_at(points[attempt->verb][1], attempt_about(attempt))) {
 			err_sys(&err, "the store failed");
@@ -380,6 +388,7 @@ static void call_step(struct op *op)
 		call->begun_ms = loop_now_ms(op->loop);
 		timer_init(&call->timer, op->loop, call_fired);
 		timer_set(&call->timer, call->deadline_ms);
+		patience_begin(call);
 		delay_ms = fault_delay_ms(points[call->attempt->verb][0]);
 		if (delay_ms == 0)
 			return call_try(call);
@@ -407,7 +416,7 @@ static struct store_attempt *call_start(struct op *parent, struct store_call *ca
 	attempt->verb = verb;
 	*call = (struct store_call){
 	        .attempt = attempt,
-	        .deadline_ms = deadline_ms > 0 ? deadline_ms : STORE_DEADLINE_MS,
+	        .deadline_ms = deadline_ms > 0 ? deadline_ms : patience_deadline_ms(store),
 	};
 	op_start(parent, &call->op, &call_type);
 	return attempt;

@@ -123,6 +123,17 @@ def test_a_certificate_of_an_unknown_authority_is_refused(made, rgw):
     assert said.status != 0 and "certificate" in said.err, said
 
 
+def test_a_person_hears_that_nobody_answers_and_does_not_wait_for_a_minute(made, rgw, rgw_proxy):
+    """The proxy's port, with nobody behind it."""
+    cluster = made.cluster(segment_mb=1)
+    wall = seawall_in(made, cluster, rgw, at(rgw_proxy))
+    with rgw_proxy.outage():
+        said = wall.run("list", status=None)
+    assert said.status != 0 and "gave up after" in said.err and "attempts in 12000 ms" in said.err, said
+    trying = [line for line in said.err.splitlines() if "still trying to read object" in line]
+    assert len(trying) in (2, 3) and all(words in line for line in trying for words in ("try ", '"local"', "no answer from")), said
+
+
 def test_an_archived_segment_is_one_put_and_nothing_else(made, rgw, rgw_proxy):
     cluster, wall = archiving(made, rgw, at(rgw_proxy))
     write(cluster, wall, 1)

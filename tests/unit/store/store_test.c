@@ -116,6 +116,64 @@ static void a_lost_answer_over_an_object_of_many_blocks(void **state)
 	free(bytes);
 }
 
+/* What a person was told, the last sentence and how many. */
+struct told {
+	unsigned count;
+	char last[2048];
+};
+
+static void hear(void *context, const char *sentence)
+{
+	struct told *told = context;
+
+	told->count++;
+	snprintf(told->last, sizeof(told->last), "%s", sentence);
+}
+
+static void a_person_hears_what_is_tried_and_why_and_does_not_wait_for_long(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	struct told told = {0};
+	struct err err;
+
+	store_set_patience(
+	        store, &(struct store_patience){.first_ms = 3200, .say = hear, .context = &told});
+	plan(STORE_PUT, MEM_FAIL, MEM_EVERY, ERR_NETWORK);
+	assert_int_equal(put_within(store, "a/b", "x", 0, &err), ERR_TIMEOUT);
+	assert_non_null(strstr(err.text, "attempts in 3200 ms"));
+	assert_int_equal(told.count, 1);
+	assert_non_null(strstr(told.last, "to store object \"a/b\" in repository \"test\" (for "));
+	assert_non_null(strstr(told.last, " s): failed by plan"));
+	store_mem_plan_clear("unit");
+	/* It has answered once: it is there, and is given the usual time. */
+	assert_int_equal(put_within(store, "a/b", "x", 0, &err), ERR_NONE);
+	assert_int_equal(told.count, 1);
+	plan(STORE_PUT, MEM_FAIL, 1, ERR_NETWORK);
+	assert_int_equal(put_within(store, "c", "x", 0, &err), ERR_NONE);
+	assert_int_equal(told.count, 1);
+}
+
+static void a_silent_store_is_told_of_too_and_a_refusal_is_an_answer(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	struct told told = {0};
+	struct err err;
+
+	store_set_patience(
+	        store, &(struct store_patience){.first_ms = 3000, .say = hear, .context = &told});
+	store_mem_plan(
+	        "unit",
+	        &(struct mem_fault){.verb = STORE_PUT, .effect = MEM_DELAY, .nth = 1, .ms = 60000});
+	assert_int_equal(put_within(store, "a", "x", 0, &err), ERR_TIMEOUT);
+	assert_non_null(strstr(told.last, "try 1, gives up in "));
+	assert_non_null(strstr(told.last, " s): no answer yet"));
+	store_mem_plan_clear("unit");
+	plan(STORE_PUT, MEM_FAIL, 1, ERR_STORE);
+	assert_false(store->answered);
+	assert_int_equal(put_within(store, "a", "x", 0, &err), ERR_STORE);
+	assert_true(store->answered);
+}
+
 /* The first attempt failed for good, and another writer was quicker with the second. */
 static void somebody_elses_object_is_not_taken_for_ours(void **state)
 {
@@ -289,6 +347,8 @@ int main(void)
 	        TEST(what_is_final_is_said_at_once),
 	        TEST(a_lost_answer_is_looked_after),
 	        TEST(a_lost_answer_over_an_object_of_many_blocks),
+	        TEST(a_person_hears_what_is_tried_and_why_and_does_not_wait_for_long),
+	        TEST(a_silent_store_is_told_of_too_and_a_refusal_is_an_answer),
 	        TEST(somebody_elses_object_is_not_taken_for_ours),
 	        TEST(the_deadline_ends_repetitions),
 	        TEST(the_deadline_ends_an_attempt_that_hangs),
