@@ -137,6 +137,18 @@ uint64_t sealer_stored_bytes(const struct sealer *sealer);
 uint64_t sealer_logical_bytes(const struct sealer *sealer); /* own frames only */
 void sealer_free(struct sealer *sealer);
 
+/* Sealed anew in its place, for another name or another repository's keys, without a second look at
+ * the content: frames stay compressed as they are and of the same length. After sealer_end;
+ * pieces that were taken before are not valid any more. keys NULL: not encrypted. */
+struct sealed_again {
+	const char *name;
+	const struct keyring *keys;
+};
+MUST_USE bool sealer_again(struct sealer *sealer, const struct sealed_again *again,
+                           struct err *err);
+/* Whether it would be other bytes. */
+bool sealer_differs(const struct sealer *sealer, const struct sealed_again *again);
+
 /* ---- opening ---- */
 struct sealed_frame {
 	uint64_t offset; /* in the object */
@@ -202,6 +214,13 @@ struct sealed_reading {
 };
 MUST_USE bool sealed_read(const struct sealed *sealed, const struct sealed_reading *reading,
                           struct err *err);
+
+/* A whole object that was read into hold (BLOCKS_SEAL blocks, length bytes), every frame checked,
+ * as if it had been sealed there just now: to be sealed again. The caller frees it; NULL: err says
+ * why. ret, unless NULL: what the header says, without the frame list. */
+struct sealer *sealer_of_object(const struct blocks_hold *hold, uint64_t length,
+                                const struct sealed_want *want, struct sealed *ret,
+                                struct err *err);
 
 /* An object that did not shrink ends in the last of BLOCKS_SEAL blocks (16 MiB and its header): the
  * scratch for it is the upper half of that block. */

@@ -2,9 +2,11 @@
  * backup.h — a base backup of a running cluster, from its local data directory (architecture.md 9).
  *
  * One story: session, checkpoint, copy into packs, stop, wait until the WAL of the copy is in the
- * repository, manifest. The manifest is written last: before that nothing of the backup is visible,
- * and whatever ends the story earlier (failure, cancel, a killed process) leaves PostgreSQL not in
- * backup mode, because its session ends, and packs that nobody refers to.
+ * repository, manifest. With several repositories it goes to all of the site's chain: one that
+ * fails is left out, and it is success when as many as "ack" says have all of it. The manifest is
+ * written last: before that nothing of the backup is visible, and whatever ends the story earlier
+ * (failure, cancel, a killed process) leaves PostgreSQL not in backup mode, because its session
+ * ends, and packs that nobody refers to.
  *
  * Pages whose checksum is wrong do not fail it: they are in head.finding, the backup is complete,
  * and the command ends with exit status 7 (backup_exit).
@@ -41,6 +43,7 @@ struct backup_progress {
 	uint64_t files_total, files_done;
 	uint64_t findings;
 	char waiting_for[64]; /* BACKUP_WAITING: the first WAL file that is not in the repository */
+	char left_out[256];   /* repositories that do not get it, "" none: "a, b" */
 };
 
 struct backup {

@@ -23,7 +23,8 @@ struct job_progress {
 	const char *phase; /* a constant text, or NULL */
 	uint64_t bytes_done, bytes_total, files_done, files_total;
 	char waiting_for[JOB_TEXT_BYTES], result[JOB_TEXT_BYTES]; /* "": none */
-	int exit; /* of the command, when the story ended without error */
+	char left_out[256]; /* repositories that do not get it; "": none */
+	int exit;           /* of the command, when the story ended without error */
 };
 
 /* What a story is to a job. story is on the heap and the job's from jobs_start on. */

@@ -2,6 +2,7 @@
  * backup.c — `seawall backup`: in the server when one runs, because only one process can put WAL
  * before everything else; else in this process. The progress is the same.
  */
+#include "base/log.h"
 #include "base/units.h"
 #include "client.h"
 #include "job/backup.h"
@@ -22,6 +23,7 @@ struct backing {
 	struct head_read read;
 	struct manifest_head head; /* of the complete backup; owned when it was read */
 	bool head_owned;
+	char left_out[256]; /* repositories that do not have it */
 };
 
 static const char *backup_pgdata(const struct cli *cli)
@@ -74,6 +76,8 @@ static bool back_up_here(struct backing *backing, struct err *err)
 	if (!story_tell(&backing->runtime, &story, err))
 		return false;
 	backing->head = backing->backup.head;
+	snprintf(backing->left_out, sizeof(backing->left_out), "%s",
+	         backing->backup.progress.left_out);
 	return true;
 }
 
@@ -126,16 +130,34 @@ static void start_reading(struct op *parent, void *context)
 	head_read_start(parent, context);
 }
 
-static bool read_head(struct backing *backing, const char *id, struct err *err)
+static void start_generation(struct op *parent, void *context)
 {
-	struct generation_open generation;
+	generation_open_start(parent, context);
+}
 
-	if (!story_generation(&backing->runtime, backing->cluster, &generation, err))
+static bool read_head_at(struct backing *backing, struct site *site, const char *id,
+                         struct err *err)
+{
+	struct generation_open generation = {.cluster = site->cluster};
+
+	if (!runtime_open_site(&backing->runtime, site, err))
+		return false;
+	generation.repo = site->repo;
+	if (!story_run(&backing->runtime, start_generation, &generation.op, &generation, err))
 		return false;
 	backing->read = (struct head_read){
 	        .repo = generation.repo, .generation = generation.generation, .id = id};
-	backing->head_owned =
-	        story_run(&backing->runtime, start_reading, &backing->read.op, &backing->read, err);
+	return story_run(&backing->runtime, start_reading, &backing->read.op, &backing->read, err);
+}
+
+/* From the first repository that has it. */
+static bool read_head(struct backing *backing, const char *id, struct err *err)
+{
+	for (struct site *site = &backing->runtime.site[backing->cluster];
+	     site && !backing->head_owned; site = site->next) {
+		err_clear(err);
+		backing->head_owned = read_head_at(backing, site, id, err);
+	}
 	backing->head = backing->read.head;
 	return backing->head_owned;
 }
@@ -167,6 +189,7 @@ static bool watch(struct backing *backing, const struct jval *started, struct er
 		return err_wrap(err, "lost sight of the backup in the server (job %s)", id);
 	done = job_result(end, err);
 	result = xstrdup(field_text(end, "result"));
+	snprintf(backing->left_out, sizeof(backing->left_out), "%s", field_text(end, "left_out"));
 	jval_free(end);
 	return done && read_head(backing, result, err);
 }
@@ -204,6 +227,8 @@ static bool report(struct backing *backing, struct err *err)
 
 		jset_int(root, "version", 1);
 		shown_backup(head, root);
+		if (backing->left_out[0])
+			jset_str(root, "left_out", backing->left_out);
 		json_print(root, true, &out);
 		jval_free(root);
 	} else if (!backing->cli->quiet) {
@@ -215,6 +240,9 @@ static bool report(struct backing *backing, struct err *err)
 	}
 	if (!print(buf_text(&out), err))
 		return false;
+	if (backing->left_out[0])
+		log_warning("the backup is not in: %s (\"seawall copy\" brings it there)",
+		            backing->left_out);
 	if (backup_exit(head) == 0)
 		return true;
 	err_set(err, ERR_DAMAGED, "%llu pages of the cluster have a wrong checksum",
@@ -232,16 +260,20 @@ static bool plan(struct backing *backing, struct err *err)
 	const struct client_request what = {.method = "GET", .path = "/v1/status"};
 	struct jval *status = NULL;
 	bool server;
+	AUTO_BUF struct buf into = {0};
 
 	if (!runtime_open(&backing->runtime, backing->cluster, err))
 		return false;
 	server = client_ask(&backing->client, &what, &status, err) == CLIENT_ANSWERED;
 	jval_free(status);
 	err_clear(err);
-	return printf_out(
-	        err, "Would back up cluster \"%s\" from \"%s\" into repository \"%s\", in %s.\n",
-	        site->cluster, site->pgdata ? site->pgdata : "its data directory",
-	        store_label(site->repo->store), server ? "the server" : "this process");
+	buf_init(&into, OUT_BYTES_MAX);
+	for (const struct site *at = site; at; at = at->next)
+		buf_addf(&into, "%s\"%s\"", at == site ? "" : ", ", at->repository);
+	return printf_out(err, "Would back up cluster \"%s\" from \"%s\" into %s %s, in %s.\n",
+	                  site->cluster, site->pgdata ? site->pgdata : "its data directory",
+	                  site->next ? "repositories" : "repository", buf_text(&into),
+	                  server ? "the server" : "this process");
 }
 
 static bool back_up(struct backing *backing, struct err *err)
@@ -315,7 +347,11 @@ const struct command command_backup = {
                  "can be restored. It\nruns in the server when one runs, else in this process. "
                  "Ctrl-C ends it; "
                  "nothing is left behind in\nPostgreSQL, and nothing half is visible in the "
-                 "repository.",
+                 "repository.\n\nWith several repositories the cluster is read once and the backup "
+                 "goes to all of them. One that "
+                 "fails\nmeanwhile is left out with a warning; when fewer have the backup than "
+                 "\"ack\" says, the command fails\n(exit status 4), and where it is complete it "
+                 "stays.",
         .example = "seawall backup main --label 'before the upgrade'",
         .options = backup_options,
         .arguments_max = 1,

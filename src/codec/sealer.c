@@ -11,6 +11,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/uio.h>
@@ -28,7 +29,8 @@ struct sealer {
 	const struct keyring *keys; /* NULL: not encrypted */
 	char name[SEALED_NAME_MAX];
 	uint8_t *scratch;   /* the hold's last block; not touched after sealer_end() */
-	struct chain chain; /* frames */
+	struct chain chain; /* frames, behind `base` other bytes */
+	uint64_t base;      /* of an object that was read: its old header lies there */
 	uint8_t *input;     /* where the frame at hand is collected: scratch, or the chain itself */
 	size_t filled;      /* bytes of it that are there */
 	struct digester *digester;
@@ -230,23 +232,30 @@ static bool key_choose(struct sealer *sealer, struct err *err)
 	return true;
 }
 
-/* Each frame where it lies, over the blocks that it touches. */
+/* One frame where it lies, over the blocks that it touches; returns its end. */
+static uint64_t frame_crypt(const struct sealer *sealer, uint64_t at, uint32_t length,
+                            struct crypt *crypt)
+{
+	uint64_t end = at + length;
+
+	while (at < end) {
+		size_t in_block = (size_t)(at % BLOCK_BYTES);
+		size_t part = (size_t)MIN(end - at, (uint64_t)(BLOCK_BYTES - in_block));
+		uint8_t *bytes = sealer->chain.block[at / BLOCK_BYTES] + in_block;
+
+		crypt_go_on(crypt, bytes, bytes, part);
+		at += part;
+	}
+	return end;
+}
+
 static void frames_encrypt(struct sealer *sealer, struct crypt *crypt)
 {
-	uint64_t at = 0;
+	uint64_t at = sealer->base;
 
 	for (uint32_t i = 0; i < sealer->head.frames; i++) {
-		uint64_t end = at + sealer->frame[i].stored_bytes;
-
 		crypt_begin(crypt, i);
-		while (at < end) {
-			size_t in_block = (size_t)(at % BLOCK_BYTES);
-			size_t part = (size_t)MIN(end - at, (uint64_t)(BLOCK_BYTES - in_block));
-			uint8_t *bytes = sealer->chain.block[at / BLOCK_BYTES] + in_block;
-
-			crypt_go_on(crypt, bytes, bytes, part);
-			at += part;
-		}
+		at = frame_crypt(sealer, at, sealer->frame[i].stored_bytes, crypt);
 		crypt_seal_end(crypt, sealer->frame[i].tag);
 	}
 }
@@ -291,16 +300,18 @@ bool sealer_end(struct sealer *sealer, struct err *err)
 
 unsigned sealer_pieces(const struct sealer *sealer, struct iovec piece[1 + BLOCKS_SEAL])
 {
-	uint64_t left = sealer->chain.length;
 	unsigned count = 0;
 
 	assert(sealer->header);
 	piece[count++] = (struct iovec){sealer->header, sealer->header_bytes};
-	for (unsigned i = 0; left > 0; i++) {
-		size_t part = (size_t)MIN(left, (uint64_t)BLOCK_BYTES);
+	for (uint64_t at = sealer->base; at < sealer->chain.length;) {
+		size_t in_block = (size_t)(at % BLOCK_BYTES);
+		size_t part =
+		        (size_t)MIN(sealer->chain.length - at, (uint64_t)(BLOCK_BYTES - in_block));
 
-		piece[count++] = (struct iovec){sealer->chain.block[i], part};
-		left -= part;
+		piece[count++] =
+		        (struct iovec){sealer->chain.block[at / BLOCK_BYTES] + in_block, part};
+		at += part;
 	}
 	return count;
 }
@@ -324,10 +335,138 @@ struct digester *sealer_digester(const struct sealer *sealer)
 
 uint64_t sealer_stored_bytes(const struct sealer *sealer)
 {
-	return sealer->header_bytes + sealer->chain.length;
+	return sealer->header_bytes + sealer->chain.length - sealer->base;
 }
 
 uint64_t sealer_logical_bytes(const struct sealer *sealer)
 {
 	return sealer->head.logical_bytes + sealer->filled;
+}
+
+/* ---- again ---- */
+
+/* Back to what compression made, each frame checked on the way. */
+static bool frames_decrypt(struct sealer *sealer, struct err *err)
+{
+	struct crypt *crypt = crypt_new(&(struct crypt_about){.ring = sealer->keys,
+	                                                      .id = sealer->head.key_check,
+	                                                      .name = sealer->name,
+	                                                      .header = sealer->header,
+	                                                      .header_bytes = HEADER_BYTES,
+	                                                      .salt = sealer->head.salt});
+	uint64_t at = sealer->base;
+	bool good = true;
+
+	for (uint32_t i = 0; good && i < sealer->head.frames; i++) {
+		crypt_begin(crypt, i);
+		at = frame_crypt(sealer, at, sealer->frame[i].stored_bytes, crypt);
+		good = crypt_open_end(crypt, sealer->frame[i].tag);
+		if (!good)
+			err_set(err, ERR_DAMAGED,
+			        "frame %" PRIu32 " changed while it was in memory", i);
+	}
+	crypt_free(crypt);
+	return good;
+}
+
+static void frames_hash(struct sealer *sealer)
+{
+	uint64_t at = sealer->base;
+
+	for (uint32_t i = 0; i < sealer->head.frames; i++) {
+		struct sealed_frame *frame = &sealer->frame[i];
+		const uint8_t *bytes = chain_at(&sealer->chain, at, frame->stored_bytes);
+
+		if (!bytes) {
+			chain_copy(&sealer->chain, at, codec_thread_scratch(), frame->stored_bytes);
+			bytes = codec_thread_scratch();
+		}
+		frame->hash = hash64(bytes, frame->stored_bytes);
+		at += frame->stored_bytes;
+	}
+}
+
+bool sealer_differs(const struct sealer *sealer, const struct sealed_again *again)
+{
+	return sealer->keys != again->keys || strcmp(sealer->name, again->name) != 0;
+}
+
+bool sealer_again(struct sealer *sealer, const struct sealed_again *again, struct err *err)
+{
+	bool was_encrypted = sealer->keys != NULL;
+
+	assert(sealer->header);
+	if (was_encrypted && !frames_decrypt(sealer, err))
+		return false;
+	sealer->keys = again->keys;
+	name_set(sealer, again->name);
+	sealer->head.encryption = ENCRYPTION_NONE;
+	sealer->head.key_check = 0;
+	if (!key_choose(sealer, err))
+		return false;
+	if (getrandom(sealer->head.salt, SALT_BYTES, 0) != SALT_BYTES)
+		return err_sys(err, "could not get random bytes");
+	if (was_encrypted && !sealer->keys)
+		frames_hash(sealer);
+	free(STEAL(sealer->header));
+	header_build(sealer);
+	return true;
+}
+
+static bool each_ignored(void *context, uint64_t offset, const uint8_t *bytes, size_t length,
+                         struct err *err)
+{
+	(void)context, (void)offset, (void)bytes, (void)length, (void)err;
+	return true;
+}
+
+static bool object_check(const struct sealed *sealed, const struct blocks_hold *hold,
+                         uint64_t length, struct err *err)
+{
+	const struct chain object = {.block = hold->block, .count = hold->count, .length = length};
+
+	return sealed_read(sealed,
+	                   &(struct sealed_reading){.object = &object,
+	                                            .scratch = sealed_scratch(hold),
+	                                            .length = UINT64_MAX,
+	                                            .each = each_ignored},
+	                   err);
+}
+
+struct sealer *sealer_of_object(const struct blocks_hold *hold, uint64_t length,
+                                const struct sealed_want *want, struct sealed *ret, struct err *err)
+{
+	struct sealer *sealer;
+	struct sealed sealed;
+	size_t ignored;
+
+	if (!sealed_open(hold->block[0], (size_t)MIN(length, (uint64_t)BLOCK_BYTES), want, &sealed,
+	                 err))
+		return NULL;
+	if (!object_check(&sealed, hold, length, err)) {
+		sealed_release(&sealed);
+		return NULL;
+	}
+	sealer = xcalloc(1, sizeof(*sealer));
+	name_set(sealer, want->name);
+	sealer->keys = sealed.encrypted ? want->keys : NULL;
+	sealer->chain = chain_of(hold, hold->count);
+	sealer->chain.length = sealed.stored_bytes;
+	sealer->base = sealed.header_bytes;
+	sealer->digest = sealed.digest;
+	sealer->digester = digester_new();
+	sealer->header_bytes = sealed.header_bytes;
+	sealer->header = xmalloc(sealer->header_bytes);
+	memcpy(sealer->header, hold->block[0], sealer->header_bytes);
+	sealer->frame = STEAL(sealed.frame);
+	if (!header_decode(sealer->header, sealer->header_bytes, &sealer->head, &ignored, err))
+		sealer_free(STEAL(sealer));
+	if (ret)
+		*ret = sealed;
+	sealed_release(&sealed);
+	if (ret) {
+		ret->frame = NULL;
+		ret->crypt = NULL;
+	}
+	return sealer;
 }

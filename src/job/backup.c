@@ -8,8 +8,8 @@
  *         -> ENDING       pg_control as it is now
  *         -> STOPPING     pg_backup_stop, without waiting for anything
  *         -> COPYING_LATE pg_control, backup_label, tablespace_map, configuration outside
- *         -> WAITING      until the WAL from start to stop is in the repository
- *         -> WRITING      the manifest's head: now the backup exists
+ *         -> FINISHING    in each repository: until the WAL from start to stop is there, then the
+ *                         manifest's head: now the backup exists (backup_target.c)
  *
  * Every state has one way out besides: backup_fail(), after all children have ended. The session is
  * closed there, which ends the server's backup mode; nothing else has to be undone.
@@ -25,7 +25,7 @@
 #include "backup_check.h"
 #include "backup_copy.h"
 #include "backup_outside.h"
-#include "backup_wal.h"
+#include "backup_target.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -46,7 +46,7 @@ struct backup_detail {
 	struct work work;
 	struct control control;
 	char *pg_bin;
-	struct generation_open generation;
+	struct backup_targets targets;
 	struct count {
 		struct op op;
 		struct work work;
@@ -64,16 +64,13 @@ struct backup_detail {
 	int64_t control_modified_us;
 	struct backup_stop stop;
 	bool late_planned;
-	struct wal_wait wait;
-	struct buf head_text;
-	struct object_builder_end end;
 };
 
 /* clang-format off */
 #define BACKUP_STATES(X) \
 	X(START) X(LOCKING) X(CONNECTING) X(ASKING) X(LOOKING) X(OPENING) X(CLAIMING) \
 	X(STARTING) X(COPYING) X(LISTING) X(ENDING) X(STOPPING) X(COPYING_LATE) \
-	X(WAITING) X(WRITING)
+	X(FINISHING)
 /* clang-format on */
 enum backup_state {
 #define X(name) STATE_##name,
@@ -134,11 +131,10 @@ static void detail_free(struct backup_detail *detail)
 	session_close(&detail->session);
 	if (detail->lock_fd >= 0)
 		close(detail->lock_fd);
-	object_builder_free(detail->tally.builder);
+	targets_release(&detail->targets);
 	copy_tally_release(&detail->tally);
 	walk_free(detail->walk);
 	backup_stop_release(&detail->stop);
-	buf_release(&detail->head_text);
 	free(detail->pg_bin);
 	free(detail->pgdata);
 	free(detail);
@@ -201,28 +197,40 @@ static void story_open_generation(struct op *op, struct backup_detail *detail)
 {
 	const struct control *control = &detail->control;
 	const struct facts *facts = &detail->ask.facts;
-
-	detail->generation = (struct generation_open){
-	        .repo = detail->backup->site->repo,
-	        .cluster = detail->backup->site->cluster,
-	        .make = true,
+	struct generation_facts generation = {
 	        .system_identifier = control->system_identifier,
-	        .facts =
-	                {
-	                        .system_identifier = control->system_identifier,
-	                        .major = control->major,
-	                        .catalog_version = control->catalog_version,
-	                        .segment_bytes = control->segment_bytes,
-	                        .block_bytes = control->block_bytes,
-	                        .wal_block_bytes = control->wal_block_bytes,
-	                        .checksums = control->checksum_version != 0,
-	                },
+	        .major = control->major,
+	        .catalog_version = control->catalog_version,
+	        .segment_bytes = control->segment_bytes,
+	        .block_bytes = control->block_bytes,
+	        .wal_block_bytes = control->wal_block_bytes,
+	        .checksums = control->checksum_version != 0,
 	};
-	if (!str_copy(detail->generation.facts.time_zone,
-	              sizeof(detail->generation.facts.time_zone), facts->time_zone))
-		detail->generation.facts.time_zone[0] = '\0';
-	generation_open_start(op, &detail->generation);
+
+	if (!str_copy(generation.time_zone, sizeof(generation.time_zone), facts->time_zone))
+		generation.time_zone[0] = '\0';
+	targets_init(&detail->targets, detail->backup);
+	targets_open_start(op, &detail->targets, &generation);
 	op_wait(op, STATE_OPENING);
+}
+
+/* What could not be opened, or holds another cluster, is left out from the start. */
+static bool story_opened(struct backup_detail *detail, struct err *err)
+{
+	struct backup_targets *targets = &detail->targets;
+
+	for (unsigned i = 0; i < targets->count; i++) {
+		struct backup_target *target = &targets->target[i];
+
+		if (!err_is(&target->why) &&
+		    backup_check_generation(&target->facts, &detail->control, &target->why))
+			continue;
+		if (target_leave_out(targets, i, &target->why))
+			continue;
+		*err = targets->last;
+		return false;
+	}
+	return true;
 }
 
 static void story_ask(struct op *op, struct backup_detail *detail, const char *sql, int state)
@@ -358,17 +366,14 @@ static void head_begin(struct backup_detail *detail)
 static void tally_begin(struct backup_detail *detail)
 {
 	struct backup *backup = detail->backup;
-	char name[NAME_BYTES];
 
-	name_backup(name, detail->generation.generation, backup->id);
+	targets_begin(&detail->targets);
 	detail->tally = (struct copy_tally){
 	        .site = backup->site,
-	        .generation = detail->generation.generation,
+	        .targets = &detail->targets,
 	        .id = backup->id,
 	        .pgdata = detail->pgdata,
 	        .start_lsn = detail->start_lsn,
-	        .builder = object_builder_new(backup->site->repo, name, SEALED_MANIFEST,
-	                                      &backup->site->pack_compression, GATE_BACKUP),
 	        .head = &backup->head,
 	        .progress = &backup->progress,
 	};
@@ -538,45 +543,15 @@ static void story_copy_late(struct op *op, struct backup_detail *detail)
 	op_wait(op, STATE_COPYING_LATE);
 }
 
-static void story_wait(struct op *op, struct backup_detail *detail)
-{
-	struct backup *backup = detail->backup;
-
-	_Static_assert(sizeof(backup->progress.waiting_for) >= WALNAME_BYTES, "room for a name");
-	detail->wait = (struct wal_wait){
-	        .repo = backup->site->repo,
-	        .generation = detail->generation.generation,
-	        .segment_bytes = backup->head.segment_bytes,
-	        .tli = backup->head.start_tli,
-	        .start_lsn = backup->head.start_lsn,
-	        .stop_lsn = backup->head.stop_lsn,
-	        .wait_ms = backup->wal_wait_ms ? backup->wal_wait_ms : BACKUP_WAL_WAIT_MS,
-	        .waiting_for = backup->progress.waiting_for,
-	};
-	wal_wait_start(op, &detail->wait);
-	backup_enter(backup, BACKUP_WAITING);
-	op_wait(op, STATE_WAITING);
-}
-
 static void story_finish(struct op *op, struct backup_detail *detail)
 {
-	buf_init(&detail->head_text, MANIFEST_HEAD_BYTES_MAX);
-	manifest_head_write(&detail->backup->head, &detail->head_text);
-	if (detail->head_text.overflow) {
-		err_set(&op->err, ERR_REFUSED, "the head of the manifest is too big");
-		return backup_fail(detail->backup, &op->err);
-	}
-	detail->end = (struct object_builder_end){.builder = detail->tally.builder,
-	                                          .bytes = detail->head_text.data,
-	                                          .length = detail->head_text.length};
-	object_builder_end_start(op, &detail->end);
-	backup_enter(detail->backup, BACKUP_WRITING);
-	op_wait(op, STATE_WRITING);
+	targets_finish_start(op, &detail->targets);
+	backup_enter(detail->backup, BACKUP_WAITING);
+	op_wait(op, STATE_FINISHING);
 }
 
 static void story_end(struct op *op, struct backup *backup)
 {
-	backup->progress.bytes_stored += backup->detail->end.stored_bytes;
 	detail_free(STEAL(backup->detail));
 	backup_enter(backup, BACKUP_DONE);
 	op_done(op);
@@ -598,8 +573,6 @@ static const struct op *story_child(const struct backup_detail *detail, enum bac
 		return &detail->connect.op;
 	case STATE_ASKING:
 		return &detail->ask.op;
-	case STATE_OPENING:
-		return &detail->generation.op;
 	case STATE_CLAIMING:
 	case STATE_LISTING:
 	case STATE_STARTING:
@@ -608,10 +581,9 @@ static const struct op *story_child(const struct backup_detail *detail, enum bac
 	case STATE_COPYING:
 	case STATE_COPYING_LATE:
 		return &detail->copy.op;
-	case STATE_WAITING:
-		return &detail->wait.op;
-	case STATE_WRITING:
-		return &detail->end.op;
+	case STATE_OPENING: /* what failed there is left out */
+	case STATE_FINISHING:
+		return NULL;
 	}
 	return NULL;
 }
@@ -655,7 +627,7 @@ static void story_go_on(struct op *op, struct backup_detail *detail)
 		return story_open_generation(op, detail);
 
 	case STATE_OPENING:
-		if (!backup_check_generation(&detail->generation.facts, &detail->control, &op->err))
+		if (!story_opened(detail, &op->err))
 			return backup_fail(backup, &op->err);
 		return story_ask(op, detail, backup_sql_lock, STATE_CLAIMING);
 
@@ -688,12 +660,11 @@ static void story_go_on(struct op *op, struct backup_detail *detail)
 		return story_copy_late(op, detail);
 
 	case STATE_COPYING_LATE:
-		return story_wait(op, detail);
-
-	case STATE_WAITING:
 		return story_finish(op, detail);
 
-	case STATE_WRITING:
+	case STATE_FINISHING:
+		if (!targets_judge(&detail->targets, &op->err))
+			return backup_fail(backup, &op->err);
 		return story_end(op, backup);
 	}
 }
@@ -709,7 +680,7 @@ static void story_step(struct op *op)
 		story_explain(detail, op->state, &op->err);
 		return backup_fail(backup, &op->err);
 	}
-	if (op->cancelled && op->state != STATE_WRITING)
+	if (op->cancelled && op->state != STATE_FINISHING)
 		return backup_fail(backup, &op->err);
 	story_go_on(op, detail);
 }

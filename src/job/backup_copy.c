@@ -2,10 +2,13 @@
  * backup_copy.c — the pipeline of a backup.
  *
  *   slot: START -> YIELDING -> PLANNING -> HOLDING -> FILLING -> QUEUED -> PUTTING -> done
+ *                                                      AGAIN ->-^  <---------+  the next repository
  *
  * One slot plans at a time, when WAL that is to be archived lets it (backup_yield.h). Then it waits
  * for memory, reads and compresses slice by slice, waits for a place among the transfers, and
- * stores its pack. The copy is woken by its slots: it takes over what they found out in the order
+ * stores its pack in one repository after the other: sealed again in the same memory (AGAIN) where
+ * the next one has another key, so that a second repository costs no memory and no second look at
+ * the data. The copy is woken by its slots: it takes over what they found out in the order
  * of the plans, and gives free slots new plans. Records go into the manifest's builder meanwhile
  * (flush).
  *
@@ -188,7 +191,8 @@ static void tally_slot(struct copy_tally *tally, struct copy_slot *slot)
 
 /* ---- one slot ---- */
 
-#define SLOT_STATES(X) X(START) X(YIELDING) X(PLANNING) X(HOLDING) X(FILLING) X(QUEUED) X(PUTTING)
+#define SLOT_STATES(X)                                                                             \
+	X(START) X(YIELDING) X(PLANNING) X(HOLDING) X(FILLING) X(AGAIN) X(QUEUED) X(PUTTING)
 enum slot_state {
 #define X(name) SLOT_##name,
 	SLOT_STATES(X)
@@ -213,6 +217,11 @@ static void slot_plan(struct work *work)
 	(void)slot->copy->source(slot->copy->context, &slot->plan, &work->op.err);
 }
 
+static struct backup_target *slot_target(const struct copy_slot *slot)
+{
+	return &slot->copy->tally->targets->target[slot->target];
+}
+
 /* A slice of the pack. */
 static void slot_fill(struct work *work)
 {
@@ -227,7 +236,7 @@ static void slot_fill(struct work *work)
 		        .frame_bytes = SEALED_FRAME_BYTES_PACK,
 		        .name = name_sealed(slot->name),
 		        .created_us = clock_now_us(),
-		        .keys = tally->site->repo->keys,
+		        .keys = slot_target(slot)->site->repo->keys,
 		};
 
 		slot->sealer = sealer_new(&spec, &slot->hold, NULL);
@@ -237,6 +246,17 @@ static void slot_fill(struct work *work)
 		return;
 	if (!sealer_end(slot->sealer, err))
 		err_wrap(err, "could not seal pack \"%s\"", slot->name);
+}
+
+/* The same pack for the next repository, whose keys are others. */
+static void slot_seal_again(struct work *work)
+{
+	struct copy_slot *slot = container_of(work, struct copy_slot, work);
+	const struct sealed_again again = {.name = name_sealed(slot->name),
+	                                   .keys = slot_target(slot)->site->repo->keys};
+
+	if (!sealer_again(slot->sealer, &again, &work->op.err))
+		err_wrap(&work->op.err, "could not seal pack \"%s\"", slot->name);
 }
 
 /* The one end of a slot: lets go of everything but its plan and what was found, wakes the copy. */
@@ -265,11 +285,51 @@ static void slot_planned(struct op *op, struct copy_slot *slot)
 	copy->ended = slot->plan.count == 0;
 	if (slot->plan.bytes == 0 && slot->plan.slack == 0)
 		return slot_end(slot, NULL);
+	if (tally->targets->left == 0)
+		return slot_end(slot, &tally->targets->last);
 	op_wake(op->parent); /* the next one may plan */
 	slot->pack = ++tally->pack;
-	name_pack(slot->name, tally->generation, tally->id, slot->pack);
+	slot->target = target_next(tally->targets, 0);
+	name_pack(slot->name, slot_target(slot)->generation, tally->id, slot->pack);
 	blocks_hold(op, &slot->hold, tally->site->blocks, GATE_BACKUP, BLOCKS_SEAL);
 	op_wait(op, SLOT_HOLDING);
+}
+
+static void slot_queue(struct op *op, struct copy_slot *slot)
+{
+	gate_enter(op, &slot->ticket, slot_target(slot)->site->transfers, GATE_BACKUP, 1);
+	op_wait(op, SLOT_QUEUED);
+}
+
+/* It goes to the repository whose turn it is, or to the next that is not left out. */
+static void slot_next(struct op *op, struct copy_slot *slot)
+{
+	const struct copy_tally *tally = slot->copy->tally;
+	struct sealed_again again;
+
+	slot->target = target_next(tally->targets, slot->target);
+	if (slot->target == tally->targets->count)
+		return slot_end(slot, NULL);
+	if (op->cancelled) {
+		err_set(&op->err, ERR_CANCELLED, "cancelled");
+		return slot_end(slot, &op->err);
+	}
+	name_pack(slot->name, slot_target(slot)->generation, tally->id, slot->pack);
+	again = (struct sealed_again){.name = name_sealed(slot->name),
+	                              .keys = slot_target(slot)->site->repo->keys};
+	if (!sealer_differs(slot->sealer, &again))
+		return slot_queue(op, slot);
+	work_start_class(op, &slot->work, WORK_BACKUP, slot_seal_again);
+	op_wait(op, SLOT_AGAIN);
+}
+
+/* A repository that did not take the pack gets no others. */
+static void slot_refused(struct op *op, struct copy_slot *slot, const struct err *cause)
+{
+	if (op->cancelled || cause->code == ERR_CANCELLED ||
+	    !target_leave_out(slot->copy->tally->targets, slot->target, cause))
+		return slot_end(slot, cause);
+	slot_next(op, slot);
 }
 
 static void slot_filled(struct op *op, struct copy_slot *slot)
@@ -286,14 +346,14 @@ static void slot_filled(struct op *op, struct copy_slot *slot)
 	if (slot->fill.bytes == 0) /* all of it is empty or gone */
 		return slot_end(slot, NULL);
 	blocks_keep(&slot->hold, sealer_blocks_used(slot->sealer));
-	gate_enter(op, &slot->ticket, tally->site->transfers, GATE_BACKUP, 1);
-	op_wait(op, SLOT_QUEUED);
+	slot->stored_bytes = sealer_stored_bytes(slot->sealer);
+	slot_next(op, slot);
 }
 
 static void slot_put(struct op *op, struct copy_slot *slot)
 {
 	slot->put = (struct store_put){
-	        .store = slot->copy->tally->site->repo->store,
+	        .store = slot_target(slot)->site->repo->store,
 	        .name = slot->name,
 	        .piece = slot->piece,
 	        .pieces = sealer_pieces(slot->sealer, slot->piece),
@@ -301,6 +361,17 @@ static void slot_put(struct op *op, struct copy_slot *slot)
 	};
 	store_put_start(op, &slot->put);
 	op_wait(op, SLOT_PUTTING);
+}
+
+static void slot_stored(struct op *op, struct copy_slot *slot)
+{
+	gate_leave(&slot->ticket);
+	if (op_failed(&slot->put.op))
+		return slot_refused(op, slot, &slot->put.op.err);
+	if (slot->target == target_next(slot->copy->tally->targets, 0))
+		slot->copy->tally->progress->bytes_stored += slot->stored_bytes;
+	slot->target++;
+	slot_next(op, slot);
 }
 
 static void slot_step(struct op *op)
@@ -335,17 +406,18 @@ static void slot_step(struct op *op)
 	case SLOT_FILLING:
 		return slot_filled(op, slot);
 
+	case SLOT_AGAIN:
+		if (op_failed(&slot->work.op))
+			return slot_refused(op, slot, &slot->work.op.err);
+		return slot_queue(op, slot);
+
 	case SLOT_QUEUED:
 		if (op_failed(&slot->ticket.op))
 			return slot_end(slot, &slot->ticket.op.err);
 		return slot_put(op, slot);
 
 	case SLOT_PUTTING:
-		if (op_failed(&slot->put.op))
-			return slot_end(slot, &slot->put.op.err);
-		slot->stored_bytes = sealer_stored_bytes(slot->sealer);
-		slot->copy->tally->progress->bytes_stored += slot->stored_bytes;
-		return slot_end(slot, NULL);
+		return slot_stored(op, slot);
 	}
 }
 
@@ -370,25 +442,41 @@ static void slot_release(struct copy_slot *slot)
 
 enum flush_state { FLUSH_START, FLUSH_ADDING };
 
-static void flush_step(struct op *op)
+static void flush_add(struct op *op, struct copy_flush *flush, const struct backup_targets *targets)
 {
-	struct copy_flush *flush = container_of(op, struct copy_flush, op);
-
-	if (op->state == FLUSH_ADDING) {
-		if (op_failed(&flush->add.op)) {
-			op_wake(op->parent);
-			return op_fail(op, &flush->add.op.err, "could not write the manifest");
-		}
-		flush->done += flush->add.length;
-	}
-	if (flush->done == flush->bytes.length) {
-		op_wake(op->parent);
-		return op_done(op);
-	}
+	flush->add.builder = targets->target[flush->target].builder;
 	flush->add.bytes = flush->bytes.data + flush->done;
 	flush->add.length = MIN(flush->bytes.length - flush->done, (size_t)OBJECT_STREAM_ADD_MAX);
 	object_builder_add_start(op, &flush->add);
 	op_wait(op, FLUSH_ADDING);
+}
+
+static void flush_fail(struct op *op, const struct err *cause)
+{
+	op_wake(op->parent);
+	op_fail(op, cause, "could not write the manifest");
+}
+
+static void flush_step(struct op *op)
+{
+	struct copy_flush *flush = container_of(op, struct copy_flush, op);
+	struct backup_targets *targets = container_of(flush, struct copy, flush)->tally->targets;
+	const struct err *why = &flush->add.op.err;
+
+	if (op->state == FLUSH_ADDING && op_failed(&flush->add.op) &&
+	    (why->code == ERR_CANCELLED || !target_leave_out(targets, flush->target, why)))
+		return flush_fail(op, why);
+	if (targets->left == 0)
+		return flush_fail(op, &targets->last);
+	flush->target = target_next(targets, flush->target + (op->state == FLUSH_ADDING));
+	if (flush->target == targets->count) {
+		flush->target = target_next(targets, 0);
+		flush->done += flush->add.length;
+	}
+	if (flush->done < flush->bytes.length)
+		return flush_add(op, flush, targets);
+	op_wake(op->parent);
+	op_done(op);
 }
 
 static const struct op_type flush_type = {.name = "manifest", .step = flush_step};
@@ -402,7 +490,7 @@ static void flush_start(struct copy *copy)
 	buf_init(&copy->tally->body, BODY_BYTES_MAX);
 	copy->tally->head->body_bytes += flush->bytes.length;
 	flush->done = 0;
-	flush->add.builder = copy->tally->builder;
+	flush->target = target_next(copy->tally->targets, 0);
 	copy->flushing = true;
 	op_start(&copy->op, &flush->op, &flush_type);
 }

@@ -9,6 +9,7 @@
 #define JOB_BACKUP_COPY_H
 
 #include "backup_fill.h"
+#include "backup_target.h"
 #include "backup_walk.h"
 #include "backup_yield.h"
 #include "job/backup.h"
@@ -25,11 +26,11 @@ struct copy_doubt {
 /* What is copied, where to, and what has come of it so far; one for each backup. */
 struct copy_tally {
 	/* in */
-	struct site *site;
-	const char *generation, *id;
+	struct site *site;              /* the first: whose memory, and whose compression */
+	struct backup_targets *targets; /* all that get it; opened, their manifests begun */
+	const char *id;
 	const char *pgdata;
 	lsn start_lsn;
-	struct object_builder *builder;
 	struct manifest_head *head; /* files, folders, bytes, packs and findings are counted */
 	struct backup_progress *progress; /* bytes and files */
 	/* private */
@@ -62,6 +63,7 @@ struct copy_slot {
 	struct plan plan;
 	struct fill fill;
 	uint32_t pack;
+	unsigned target; /* whose turn it is to get it */
 	char name[NAME_BYTES];
 	struct blocks_hold hold;
 	struct yield yield;
@@ -79,6 +81,7 @@ struct copy_flush {
 	struct object_builder_add add;
 	struct buf bytes;
 	size_t done;
+	unsigned target; /* whose manifest it goes into now */
 };
 
 struct copy {

@@ -254,6 +254,8 @@ void job_json(const struct job *job, struct jval *object)
 	jset_u64(object, "files_total", progress.files_total);
 	if (progress.waiting_for[0])
 		jset_str(object, "waiting_for", progress.waiting_for);
+	if (progress.left_out[0])
+		jset_str(object, "left_out", progress.left_out);
 	if (progress.result[0])
 		jset_str(object, "result", progress.result);
 	clock_text_utc(job->begun_us, text);

@@ -381,6 +381,7 @@ static void backup_job_progress(void *story, struct job_progress *ret)
 	                             .files_done = from->files_done,
 	                             .files_total = from->files_total};
 	snprintf(ret->waiting_for, sizeof(ret->waiting_for), "%s", from->waiting_for);
+	snprintf(ret->left_out, sizeof(ret->left_out), "%s", from->left_out);
 	snprintf(ret->result, sizeof(ret->result), "%s", job->backup.id);
 	if (from->phase == BACKUP_DONE)
 		ret->exit = backup_exit(&job->backup.head);

@@ -22,13 +22,19 @@
 #define ID         "20261121T000000Z-0001"
 #define MANIFEST   GENERATION "/backup/" ID
 
+/* Another repository, where the same cluster has another generation. */
+#define PLACE_B      "fault-backup-b"
+#define GENERATION_B "main/1-15-2"
+#define MANIFEST_B   GENERATION_B "/backup/" ID
+
 enum { SMALL_FILES = 60, BIG_BYTES = 40 << 20, TURNS_MAX = 1 << 22 };
 #define NEVER UINT_MAX
 
 struct world {
 	struct loop *loop;
 	struct gate transfers;
-	struct site site;
+	struct site site, other;
+	bool two; /* the backup goes to both */
 	char *folder;
 };
 
@@ -77,6 +83,8 @@ static int world_begin(void **state)
 	gate_init(&world->transfers, 2, 1);
 	world->site =
 	        (struct site){.loop = world->loop,
+	                      .repository = "a",
+	                      .cluster = "main",
 	                      .blocks = blocks_new(world->loop, 2 * BLOCKS_SEAL * BLOCK_BYTES),
 	                      .transfers = &world->transfers,
 	                      .pack_compression = {.kind = SEALED_LZ4},
@@ -93,6 +101,7 @@ static int world_end(void **state)
 	blocks_free(world->site.blocks);
 	loop_free(world->loop);
 	store_mem_forget(PLACE);
+	store_mem_forget(PLACE_B);
 	free(world->folder);
 	free(world);
 	return 0;
@@ -107,6 +116,8 @@ struct attempt {
 	struct copy_tally tally;
 	struct manifest_head head;
 	struct backup_progress progress;
+	struct backup backup;
+	struct backup_targets targets;
 	struct copy copy;
 	struct object_builder_end end;
 };
@@ -135,7 +146,10 @@ static void attempt_step(struct op *op)
 		if (op_failed(&attempt->copy.op))
 			return op_fail(op, &attempt->copy.op.err, "no copy");
 		attempt->end = (struct object_builder_end){
-		        .builder = attempt->tally.builder, .bytes = "{}", .length = 2};
+		        .builder =
+		                attempt->targets.target[target_next(&attempt->targets, 0)].builder,
+		        .bytes = "{}",
+		        .length = 2};
 		object_builder_end_start(op, &attempt->end);
 		return op_wait(op, 2);
 	}
@@ -197,14 +211,24 @@ static enum err_code attempt_run(struct world *world, unsigned turns, struct man
 
 	world->site.repo = repo_new(store, world->site.blocks);
 	attempt->walk = walk_new(world->folder, "PG_15_202209061", false);
+	if (world->two) {
+		world->other = world->site;
+		world->other.repo =
+		        repo_new(open_place(world->loop, "mem:" PLACE_B, true), world->site.blocks);
+		world->other.repository = "b";
+		world->site.next = &world->other;
+	}
+	attempt->backup = (struct backup){.site = &world->site, .id = ID};
+	targets_init(&attempt->targets, &attempt->backup);
+	snprintf(attempt->targets.target[0].generation, NAME_GENERATION_MAX, GENERATION);
+	snprintf(attempt->targets.target[1].generation, NAME_GENERATION_MAX, GENERATION_B);
+	targets_begin(&attempt->targets);
 	attempt->tally = (struct copy_tally){
 	        .site = &world->site,
-	        .generation = GENERATION,
+	        .targets = &attempt->targets,
 	        .id = ID,
 	        .pgdata = world->folder,
 	        .start_lsn = 1,
-	        .builder = object_builder_new(world->site.repo, MANIFEST, SEALED_MANIFEST,
-	                                      &world->site.pack_compression, GATE_BACKUP),
 	        .head = &attempt->head,
 	        .progress = &attempt->progress,
 	};
@@ -215,10 +239,13 @@ static enum err_code attempt_run(struct world *world, unsigned turns, struct man
 	assert_int_equal(blocks_taken(world->site.blocks), 0);
 	assert_int_equal(world->transfers.taken, 0);
 	*ret = attempt->head;
-	object_builder_free(attempt->tally.builder);
+	targets_release(&attempt->targets);
 	copy_tally_release(&attempt->tally);
 	walk_free(attempt->walk);
 	repo_free(world->site.repo);
+	if (world->two)
+		repo_free(world->other.repo);
+	world->site.next = NULL;
 	free(watcher);
 	return code;
 }
@@ -258,9 +285,9 @@ static bool seen_piece(struct object_stream *stream, uint64_t offset, const uint
 }
 
 /* The code with which the manifest is read: all of it is looked at. */
-static enum err_code manifest_read(struct world *world, struct seen *seen)
+static enum err_code manifest_read(struct world *world, bool b, struct seen *seen)
 {
-	struct object_stream stream = {.name = MANIFEST,
+	struct object_stream stream = {.name = b ? MANIFEST_B : MANIFEST,
 	                               .kind = SEALED_MANIFEST,
 	                               .class = GATE_BACKUP,
 	                               .parts_only = true,
@@ -269,7 +296,8 @@ static enum err_code manifest_read(struct world *world, struct seen *seen)
 	struct err err = {0};
 
 	*seen = (struct seen){.reader = manifest_reader_new(seen_entry, seen)};
-	stream.repo = repo_new(open_place(world->loop, "mem:" PLACE, false), world->site.blocks);
+	stream.repo = repo_new(open_place(world->loop, b ? "mem:" PLACE_B : "mem:" PLACE, false),
+	                       world->site.blocks);
 	if (RUN(world->loop, object_stream_start, &stream))
 		assert_true(manifest_reader_end(seen->reader, &err));
 	manifest_reader_free(seen->reader);
@@ -277,12 +305,12 @@ static enum err_code manifest_read(struct world *world, struct seen *seen)
 	return stream.op.err.code;
 }
 
-static void expect_whole(struct world *world, const struct manifest_head *head)
+static void expect_whole_at(struct world *world, bool b, const struct manifest_head *head)
 {
 	uint8_t *zeros = xcalloc(1, BIG_BYTES);
 	struct seen seen;
 
-	assert_int_equal(manifest_read(world, &seen), ERR_NONE);
+	assert_int_equal(manifest_read(world, b, &seen), ERR_NONE);
 	assert_int_equal(seen.files, SMALL_FILES + 1);
 	assert_int_equal(seen.folders, 4);
 	assert_int_equal(seen.files, head->files);
@@ -293,11 +321,16 @@ static void expect_whole(struct world *world, const struct manifest_head *head)
 	free(zeros);
 }
 
+static void expect_whole(struct world *world, const struct manifest_head *head)
+{
+	expect_whole_at(world, false, head);
+}
+
 static void expect_none(struct world *world)
 {
 	struct seen seen;
 
-	assert_int_equal(manifest_read(world, &seen), ERR_NOTFOUND);
+	assert_int_equal(manifest_read(world, false, &seen), ERR_NOTFOUND);
 }
 
 static void a_copy_is_whole(void **state)
@@ -328,6 +361,61 @@ static void every_put_fails_once_and_there_is_no_manifest(void **state)
 	}
 	assert_int_equal(failed, head.packs + 2);
 	expect_whole(world, &head);
+}
+
+static void forget_both(void)
+{
+	store_mem_forget(PLACE);
+	store_mem_forget(PLACE_B);
+}
+
+/* Every put to one of two repositories fails for good from the n-th on: the other one's is whole.
+ */
+static void one_of_two_fails(struct world *world, bool b)
+{
+	struct manifest_head head;
+	unsigned puts = 1;
+
+	world->two = true;
+	for (unsigned n = 1; n <= puts; n++) {
+		forget_both();
+		store_mem_plan(b ? PLACE_B : PLACE, &(struct mem_fault){.verb = STORE_PUT,
+		                                                        .effect = MEM_FAIL,
+		                                                        .nth = n,
+		                                                        .code = ERR_STORE});
+		assert_int_equal(attempt_run(world, NEVER, &head), ERR_NONE);
+		expect_whole_at(world, !b, &head);
+		puts = (unsigned)head.packs; /* the manifest goes to one only */
+	}
+	assert_true(puts >= 3);
+}
+
+static void one_of_two_repositories_is_left_out_wherever_it_fails(void **state)
+{
+	one_of_two_fails(*state, true);
+}
+
+static void the_nearest_is_left_out_like_any_other(void **state)
+{
+	one_of_two_fails(*state, false);
+}
+
+static void both_fail_and_so_does_the_backup(void **state)
+{
+	struct world *world = *state;
+	struct manifest_head head;
+
+	world->two = true;
+	for (unsigned n = 1; n <= 3; n++) {
+		const struct mem_fault fault = {
+		        .verb = STORE_PUT, .effect = MEM_FAIL, .nth = n, .code = ERR_STORE};
+
+		forget_both();
+		store_mem_plan(PLACE, &fault);
+		store_mem_plan(PLACE_B, &fault);
+		assert_int_equal(attempt_run(world, NEVER, &head), ERR_STORE);
+		expect_none(world);
+	}
 }
 
 static void every_answer_is_lost_once_and_nobody_sees_it(void **state)
@@ -376,6 +464,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        IN_WORLD(a_copy_is_whole),
 	        IN_WORLD(every_put_fails_once_and_there_is_no_manifest),
+	        IN_WORLD(one_of_two_repositories_is_left_out_wherever_it_fails),
+	        IN_WORLD(the_nearest_is_left_out_like_any_other),
+	        IN_WORLD(both_fail_and_so_does_the_backup),
 	        IN_WORLD(every_answer_is_lost_once_and_nobody_sees_it),
 	        IN_WORLD(a_cancel_at_any_moment_leaves_no_manifest),
 	};

@@ -8,13 +8,18 @@ from seawalltest import Target
 from seawalltest.wait import wait_for
 
 
-def several(made, count=2, serve=True, **cluster_settings):
+def several(made, count=2, serve=True, encrypted=(), **cluster_settings):
     """A cluster that archives into repositories "local", "b", "c" ..., the nearest first."""
     cluster = made.cluster(segment_mb=1)
     wall = made.seawall(cluster)
     names = ["local"] + [chr(ord("a") + number) for number in range(1, count)]
     for name in names[1:]:
         wall.sections[f"repository {name}"] = {"url": f"file://{folder(wall, name)}"}
+    for name in encrypted:
+        key = wall.folder / f"key-{name}"
+        key.write_text(f"a key of repository {name}, long enough\n")
+        key.chmod(0o600)
+        wall.sections[f"repository {name}"]["key_file"] = key
     wall.sections["cluster main"] |= {"repositories": ", ".join(names), **cluster_settings}
     wall.write_config()
     wall.init()
@@ -202,3 +207,54 @@ def test_restore_needs_the_word_of_all_repositories_or_without(made):
         copy, _ = wall.restore(Target("latest"), "copy", "--start", "--without", "b")
         made.add(copy)
         assert copy.one("SELECT n FROM marker") == 42
+
+
+def backups(wall, name):
+    """Ids of the backups that are complete in it."""
+    return {path.name for path in (folder(wall, name) / "main").glob("*/backup/*") if "." not in path.name}
+
+
+@pytest.mark.parametrize("serve,encrypted", [(True, ("local", "b")), (False, ("b",)), (False, ("local",))])
+def test_a_backup_goes_to_every_repository_under_its_own_key(made, serve, encrypted):
+    cluster, wall = several(made, serve=serve, encrypted=encrypted)
+    write(cluster, 2)
+    done = re.search(r"Backup (\S+) is complete", wall.run("backup").out)[1]
+    assert backups(wall, "local") == backups(wall, "b") == {done}
+    cluster.sql("CREATE TABLE marker AS SELECT 42 AS n")
+    wall.wait_archived(write(cluster))
+    packs = {}
+    for name in ("local", "b"):
+        found = (folder(wall, name) / "main").glob("*/pack/*/*")
+        packs[name] = {path.name: path.read_bytes() for path in found}
+    assert packs["local"].keys() == packs["b"].keys()
+    assert not any(packs["local"][pack] == packs["b"][pack] for pack in packs["b"])
+    for lost in ("local", "b"):
+        with gone(wall, lost):
+            copy, _ = wall.restore(Target("latest"), f"copy-{lost}", "--start", "--without", lost)
+            made.add(copy)
+            assert copy.one("SELECT n FROM marker") == 42
+
+
+@pytest.mark.parametrize("serve", [True, False])
+@pytest.mark.parametrize("lost", ["local", "b"])
+def test_with_any_a_backup_is_made_without_a_repository_that_is_gone(made, serve, lost):
+    cluster, wall = several(made, serve=serve, ack="any")
+    wall.wait_archived(write(cluster))
+    with gone(wall, lost):
+        result = wall.run("backup")
+        assert f"the backup is not in: {lost}" in result.err
+        assert len(backups(wall, "b" if lost == "local" else "local")) == 1
+    assert not backups(wall, lost)
+
+
+def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_success(made):
+    cluster, wall = several(made)
+    wall.wait_archived(write(cluster))
+    generation = next(path.parent for path in (folder(wall, "b") / "main").glob("*/system"))
+    (generation / "pack").touch()  # WAL goes on getting there, packs do not
+    result = wall.run("backup", status=4)
+    assert 'is complete in repository "local" only: 1 of 2, but "ack" wants 2' in result.err
+    assert len(backups(wall, "local")) == 1 and not backups(wall, "b")
+    (generation / "pack").unlink()
+    wall.run("backup")
+    assert len(backups(wall, "local")) == 2 and len(backups(wall, "b")) == 1

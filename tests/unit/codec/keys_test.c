@@ -555,6 +555,86 @@ static void old_objects_stay_readable_and_the_newest_key_seals(void **state)
 	keyring_free(newer);
 }
 
+/* Read, and sealed again for another name and other keys, in the same memory. */
+static struct object seal_again(struct object object, const struct keyring *from, const char *under,
+                                const struct sealed_again *again)
+{
+	const struct sealed_want want = {.name = under, .keys = from, .kind = SEALED_WAL};
+	struct blocks_hold *hold = hold_new();
+	struct chain chain = chain_of(hold, BLOCKS_SEAL);
+	struct err err = {0};
+	struct object next;
+	struct sealed sealed;
+	struct sealer *sealer;
+
+	assert_true(chain_add(&chain, object.bytes, object.length));
+	sealer = sealer_of_object(hold, object.length, &want, &sealed, &err);
+	if (!sealer)
+		fail_msg("%s", err.text);
+	assert_int_equal(sealed.kind, SEALED_WAL);
+	assert_true(sealer_differs(sealer, again));
+	if (!sealer_again(sealer, again, &err))
+		fail_msg("%s", err.text);
+	assert_false(sealer_differs(sealer, again));
+	next.bytes = object_bytes(sealer, &next.length);
+	assert_int_equal(next.length, sealer_stored_bytes(sealer));
+	sealer_free(sealer);
+	hold_free(hold);
+	free(object.bytes);
+	return next;
+}
+
+static void an_object_is_sealed_again_for_other_keys(void **state)
+{
+	static const size_t lengths[] = {0, 1, CONTENT, SEALED_FRAMES_BYTES_MAX};
+	struct keyring *a = ring_of(1), *b = ring_of(2);
+	const struct sealed_again way[] = {{"n/a", a},        {"n/b", b},         {"n/b2", b},
+	                                   {"n/plain", NULL}, {"n/plain2", NULL}, {"n/a2", a}};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LENGTH(lengths); i++) {
+		struct object object = seal(NULL, i % 2 ? "zstd:1" : "lz4", lengths[i / 2], i % 2);
+		const struct sealed_again *before = &(struct sealed_again){name, NULL};
+
+		for (size_t n = 0; n < ARRAY_LENGTH(way); n++) {
+			struct seen seen = {.noise = i % 2};
+			struct err err = {0};
+
+			object = seal_again(object, before->keys, before->name, &way[n]);
+			before = &way[n];
+			if (!read_object(object, before->keys, before->name, &seen, &err))
+				fail_msg("%s", err.text);
+			assert_int_equal(seen.next, lengths[i / 2] / 3 + lengths[i / 2] / 2);
+			assert_false(read_object(object, before->keys, "n/other", &seen, &err));
+		}
+		free(object.bytes);
+	}
+	keyring_free(a);
+	keyring_free(b);
+}
+
+static void a_damaged_object_is_not_sealed_again(void **state)
+{
+	struct keyring *a = ring_of(1);
+	const struct sealed_want want = {.name = name, .keys = a};
+	struct object object = seal(a, "lz4", CONTENT, true);
+
+	(void)state;
+	for (size_t at = 0; at < object.length; at += 1 + object.length / 97) {
+		struct blocks_hold *hold = hold_new();
+		struct chain chain = chain_of(hold, BLOCKS_SEAL);
+		struct err err = {0};
+
+		assert_true(chain_add(&chain, object.bytes, object.length));
+		hold->block[at / BLOCK_BYTES][at % BLOCK_BYTES] ^= 4;
+		assert_null(sealer_of_object(hold, object.length, &want, NULL, &err));
+		assert_true(err_is(&err));
+		hold_free(hold);
+	}
+	free(object.bytes);
+	keyring_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -575,6 +655,8 @@ int main(void)
 	        cmocka_unit_test(two_frames_cannot_change_places),
 	        cmocka_unit_test(an_unencrypted_object_needs_the_marker),
 	        cmocka_unit_test(old_objects_stay_readable_and_the_newest_key_seals),
+	        cmocka_unit_test(an_object_is_sealed_again_for_other_keys),
+	        cmocka_unit_test(a_damaged_object_is_not_sealed_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
