@@ -60,6 +60,10 @@ void name_index_level(char out[NAME_BYTES], const char *prefix, uint32_t tli, ui
 /* Strict: only what name_index() would print again. */
 bool name_index_parse(const char *name, const char *prefix, uint32_t segment_bytes,
                       struct name_index *ret);
+void name_relnames(char out[NAME_BYTES], const char *prefix,
+                   lsn position); /* <prefix>/names/<LSN> */
+void name_relnames_folder(char out[NAME_BYTES], const char *prefix);
+bool name_relnames_parse(const char *name, const char *prefix, lsn *ret);
 void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number);
 void name_backup(char out[NAME_BYTES], const char *prefix, const char *backup_id);
 void name_backup_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/backup/ */

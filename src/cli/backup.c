@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "client.h"
 #include "job/backup.h"
+#include "job/naming.h"
 #include "progress.h"
 #include "repo/heads.h"
 #include "shown.h"
@@ -60,6 +61,22 @@ static void tick(void *context)
 	     copying ? progress->bytes_total : 0, progress->waiting_for);
 }
 
+static void start_naming(struct op *parent, void *context)
+{
+	naming_start(parent, context);
+}
+
+/* Names for numbers, for whoever asks the WAL later; a backup is good without them. */
+static void take_names(struct backing *backing)
+{
+	struct naming naming = {.site = backing->backup.site};
+	struct err err = {0};
+
+	if (!story_run(&backing->runtime, start_naming, &naming.op, &naming, &err))
+		log_err(LOG_WARNING, &err, ", the backup is complete all the same");
+	naming_release(&naming);
+}
+
 static bool back_up_here(struct backing *backing, struct err *err)
 {
 	const struct story story = {.start = start_backup,
@@ -78,6 +95,7 @@ static bool back_up_here(struct backing *backing, struct err *err)
 	backing->head = backing->backup.head;
 	snprintf(backing->left_out, sizeof(backing->left_out), "%s",
 	         backing->backup.progress.left_out);
+	take_names(backing);
 	return true;
 }
 

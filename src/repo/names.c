@@ -181,6 +181,27 @@ bool name_index_parse(const char *name, const char *prefix, uint32_t segment_byt
 	return strcmp(again, name) == 0;
 }
 
+void name_relnames(char out[NAME_BYTES], const char *prefix, lsn position)
+{
+	name_format(out, "%s/names/%016" PRIX64, prefix, position);
+}
+
+void name_relnames_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/names/", prefix);
+}
+
+bool name_relnames_parse(const char *name, const char *prefix, lsn *ret)
+{
+	const char *last = strrchr(name, '/');
+	char again[NAME_BYTES];
+
+	if (!last || !str_hex(last + 1, 16, true, ret))
+		return false;
+	name_relnames(again, prefix, *ret);
+	return strcmp(again, name) == 0;
+}
+
 void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number)
 {
 	name_format(out, "%s/pack/%s/%0*" PRIu32, prefix, backup_id, NAME_PACK_DIGITS, number);

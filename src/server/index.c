@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "job/indexer.h"
+#include "job/naming.h"
 
 #include "base/poison.h"
 
@@ -19,6 +20,8 @@ enum {
 	INDEX_FLUSH_MS = 10 * 1000,
 	INDEX_WHOLE_MS = 60 * 60 * 1000,
 	INDEX_RETRY_MS = 60 * 1000,
+	NAMES_FIRST_MS = 5 * 1000,
+	NAMES_MS = 5 * 60 * 1000,
 };
 
 struct indexing {
@@ -32,6 +35,10 @@ struct indexing {
 	int64_t flush_at_ms; /* 0: nothing is to be written */
 	struct err error;    /* of the last pass that failed */
 	struct timer timer;
+	struct naming naming;
+	bool names_run, names_failed;
+	struct naming_known names;
+	struct timer names_timer;
 };
 
 static uint64_t archived_files(const struct indexing *indexing)
@@ -116,6 +123,44 @@ static void index_look(struct timer *timer)
 	timer_set(timer, INDEX_LOOK_MS);
 }
 
+/* ---- names for numbers ---- */
+
+static void names_done(struct op *op)
+{
+	struct naming *naming = container_of(op, struct naming, op);
+	struct indexing *indexing = container_of(naming, struct indexing, naming);
+	bool failed = op_failed(op);
+
+	indexing->names_run = false;
+	/* a server that is down is no news here: told once */
+	if (failed && !indexing->names_failed && op->err.code != ERR_CANCELLED)
+		log_err(LOG_INFO, &op->err, ", will try again");
+	indexing->names_failed = failed;
+	naming_release(naming);
+	if (!indexing->member->server->draining)
+		timer_set(&indexing->names_timer, NAMES_MS);
+}
+
+static void names_look(struct timer *timer)
+{
+	struct indexing *indexing = container_of(timer, struct indexing, names_timer);
+
+	if (indexing->member->server->draining || indexing->names_run)
+		return;
+	indexing->names_run = true;
+	indexing->naming =
+	        (struct naming){.site = indexing->member->site, .known = &indexing->names};
+	naming_start_root(indexing->member->site->loop, &indexing->naming, names_done);
+}
+
+void index_names_soon(struct member *member)
+{
+	if (!member->server->draining && !member->indexing->names_run)
+		timer_set(&member->indexing->names_timer, 0);
+}
+
+/* ---- the member's ---- */
+
 void index_begin(struct member *member)
 {
 	struct indexing *indexing = xcalloc(1, sizeof(*indexing));
@@ -124,6 +169,8 @@ void index_begin(struct member *member)
 	member->indexing = indexing;
 	timer_init(&indexing->timer, member->site->loop, index_look);
 	timer_set(&indexing->timer, INDEX_LOOK_MS);
+	timer_init(&indexing->names_timer, member->site->loop, names_look);
+	timer_set(&indexing->names_timer, NAMES_FIRST_MS);
 }
 
 void index_cancel(struct member *member)
@@ -131,11 +178,14 @@ void index_cancel(struct member *member)
 	timer_stop(&member->indexing->timer);
 	if (member->indexing->site)
 		op_cancel(&member->indexing->pass.op);
+	timer_stop(&member->indexing->names_timer);
+	if (member->indexing->names_run)
+		op_cancel(&member->indexing->naming.op);
 }
 
 bool index_is_quiet(const struct member *member)
 {
-	return member->indexing->site == NULL;
+	return member->indexing->site == NULL && !member->indexing->names_run;
 }
 
 void index_end(struct member *member)
@@ -145,6 +195,8 @@ void index_end(struct member *member)
 	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
 		indexer_free(indexing->indexer[i]);
 	timer_release(&indexing->timer);
+	timer_release(&indexing->names_timer);
+	naming_known_release(&indexing->names);
 	free(indexing);
 	member->indexing = NULL;
 }

@@ -89,6 +89,8 @@ void index_begin(struct member *member);
 void index_cancel(struct member *member);
 bool index_is_quiet(const struct member *member);
 void index_end(struct member *member);
+/* After a backup: names for numbers are taken now. */
+void index_names_soon(struct member *member);
 /* What it knows of the first repository, or NULL; and why it is not complete, or NULL. */
 struct indexer;
 const struct indexer *index_of(const struct member *member, const struct err **ret_error);

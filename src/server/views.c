@@ -349,8 +349,10 @@ static void backup_job_step(struct op *op)
 		backup_start(op, &job->backup);
 		return op_wait(op, 2);
 	default:
-		if (!op_failed(&job->backup.op))
+		if (!op_failed(&job->backup.op)) {
+			index_names_soon(job->member);
 			return op_done(op);
+		}
 		op->err = job->backup.op.err;
 		op_fail_own(op);
 	}

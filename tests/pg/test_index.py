@@ -234,3 +234,28 @@ def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
     wal_index(wall)
     (told,) = intervals(wall, "status")
     assert told["hole"] == lost and micros(told["hole_until"]) >= micros(told["hole_from"])
+
+
+def test_numbers_have_names_also_when_the_table_is_gone(made):
+    cluster, wall = archiving(made)
+    cluster.sql('CREATE DATABASE "other one"')
+    cluster.sql("CREATE SCHEMA shop; CREATE TABLE shop.orders (n int PRIMARY KEY, filler text)")
+    cluster.sql('CREATE TABLE "Grüße" (n int)', dbname="'other one'")
+    wall.wait_archived()
+    _, database, number = file_of(cluster, "shop.orders")
+    wall.run("backup")
+    (_, time_us, names), = index.all_names(wall, unseal)
+    assert names[database][0] == "postgres" and names[database][1][number][1:] == ("r", "shop", "orders")
+    assert ("r", "public", "Grüße") in [relation[1:] for name, relations in names.values() if name == "other one"
+                                        for relation in relations.values()]
+    assert abs(time_us / 1e6 - cluster.one("SELECT extract(epoch FROM now())::float8")) < 600
+    wall.run("backup")
+    assert len(index.all_names(wall, unseal)) == 1  # nothing has changed
+    wall.serve()
+    cluster.sql("DROP TABLE shop.orders; CREATE TABLE fresh (n int)")
+    wall.wait_archived()
+    wait_for(lambda: len(index.all_names(wall, unseal)) == 2, "the server to take the names", 60)
+    (_, _, before), (_, _, after) = index.all_names(wall, unseal)
+    assert number in before[database][1] and number not in after[database][1]
+    wait_for(lambda: any(event["kind"] == "transaction" and (1663, database, number) in event["touched"]
+                         for piece in index.pieces(wall, unseal) for event in piece.events), "the drop", 60)

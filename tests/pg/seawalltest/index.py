@@ -193,3 +193,30 @@ def pieces(wall, unseal, level=0):
     repository = unseal.Repository(wall.repository)
     return [decode(b"".join(repository.read(str(path.relative_to(wall.repository)))))
             for _, (_, _, path) in sorted(best.items())]
+
+
+def decode_names(data):
+    """Names for numbers: {database oid: (name, {number: (oid, kind, schema, name)})}."""
+    reader = Reader(data)
+    assert reader.fixed(2) == 1 and reader.fixed(6) == 0
+
+    def text():
+        return reader.bytes(reader.fixed(2)).decode()
+
+    position, time_us, databases = reader.fixed(8), reader.fixed(8), {}
+    for _ in range(reader.fixed(4)):
+        oid, name = reader.fixed(4), text()
+        schemas, relations = [text() for _ in range(reader.fixed(4))], {}
+        for _ in range(reader.fixed(4)):
+            number, relation, kind = reader.fixed(4), reader.fixed(4), chr(reader.fixed(1))
+            schema = schemas[reader.fixed(4)]
+            relations[number] = (relation, kind, schema, text())
+        databases[oid] = name, relations
+    assert reader.at == len(data)
+    return position, time_us, databases
+
+
+def all_names(wall, unseal):
+    repository = unseal.Repository(wall.repository)
+    return [decode_names(b"".join(repository.read(str(path.relative_to(wall.repository)))))
+            for path in sorted((wall.repository / "main").glob("*/names/*"))]
