@@ -13,6 +13,7 @@
 #define BASE_FAULT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef SEAWALL_FAULTS
 /* True: the caller must behave as if the call failed with errno (set to EIO, or to what the plan
@@ -28,6 +29,10 @@ void fault_plan_fail_as(unsigned n, int code);
 unsigned fault_count(void);
 /* How long the caller must wait before it does what the point stands for. */
 unsigned fault_delay_ms(const char *name);
+/* For tests inside the process: from now on nobody rests long before another try. */
+void fault_hurry(bool hurry);
+/* How long to rest that would rest for ms. */
+int64_t fault_rest_ms(int64_t ms);
 #else
 static inline bool fault_point(const char *name)
 {
@@ -44,6 +49,10 @@ static inline unsigned fault_delay_ms(const char *name)
 {
 	(void)name;
 	return 0;
+}
+static inline int64_t fault_rest_ms(int64_t ms)
+{
+	return ms;
 }
 #endif
 

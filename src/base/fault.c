@@ -237,4 +237,16 @@ unsigned fault_delay_ms(const char *name)
 	return only && !str_starts(name, only) ? 0 : delay_ms;
 }
 
+static atomic_bool hurries;
+
+void fault_hurry(bool hurry)
+{
+	atomic_store(&hurries, hurry);
+}
+
+int64_t fault_rest_ms(int64_t ms)
+{
+	return atomic_load(&hurries) && ms > 1 ? 1 : ms;
+}
+
 #endif

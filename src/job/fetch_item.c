@@ -28,6 +28,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "pg/control.h"
@@ -274,7 +275,7 @@ static void item_unknown(struct fetch_item *item, const struct err *why)
 	}
 	if (item->tries++ == 0)
 		log_err(LOG_WARNING, why, ", will try again");
-	nap_start(&item->op, &item->nap, rest_ms);
+	nap_start(&item->op, &item->nap, fault_rest_ms(rest_ms));
 	op_wait(&item->op, ITEM_RESTING);
 }
 

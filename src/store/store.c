@@ -369,7 +369,7 @@ static void call_judge(struct store_call *call)
 		return call_fail(call, &err);
 	attempt->store->counts.retries++;
 	nap_start(&call->op, &call->nap,
-	          MIN(MAX(rest_ms(call->tries), attempt->rest_ms), MAX(left_ms, 1)));
+	          fault_rest_ms(MIN(MAX(rest_ms(call->tries), attempt->rest_ms), MAX(left_ms, 1))));
 	op_wait(&call->op, CALL_RESTING);
 }
 

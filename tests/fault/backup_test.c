@@ -15,6 +15,7 @@
 #include "../../src/job/backup_copy.h"
 #include "pg/crc32c.h"
 #include "pg/page.h"
+#include "base/fault.h"
 #include "store/mem.h"
 
 #define PLACE      "fault-backup"
@@ -471,5 +472,6 @@ int main(void)
 	        IN_WORLD(a_cancel_at_any_moment_leaves_no_manifest),
 	};
 
+	fault_hurry(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,13 +55,22 @@ static inline void folder_control(const char *folder, uint64_t system_identifier
 	folder_write(folder, "global/pg_control", bytes, sizeof(bytes));
 }
 
-static inline char *folder_new(uint64_t system_identifier)
+/* In memory where that can be: nothing here is about a disk. */
+static inline char *folder_make(void)
 {
-	char *folder = xstrdup("/tmp/seawall-fault-XXXXXX");
-	static const char *const folders[] = {"global", "pg_wal", "pg_wal/archive_status"};
+	const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	char *folder = path_join(parent, "seawall-fault-XXXXXX");
 
 	if (!mkdtemp(folder))
 		abort();
+	return folder;
+}
+
+static inline char *folder_new(uint64_t system_identifier)
+{
+	char *folder = folder_make();
+	static const char *const folders[] = {"global", "pg_wal", "pg_wal/archive_status"};
+
 	for (size_t i = 0; i < ARRAY_LENGTH(folders); i++) {
 		char *path = path_join(folder, folders[i]);
 

@@ -392,5 +392,6 @@ int main(void)
 	                every_durable_call_of_delivering_fails_once_and_nothing_half_is_delivered),
 	};
 
+	fault_hurry(true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
