@@ -370,6 +370,8 @@ static void judge_failure(struct s3_attempt *attempt)
 
 	if (s3_redirected(attempt))
 		return ask_this(attempt);
+	if (err_is(&op->err))
+		return finish(attempt);
 	if (status == 416 && attempt->base.verb == STORE_GET) {
 		attempt->base.get->got = 0;
 		if (s3_range_total(attempt, &attempt->base.get->object_bytes))

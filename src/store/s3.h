@@ -24,7 +24,10 @@ struct s3_store {
 	char *root;     /* what all keys begin with: "" or "some/prefix/" */
 	char *endpoint; /* "https://host:port", nothing behind */
 	char *region;
-	bool given; /* the endpoint was, so a redirect to another region keeps the host */
+	char *asked;       /* the endpoint as it was before any answer named another */
+	bool given;        /* it was, so another region keeps the host */
+	bool region_given; /* in the configuration */
+	unsigned moves;    /* how often an answer changed region or endpoint */
 	bool tls, virtual_host;
 	char *ca_file;
 	struct credentials_source *credentials;
@@ -56,9 +59,9 @@ struct s3_attempt {
 	struct http_request request;
 	struct strs header;
 	const char **header_list;
-	struct buf url, text; /* of the request: its address, its body */
-	struct buf answer;    /* of a get: what is no object */
-	unsigned redirects;
+	struct buf url, text;      /* of the request: its address, its body */
+	struct buf answer;         /* of a get: what is no object */
+	unsigned redirects, moves; /* moves: the store's, when this was sent */
 	bool fresh;
 	/* get */
 	uint64_t position;
@@ -78,6 +81,7 @@ void s3_anchor(struct store *store, const char *name, const void *bytes, size_t 
 struct credentials_source *s3_credentials(struct store *store);
 void s3_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
 void s3_set_region(struct s3_store *s3, const char *region);
+void s3_set_endpoint(struct s3_store *s3, const char *host);
 
 /* s3_request.c: sends; the attempt's op is the parent. The lists of ask are taken over. */
 void s3_send(struct s3_attempt *attempt, struct s3_ask *ask);
@@ -92,14 +96,28 @@ bool s3_range_total(const struct s3_attempt *attempt, uint64_t *ret_total);
 /* What a request kept. */
 void s3_request_clear(struct s3_attempt *attempt);
 
-/* s3_error.c: an answer that is no success, in base.op.err. */
+/* s3_error.c: what the body of an answer that is no success says; texts are clean. */
+struct s3_fault {
+	char code[S3_TEXT_BYTES], message[2 * S3_TEXT_BYTES], request[S3_TEXT_BYTES];
+	char region[S3_TEXT_BYTES], bucket_region[S3_TEXT_BYTES], endpoint[2 * S3_TEXT_BYTES];
+	bool is_error;
+};
+void s3_fault_read(const struct s3_attempt *attempt, struct s3_fault *ret);
+/* An answer that is no success, in base.op.err. */
 void s3_error(struct s3_attempt *attempt);
 /* Whether the body is an error, whatever the status said. */
 bool s3_body_is_error(const struct s3_attempt *attempt);
-/* A redirect to the region where the bucket is: taken over, ask again. */
-bool s3_redirected(struct s3_attempt *attempt);
 /* By code, for one key of a batch: whether to try it again. */
 bool s3_code_retry(const char *code);
+
+/* s3_redirect.c: the answer says where the bucket is, and that was taken over: ask again. False
+ * with base.op.err: it must not be. */
+bool s3_redirected(struct s3_attempt *attempt);
+/* Whether the owner of the endpoint is the owner of the host ("host:port") too. */
+bool s3_host_vouched(const char *endpoint, const char *host);
+/* The region that the answer names. */
+bool s3_told_region(const struct s3_attempt *attempt, const struct s3_fault *fault,
+                    char ret[S3_TEXT_BYTES]);
 
 /* s3_list.c */
 void s3_list_ask(struct s3_attempt *attempt, struct s3_ask *ask);

@@ -11,12 +11,6 @@
 
 enum { CLOCK_OFF_S = 300, REST_MAX_S = 60 };
 
-struct s3_fault {
-	char code[S3_TEXT_BYTES], message[2 * S3_TEXT_BYTES], request[S3_TEXT_BYTES];
-	char region[S3_TEXT_BYTES], bucket_region[S3_TEXT_BYTES];
-	bool is_error;
-};
-
 struct s3_meaning {
 	const char *store_code;
 	enum err_code code;
@@ -44,6 +38,7 @@ static const struct s3_meaning meanings[] = {
         {"RequestTimeTooSkewed", ERR_STORE, "This host's clock is wrong, or the store's."},
         {"AuthorizationHeaderMalformed", ERR_STORE, "\"region\" is probably wrong."},
         {"IllegalLocationConstraintException", ERR_STORE, "\"region\" is probably wrong."},
+        {"TemporaryRedirect", ERR_NETWORK, "\"endpoint\" is probably wrong."},
         {"PermanentRedirect", ERR_STORE, "\"region\" or \"endpoint\" is probably wrong."},
         {"InvalidStorageClass", ERR_STORE, "The store does not know this \"storage_class\"."},
         {"InvalidObjectState", ERR_STORE,
@@ -101,6 +96,7 @@ static void fault_element(void *context, const char *path, const char *text)
 	        {"Error/Message", fault->message, sizeof(fault->message)},
 	        {"Error/RequestId", fault->request, sizeof(fault->request)},
 	        {"Error/Region", fault->region, sizeof(fault->region)},
+	        {"Error/Endpoint", fault->endpoint, sizeof(fault->endpoint)},
 	        {"Error/BucketRegion", fault->bucket_region, sizeof(fault->bucket_region)},
 	};
 
@@ -113,7 +109,7 @@ static void fault_element(void *context, const char *path, const char *text)
 		fault->is_error = true;
 }
 
-static void fault_read(const struct s3_attempt *attempt, struct s3_fault *ret)
+void s3_fault_read(const struct s3_attempt *attempt, struct s3_fault *ret)
 {
 	const struct buf *body = s3_answer(attempt);
 	const struct xml_reader reader = {.element = fault_element, .context = ret};
@@ -136,7 +132,7 @@ bool s3_body_is_error(const struct s3_attempt *attempt)
 
 	if (body->length == 0 || !memmem(body->data, body->length, "<Error", strlen("<Error")))
 		return false;
-	fault_read(attempt, &fault);
+	s3_fault_read(attempt, &fault);
 	return fault.is_error;
 }
 
@@ -161,16 +157,31 @@ static int64_t clock_off_s(const struct s3_attempt *attempt)
 	return date && s3_time(date, &theirs_us) ? (clock_now_us() - theirs_us) / US_PER_S : 0;
 }
 
+/* Whether the answer is about the region, and names the right one. */
+static bool is_elsewhere(const struct s3_attempt *attempt, const struct s3_fault *fault,
+                         char ret_region[S3_TEXT_BYTES])
+{
+	unsigned status = attempt->request.status;
+
+	return (status == 301 || status == 307 || status == 400 || status == 403) &&
+	       s3_told_region(attempt, fault, ret_region) &&
+	       strcmp(ret_region, s3_of(attempt)->region) != 0;
+}
+
 static void hint(const struct s3_attempt *attempt, const struct s3_fault *fault,
                  const struct s3_meaning *meaning, struct err *err)
 {
 	int64_t off_s = clock_off_s(attempt);
+	char region[S3_TEXT_BYTES];
 
 	if (strcmp(fault->code, "RequestTimeTooSkewed") == 0 ||
 	    (attempt->request.status == 403 && (off_s > CLOCK_OFF_S || off_s < -CLOCK_OFF_S)))
 		err_hint(err, "This host's clock is %lld s %s the store's.",
 		         (long long)(off_s < 0 ? -off_s : off_s),
 		         off_s < 0 ? "behind" : "ahead of");
+	else if (is_elsewhere(attempt, fault, region))
+		err_hint(err, "The bucket is in region \"%s\", not in \"%s\": set \"region = %s\".",
+		         region, s3_of(attempt)->region, region);
 	else if (meaning && meaning->hint)
 		err_hint(err, "%s", meaning->hint);
 	else if (attempt->request.status == 403)
@@ -204,12 +215,15 @@ void s3_error(struct s3_attempt *attempt)
 {
 	unsigned status = attempt->request.status;
 	const struct s3_meaning *meaning;
+	char region[S3_TEXT_BYTES];
 	struct s3_fault fault;
 	enum err_code code;
 
-	fault_read(attempt, &fault);
+	s3_fault_read(attempt, &fault);
 	meaning = meaning_of(fault.code);
 	code = meaning ? meaning->code : status_code(status);
+	if (is_elsewhere(attempt, &fault, region))
+		code = ERR_STORE; /* it will be tomorrow */
 	if (code == ERR_EXISTS && attempt->base.verb != STORE_PUT)
 		code = ERR_STORE;
 	if (code == ERR_NOTFOUND)
@@ -225,31 +239,4 @@ void s3_error(struct s3_attempt *attempt)
 		credentials_refused(s3_of(attempt)->credentials, attempt->key.credentials);
 	hint(attempt, &fault, meaning, &attempt->base.op.err);
 	rest_asked(attempt);
-}
-
-static bool region_valid(const char *text)
-{
-	size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-
-	return length > 0 && length < S3_TEXT_BYTES && !text[length];
-}
-
-bool s3_redirected(struct s3_attempt *attempt)
-{
-	struct s3_store *s3 = s3_of(attempt);
-	const char *region = http_header(&attempt->request, "x-amz-bucket-region");
-	unsigned status = attempt->request.status;
-	struct s3_fault fault;
-
-	if (status != 301 && status != 307 && status != 400 && status != 403)
-		return false;
-	fault_read(attempt, &fault);
-	if (!region)
-		region = fault.region[0] ? fault.region : fault.bucket_region;
-	if (!region_valid(region) || strcmp(region, s3->region) == 0 ||
-	    attempt->redirects >= S3_REDIRECTS_MAX)
-		return false;
-	attempt->redirects++;
-	s3_set_region(s3, region);
-	return true;
 }

@@ -31,6 +31,11 @@ void s3_set_region(struct s3_store *s3, const char *region)
 	                             str_starts(region, "cn-") ? ".cn" : ""));
 }
 
+void s3_set_endpoint(struct s3_store *s3, const char *host)
+{
+	set(&s3->endpoint, xasprintf("%s://%s", s3->tls ? "https" : "http", host));
+}
+
 /* "s3://bucket/some/prefix": no empty part, no "." and "..", nothing that needs a guess. */
 static bool read_url(struct s3_store *s3, const char *url, struct err *err)
 {
@@ -85,11 +90,13 @@ static void read_rest(struct s3_store *s3, const struct store_s3 *options)
 {
 	const char *region = options->region;
 
+	s3->region_given = region && region[0];
 	if (!region)
 		region = getenv("AWS_REGION");
 	if (!region || !region[0])
 		region = getenv("AWS_DEFAULT_REGION");
 	s3_set_region(s3, region && region[0] ? region : "us-east-1");
+	s3->asked = xstrdup(s3->endpoint);
 	s3->ca_file = copy(options->ca_file);
 	s3->storage_class = copy(options->storage_class);
 	s3->sse = copy(options->sse);
@@ -107,6 +114,7 @@ void s3_close(struct store *store)
 	free(s3->bucket);
 	free(s3->root);
 	free(s3->endpoint);
+	free(s3->asked);
 	free(s3->region);
 	free(s3->ca_file);
 	free(s3->storage_class);

@@ -238,6 +238,7 @@ void s3_send(struct s3_attempt *attempt, struct s3_ask *ask)
 	AUTO_FREE char *path = path_of(s3, ask->key);
 
 	s3_request_clear(attempt);
+	attempt->moves = s3->moves;
 	buf_init(&attempt->url, URL_MAX);
 	buf_addf(&attempt->url, "%s://%s%s%s%s", s3->tls ? "https" : "http", host, path,
 	         ask->query ? "?" : "", ask->query ? ask->query : "");

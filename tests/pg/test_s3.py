@@ -179,15 +179,22 @@ def test_what_is_wrong_is_named_with_its_probable_cause(made, rgw, what):
     assert said.status != 0 and all(word in said.err for word in [name, "local"] + words + request), f"{words}\n{said}"
 
 
-def test_a_region_that_the_store_corrects_is_used_and_one_that_it_does_not_is_named(made, rgw, rgw_proxy):
+def test_a_region_that_is_written_and_wrong_is_named_with_the_right_one_and_else_the_stores_is_used(made, rgw, rgw_proxy):
     cluster = made.cluster(segment_mb=1)
     wall = seawall_in(made, cluster, rgw, at(rgw_proxy))
     rgw_proxy.add("status", times=-1, code=400, error="AuthorizationHeaderMalformed", message="the region is wrong")
     said = wall.run("init", status=None)
     assert said.status != 0 and '"region" is probably wrong' in said.err and "400" in said.err, said
     rgw_proxy.clear()
-    rgw_proxy.add("status", code=400, error="AuthorizationHeaderMalformed", headers={"x-amz-bucket-region": "elsewhere-1"})
-    wall.init()
+    rgw_proxy.add("status", times=-1, code=400, error="AuthorizationHeaderMalformed", headers={"x-amz-bucket-region": "else-1"})
+    said = wall.run("init", status=None)
+    assert said.status != 0 and 'The bucket is in region "else-1"' in said.err and 'set "region = else-1"' in said.err, said
+    del wall.sections["repository local"]["region"]
+    wall.write_config()
+    rgw_proxy.clear()
+    fault = rgw_proxy.add("status", code=400, error="AuthorizationHeaderMalformed", headers={"x-amz-bucket-region": rgw.store.region})
+    wall.run("init", AWS_REGION="moon-1")
+    assert fault.hits == 1
 
 
 def test_a_bucket_that_is_deleted_under_a_running_server_is_named_and_nothing_counts_as_archived(made, rgw):

@@ -26,6 +26,8 @@ struct peer {
 	struct err err; /* of the last operation */
 	struct timer timer;
 	bool lifted;
+	bool anywhere;    /* the configuration names no region, the environment "here" */
+	const char *host; /* as the configuration names it; NULL: its address */
 };
 
 /* The head, and the body as its Content-Length says. */
@@ -82,7 +84,8 @@ static int begin(void **state)
 
 	setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "very-secret", 1);
-	setenv("no_proxy", "127.0.0.1", 1);
+	setenv("no_proxy", "127.0.0.1,localhost", 1);
+	setenv("AWS_REGION", "here", 1);
 	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(peer->listener, 64), 0);
@@ -119,9 +122,10 @@ static struct store *serve_with(struct peer *peer, struct store_s3 s3, unsigned 
 	for (unsigned i = 0; i < count; i++)
 		peer->answer[i] = answer[i];
 	peer->answers = count;
-	snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", peer->port);
+	snprintf(endpoint, sizeof(endpoint), "http://%s:%d", peer->host ? peer->host : "127.0.0.1",
+	         peer->port);
 	s3.endpoint = endpoint;
-	s3.region = "here";
+	s3.region = peer->anywhere ? NULL : "here";
 	peer->loop = loop_new(&(struct loop_options){.workers = 1});
 	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
 	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
@@ -400,22 +404,128 @@ static void another_repository_is_no_place_where_something_is_missing(void **sta
 	assert_said(&peer->err, "\"seawall.json\" is gone");
 }
 
-static void the_right_region_is_taken_over(void **state)
+/* ---- elsewhere ---- */
+
+#define MOVED_TO(region)                                                                           \
+	ANSWER("301 Moved Permanently", "x-amz-bucket-region: " region "\r\n",                     \
+	       ERROR_BODY("PermanentRedirect"))
+#define MALFORMED(region)                                                                          \
+	ANSWER("400 Bad Request", "",                                                              \
+	       "<Error><Code>AuthorizationHeaderMalformed</Code><Region>" region                   \
+	       "</Region></Error>")
+
+static void the_right_region_is_found_and_remembered(void **state)
 {
 	struct peer *peer = *state;
 
-	SERVE(peer,
-	      ANSWER("301 Moved Permanently", "x-amz-bucket-region: there-1\r\n",
-	             ERROR_BODY("PermanentRedirect")),
-	      OK,
-	      ANSWER("400 Bad Request", "",
-	             "<Error><Code>AuthorizationHeaderMalformed</Code>"
-	             "<Region>far-2</Region></Error>"),
-	      OK);
+	peer->anywhere = true;
+	SERVE(peer, MOVED_TO("there-1"), OK, MALFORMED("far-2"), OK, OK);
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[0], "/here/s3/aws4_request"));
 	assert_non_null(strstr(peer->seen[1], "/there-1/s3/aws4_request"));
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[2], "/there-1/s3/aws4_request"));
 	assert_non_null(strstr(peer->seen[3], "/far-2/s3/aws4_request"));
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[4], "/far-2/s3/aws4_request"));
+	assert_int_equal(peer->given, 5);
+}
+
+static void a_region_that_is_written_down_is_said_to_be_wrong_and_which_is_right(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, MOVED_TO("there-1"), MALFORMED("far-2"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "301 PermanentRedirect");
+	assert_string_equal(peer->err.hint,
+	                    "The bucket is in region \"there-1\", not in \"here\": set "
+	                    "\"region = there-1\".");
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "set \"region = far-2\"");
+	assert_int_equal(peer->given, 2);
+}
+
+static void regions_that_send_in_a_circle_end(void **state)
+{
+	struct peer *peer = *state;
+
+	peer->anywhere = true;
+	SERVE(peer, MOVED_TO("a"), MOVED_TO("b"), MOVED_TO("c"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_int_equal(peer->given, 3);
+}
+
+static void what_is_no_region_is_not_signed_for(void **state)
+{
+	struct peer *peer = *state;
+
+	peer->anywhere = true;
+	SERVE(peer, MOVED_TO("evil.example/"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_int_equal(peer->given, 1);
+}
+
+static const char *elsewhere(struct buf *buf, const char *host)
+{
+	buf_init(buf, SEEN_BYTES);
+	buf_addf(buf,
+	         ANSWER("301 Moved Permanently", "",
+	                "<Error><Code>PermanentRedirect</Code><Endpoint>%s</Endpoint></Error>"),
+	         host);
+	return buf_text(buf);
+}
+
+static void a_host_below_the_endpoint_is_followed(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+	char host[64];
+
+	peer->host = "localhost";
+	snprintf(host, sizeof(host), "bucket.far.localhost:%d", peer->port);
+	SERVE(peer, elsewhere(&buf, host), OK, OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strcasestr(peer->seen[0], "\r\nhost: localhost:"));
+	assert_non_null(strcasestr(peer->seen[1], "\r\nhost: far.localhost:"));
+	assert_non_null(strstr(peer->seen[1], "PUT /bucket/root/a/b "));
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strcasestr(peer->seen[2], "\r\nhost: far.localhost:"));
+}
+
+static void a_host_of_somebody_else_gets_nothing(void **state)
+{
+	/* and what stands before the port */
+	static const struct {
+		const char *host, *behind;
+		bool port;
+	} hosts[] = {
+	        {"evil.example", "", true},   {"evillocalhost", "", true},
+	        {"far.localhost", "", false}, {"s3.eu-west-1.amazonaws.com", "", false},
+	        {"far.localhost", "0", true}, {"far.localhost", ".evil.example", true},
+	        {".localhost", "", true},     {"evil@far.localhost", "", true},
+	        {"far.localhost", "/", true},
+	};
+	struct peer *peer = *state;
+	struct buf buf[ARRAY_LENGTH(hosts)] = {0};
+	const char *answer[ARRAY_LENGTH(hosts)];
+	char host[64], port[16];
+
+	snprintf(port, sizeof(port), ":%d", peer->port);
+	for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
+		snprintf(host, sizeof(host), "%s%s%s", hosts[i].host, hosts[i].port ? port : "",
+		         hosts[i].behind);
+		answer[i] = elsewhere(&buf[i], host);
+	}
+	peer->host = "localhost";
+	serve_with(peer, (struct store_s3){0}, ARRAY_LENGTH(hosts), answer);
+	for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
+		assert_int_equal(put(peer, "text", 0), ERR_STORE);
+		assert_int_equal(peer->given, i + 1);
+		if (i < 6)
+			assert_said(&peer->err, "names another host");
+		buf_release(&buf[i]);
+	}
 }
 
 /* ---- get ---- */
@@ -585,7 +695,12 @@ int main(void)
 	        TEST(a_404_that_is_not_the_stores_proves_nothing),
 	        TEST(a_head_that_failed_is_explained_by_a_get),
 	        TEST(another_repository_is_no_place_where_something_is_missing),
-	        TEST(the_right_region_is_taken_over),
+	        TEST(the_right_region_is_found_and_remembered),
+	        TEST(a_region_that_is_written_down_is_said_to_be_wrong_and_which_is_right),
+	        TEST(regions_that_send_in_a_circle_end),
+	        TEST(what_is_no_region_is_not_signed_for),
+	        TEST(a_host_below_the_endpoint_is_followed),
+	        TEST(a_host_of_somebody_else_gets_nothing),
 	        TEST(a_get_that_ends_early_is_repeated),
 	        TEST(d03_a_get_whose_200_carries_an_error_is_repeated),
 	        TEST(another_range_than_asked_for_is_not_taken),
