@@ -126,7 +126,8 @@ struct object_stream {
 	const char *name;
 	enum sealed_kind kind;
 	enum gate_class class;
-	bool small;      /* likely below 1 MiB: tried with two blocks of memory first */
+	uint64_t likely_bytes; /* how big the object is, if one may guess: tried with so much
+	                          memory first; 0: with as much as any needs */
 	bool own_only;   /* without the parts (a manifest's head); the digest is not checked */
 	bool parts_only; /* a manifest's body without its head; then the digest is not checked */
 	uint64_t from, length; /* only this range of the logical content (no digest check); length

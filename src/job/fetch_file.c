@@ -140,6 +140,7 @@ static void fetch_step(struct op *op)
 		                                      .name = file->object,
 		                                      .kind = fetch_kind(&file->name),
 		                                      .class = file->class,
+		                                      .likely_bytes = file->likely_bytes,
 		                                      .consume = fetch_consume,
 		                                      .context = file};
 		object_stream_start(op, &file->stream);

@@ -22,6 +22,7 @@ struct fetch_file {
 	const char *target; /* where the file appears, whole and proven, or not at all */
 	enum gate_class class;
 	const struct restore_plan *plan; /* of the restore that asks, or NULL */
+	uint64_t likely_bytes;           /* of the object, when one may guess; 0: not */
 	/* out */
 	uint64_t bytes, stored_bytes;
 	/* private */

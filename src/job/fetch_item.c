@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -47,7 +48,10 @@ enum {
 	KEEP_MS = 2000, /* an answer that nobody hears just now: the hook asks again at once */
 	KEEP_READY_MS = 60 * 1000,      /* a file whose hook has left */
 	KEEP_AHEAD_MS = 10 * 60 * 1000, /* one that no replay came for */
+	AHEAD_ROOM_SHARE = 4,           /* of the free room of the disk */
 };
+
+#define AHEAD_BYTES_MAX (UINT64_C(1) << 30)
 
 static const char *item_state_name(int state)
 {
@@ -111,18 +115,27 @@ static void prefetch_drop(struct fetcher *fetcher, uint64_t first, uint64_t last
 	}
 }
 
+/* The window in segments: as the replay wants it, within what it may take of the disk. */
+static uint64_t prefetch_window(const struct fetcher *fetcher, const struct fetch_guide *guide)
+{
+	uint64_t bytes = MIN(AHEAD_BYTES_MAX, guide->room_bytes / AHEAD_ROOM_SHARE);
+
+	return MIN((uint64_t)fetcher->window, bytes / guide->segment_bytes);
+}
+
 /* Keeps the window behind a wanted segment filled. */
 static void prefetch_pump(struct fetcher *fetcher, const struct fetch_item *wanted)
 {
-	uint64_t segno;
+	uint64_t segno, window;
 	const struct fetch_guide *guide = &wanted->guide;
 
 	if (!prefetch_allowed(fetcher, wanted))
 		return;
 	guide_copy(&fetcher->guide, guide);
 	segno = walname_segno(&wanted->name, guide->segment_bytes);
-	prefetch_drop(fetcher, segno, segno + fetcher->window);
-	for (uint64_t next = segno + 1; next <= segno + fetcher->window; next++) {
+	window = prefetch_window(fetcher, guide);
+	prefetch_drop(fetcher, segno, segno + window);
+	for (uint64_t next = segno + 1; next <= segno + window; next++) {
 		char text[SEGMENT_NAME_BYTES];
 		struct walname name;
 		uint32_t tli = guide->has_path ? history_tli_of_segment(&guide->path, next,
@@ -397,10 +410,21 @@ static void item_fetch(struct op *op, struct fetch_item *item)
 	                                       .system_identifier = item->guide.system_identifier,
 	                                       .segment_bytes = item->guide.segment_bytes,
 	                                       .target = item->spool,
+	                                       .likely_bytes = item->fetcher->likely_bytes,
 	                                       .plan = item->fetcher->plan,
 	                                       .class = item->wanted ? GATE_RESTORE : GATE_WAL}};
 	nearest_file_start(op, &item->file);
 	op_wait(op, ITEM_FETCHING);
+}
+
+/* The next one is likely as big as this one, or a little bigger; one that is not costs a second
+ * request. */
+static void likely_learn(struct fetch_item *item)
+{
+	uint64_t bytes = item->file.file.stored_bytes, before = item->fetcher->likely_bytes;
+
+	if (item->name.kind == WALNAME_SEGMENT)
+		item->fetcher->likely_bytes = MAX(bytes + bytes / 8, before - before / 8);
 }
 
 static void item_fetched(struct op *op, struct fetch_item *item)
@@ -412,11 +436,17 @@ static void item_fetched(struct op *op, struct fetch_item *item)
 	if (!op_failed(&item->file.nearest.op)) {
 		item->fetcher->figures.bytes_got += item->file.file.bytes;
 		item->fetcher->figures.prefetched += !item->wanted;
+		likely_learn(item);
 		op_wait(op, ITEM_READY);
 		return op_wake(op);
 	}
-	if (!item->wanted) /* the question, if it comes, gets a fresh look */
+	if (!item->wanted) {                   /* the question, if it comes, gets a fresh look */
+		if (err->code == ERR_NOTFOUND) /* near the end, there is little to look ahead to */
+			item->fetcher->window =
+			        MAX(item->fetcher->window / 2,
+			            MIN((unsigned)WINDOW_MIN, item->fetcher->ahead_max));
 		return item_end(item);
+	}
 	if (err->code == ERR_NOTFOUND) {
 		item_load_catalog(item, CATALOG_HISTORIES | CATALOG_TIMELINES, false);
 		return op_wait(op, ITEM_PROVING);
@@ -429,7 +459,11 @@ static void item_fetched(struct op *op, struct fetch_item *item)
 static void item_move(struct work *work)
 {
 	struct fetch_item *item = container_of(work, struct fetch_item, work);
+	struct statvfs disk;
 
+	item->guide.room_bytes = statvfs(item->guide.folder, &disk) == 0
+	                                 ? (uint64_t)disk.f_bavail * disk.f_frsize
+	                                 : 0;
 	(void)!durable_move(item->spool, item->path, &work->op.err);
 }
 

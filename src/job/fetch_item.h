@@ -9,6 +9,8 @@
 #include "loop/nap.h"
 #include "repo/catalog.h"
 
+enum { WINDOW_MIN = 4 }; /* segments ahead, before a replay had to wait */
+
 #define ITEM_STATES(X)                                                                             \
 	X(START)                                                                                   \
 	X(LOOKING)                                                                                 \
@@ -29,6 +31,7 @@ struct fetch_guide {
 	char generation[NAME_GENERATION_MAX];
 	bool has_path;
 	struct history path;
+	uint64_t room_bytes; /* free on the disk of its pg_wal when a file was delivered last */
 };
 
 struct fetch_item {
@@ -59,6 +62,7 @@ struct fetcher {
 	const struct restore_plan *plan;
 	char *restore_id; /* owned; NULL: none */
 	unsigned ahead_max, window;
+	uint64_t likely_bytes; /* of a segment's object, from those before; 0: not known */
 	struct fetch_item *items;
 	struct fetch_guide guide; /* of the last wanted segment: prefetch goes on from there */
 	struct fetcher_close *closing;

@@ -9,8 +9,6 @@
 
 #include "base/poison.h"
 
-enum { WINDOW_MIN = 4 };
-
 /* ---- questions ---- */
 
 /* The item that a question is about. One that others wait for, or waited for, under another path is

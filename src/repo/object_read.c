@@ -103,8 +103,6 @@ void object_stat_start(struct op *parent, struct object_stat *stat)
 
 /* ---- stream ---- */
 
-enum { SMALL_BLOCKS = 2 }; /* one of data, one of scratch */
-
 struct stream_detail {
 	struct object_stream *stream;
 	struct blocks_hold hold;
@@ -114,7 +112,8 @@ struct stream_detail {
 	uint64_t from, to;         /* of the logical content: what is wanted */
 	uint64_t base;             /* where the object at hand begins in it */
 	uint32_t part;             /* 0: the head; then the one at hand */
-	bool small, opened;        /* opened: the head was, stream->sealed is set */
+	bool tight;                /* less memory than any object needs: a guess */
+	bool opened;               /* the head was, stream->sealed is set */
 	bool own;                  /* the head's own frames are being read */
 	bool consumer_failed;
 	bool again;          /* the object at hand is read a second time */
@@ -153,7 +152,7 @@ static bool frames_run(struct stream_detail *d, const struct sealed *sealed, str
 	        .block = d->hold.block, .count = d->hold.count, .length = d->get.got};
 	struct sealed_reading reading = {
 	        .object = &object,
-	        .scratch = d->small ? d->hold.block[1] : sealed_scratch(&d->hold),
+	        .scratch = d->tight ? d->hold.block[d->hold.count - 1] : sealed_scratch(&d->hold),
 	        .length = UINT64_MAX,
 	        .each = stream_each,
 	        .context = d,
@@ -278,14 +277,16 @@ static void stream_end(struct object_stream *stream, const struct err *cause)
 	op_done(&stream->op);
 }
 
-static void stream_hold(struct object_stream *stream, bool small)
+/* One of scratch comes to what is likely; 0: as much as any needs. */
+static void stream_hold(struct object_stream *stream, uint64_t likely_bytes)
 {
 	struct stream_detail *d = stream->detail;
+	uint64_t blocks = (likely_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES + 1;
 
 	blocks_keep(&d->hold, 0);
-	d->small = small;
+	d->tight = likely_bytes > 0 && blocks < BLOCKS_SEAL;
 	blocks_hold(&stream->op, &d->hold, stream->repo->blocks, stream->class,
-	            small ? SMALL_BLOCKS : BLOCKS_SEAL);
+	            d->tight ? (unsigned)blocks : BLOCKS_SEAL);
 	op_wait(&stream->op, STREAM_HOLDING);
 }
 
@@ -293,6 +294,7 @@ static void stream_get(struct object_stream *stream)
 {
 	struct stream_detail *d = stream->detail;
 	bool ended = d->opened && d->base >= d->to;
+	unsigned room = d->hold.count - d->tight;
 
 	if (ended)
 		return stream_end(stream, NULL);
@@ -301,9 +303,9 @@ static void stream_get(struct object_stream *stream)
 	        .store = stream->repo->store,
 	        .name = d->part ? d->part_name : stream->name,
 	        /* One more than can be: what is too long is seen to be. */
-	        .length = d->small ? BLOCK_BYTES : SEALED_OBJECT_BYTES_MAX + 1,
+	        .length = d->tight ? (uint64_t)room * BLOCK_BYTES : SEALED_OBJECT_BYTES_MAX + 1,
 	        .block = d->hold.block,
-	        .blocks = d->small ? 1 : d->hold.count,
+	        .blocks = room,
 	        .class = repo_work_class(stream->class),
 	};
 	store_get_start(&stream->op, &d->get);
@@ -319,8 +321,8 @@ static void stream_got(struct object_stream *stream)
 		err_wrap_as(&err, ERR_DAMAGED, "a part of object \"%s\" is missing", stream->name);
 	if (err_is(&err))
 		return stream_end(stream, &err);
-	if (d->small && d->get.object_bytes > BLOCK_BYTES)
-		return stream_hold(stream, false);
+	if (d->tight && d->get.object_bytes > d->get.length)
+		return stream_hold(stream, 0);
 	work_start_class(&stream->op, &d->work, repo_work_class(stream->class), object_run);
 	op_wait(&stream->op, STREAM_READING);
 }
@@ -370,8 +372,8 @@ static void stream_next(struct object_stream *stream)
 	/* Own frames without bytes: the digest over the parts still has to be looked at. */
 	if (d->own && d->digester)
 		d->to = UINT64_MAX;
-	if (d->small)
-		return stream_hold(stream, false);
+	if (d->tight)
+		return stream_hold(stream, 0);
 	stream_get(stream);
 }
 
@@ -384,7 +386,7 @@ static void stream_step(struct op *op)
 	case STREAM_START:
 		d = stream->detail = xcalloc(1, sizeof(*d));
 		d->stream = stream;
-		return stream_hold(stream, stream->small);
+		return stream_hold(stream, stream->likely_bytes);
 
 	case STREAM_HOLDING:
 		if (op_failed(&d->hold.op))
@@ -443,7 +445,7 @@ static void read_step(struct op *op)
 		        .name = read->name,
 		        .kind = read->kind,
 		        .class = GATE_RESTORE,
-		        .small = true,
+		        .likely_bytes = BLOCK_BYTES,
 		        .own_only = read->own_frames,
 		        .consume = read_consume,
 		        .context = d,

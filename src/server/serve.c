@@ -20,7 +20,7 @@
 
 #include "base/poison.h"
 
-enum { AHEAD_MAX = 8, DRAIN_LOOK_MS = 20, WANTS_BYTES_MAX = 4096 };
+enum { PUSH_AHEAD_MAX = 8, FETCH_AHEAD_MAX = 64, DRAIN_LOOK_MS = 20, WANTS_BYTES_MAX = 4096 };
 
 enum serve_state { SERVE_START, SERVE_RUNNING, SERVE_DRAINING, SERVE_CLOSING };
 
@@ -273,12 +273,13 @@ static void serve_make_members(struct server *server)
 	server->writers_told = xcalloc(server->config->repositories, sizeof(*server->writers_told));
 	for (size_t i = 0; i < server->config->clusters; i++) {
 		struct member *member = &server->member[i];
-		struct fetcher_options fetch = {.site = &runtime->site[i], .ahead_max = AHEAD_MAX};
+		struct fetcher_options fetch = {.site = &runtime->site[i],
+		                                .ahead_max = FETCH_AHEAD_MAX};
 
 		member->server = server;
 		member->number = i;
 		member->site = &runtime->site[i];
-		member->archiver = archiver_new(member->site, AHEAD_MAX);
+		member->archiver = archiver_new(member->site, PUSH_AHEAD_MAX);
 		member->fetcher = fetcher_new(&fetch);
 		index_begin(member);
 	}

@@ -149,6 +149,24 @@ def test_prefetch_hides_the_way_to_the_repository(made):
     assert min(took["50"]) <= PREFETCH_TIMES_MAX * min(took[None])
 
 
+@pytest.mark.parametrize("free_mb, ahead", [(None, 4), (8, 2), (3, 0)])
+def test_prefetch_takes_a_share_of_the_room_that_is_left(made, free_mb, ahead):
+    """By hand, so that the replay never waits and the window stays as it is: 4 segments of 1 MB, a quarter of the room."""
+    past = Past(made, serve=False).write(10)
+    restored = past.directory("restored")
+    environment = {"LD_PRELOAD": faults.small_disk(made.folder), "SMALL_DISK_MB": str(free_mb)} if free_mb else {}
+    past.wall.serve(**environment)
+    spool = restored.data / "pg_wal/seawall.spool/standby"
+    for number in range(5):
+        assert past.fetch(restored, past.names[number])[0] == 0
+        expected = past.names[number + 1:number + 1 + ahead]
+        wait_for(lambda: spooled(spool) == expected, f"{expected} in the spool", 10)
+
+
+def spooled(folder):
+    return sorted(path.name for path in folder.glob("0*")) if folder.exists() else []
+
+
 @pytest.mark.parametrize("served", [True, False])
 def test_a_recovery_reaches_the_end_of_the_archive_and_leaves_nothing_behind(made, served):
     past = Past(made, serve=served).write(12)

@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from seawalltest import checks
+from seawalltest import checks, faults
 from seawalltest.cluster import Cluster
 from seawalltest.ledger import Ledger, Target
 from seawalltest.wait import wait_for
@@ -219,26 +219,12 @@ def test_a_directory_that_is_not_empty_or_in_use_or_a_link_is_refused(story):
     assert "cannot be used" in result.err, result
 
 
-SMALL_DISK = """
-#include <dlfcn.h>
-#include <sys/statvfs.h>
-static int small(int result, struct statvfs *space) { space->f_bavail = 4096; space->f_frsize = 4096; return result; }
-int statvfs(const char *path, struct statvfs *space)
-{
-    int (*real)(const char *, struct statvfs *) = dlsym(RTLD_NEXT, "statvfs");
-    return small(real(path, space), space);
-}
-"""
-
-
 def test_a_disk_that_is_too_small_is_refused(story):
-    """One that says that it has 16 MB left: mounting a real one needs root."""
-    source, library = story.made.folder / "small.c", story.made.folder / "small.so"
-    source.write_text(SMALL_DISK)
-    subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    """One that says that it has 16 MB left."""
+    library = faults.small_disk(story.made.folder)
     story.archived()
     restored = story.folder()
-    result = story.wall.run("restore", "--pgdata", restored.data, status=5, LD_PRELOAD=str(library))
+    result = story.wall.run("restore", "--pgdata", restored.data, status=5, LD_PRELOAD=library)
     assert "too small" in result.err and "16 MB are free" in result.err, result
     assert not restored.data.exists()
 

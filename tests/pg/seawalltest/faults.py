@@ -2,6 +2,7 @@
 
 import resource
 import signal
+import subprocess
 
 from . import process
 from .wait import wait_for
@@ -47,3 +48,29 @@ def environment(action, count, only=None):
     """For a debug build: SEAWALL_FAULT=kill:N or fail:N, at the N-th fault point (include/base/fault.h)."""
     fault = {"SEAWALL_FAULT": f"{action}:{count}"}
     return {**fault, "SEAWALL_FAULT_ONLY": only} if only else fault
+
+
+SMALL_DISK = """
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+static int small(int result, struct statvfs *space)
+{
+    space->f_frsize = 4096;
+    space->f_bavail = (getenv("SMALL_DISK_MB") ? atoi(getenv("SMALL_DISK_MB")) : 16) * 256;
+    return result;
+}
+int statvfs(const char *path, struct statvfs *space)
+{
+    int (*real)(const char *, struct statvfs *) = dlsym(RTLD_NEXT, "statvfs");
+    return small(real(path, space), space);
+}
+"""
+
+
+def small_disk(folder):
+    """For LD_PRELOAD: every disk says that it has 16 MB left. Mounting a real one needs root."""
+    source, library = folder / "small.c", folder / "small.so"
+    source.write_text(SMALL_DISK)
+    subprocess.run(["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return str(library)

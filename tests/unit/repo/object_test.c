@@ -602,6 +602,79 @@ static void a_cancel_in_flight_gives_everything_back(void **state)
 	assert_int_equal(blocks_taken(f->blocks), 0);
 }
 
+struct watching {
+	struct op op;
+	struct object_stream *stream;
+	struct blocks *blocks;
+	struct timer timer;
+	unsigned taken;
+};
+
+static void watch_now(struct timer *timer)
+{
+	struct watching *w = container_of(timer, struct watching, timer);
+
+	w->taken = blocks_taken(w->blocks);
+}
+
+static void watching_step(struct op *op)
+{
+	struct watching *w = container_of(op, struct watching, op);
+
+	if (op->state == 0) {
+		timer_init(&w->timer, op->loop, watch_now);
+		timer_set(&w->timer, 10);
+		object_stream_start(op, w->stream);
+		return op_wait(op, 1);
+	}
+	timer_release(&w->timer);
+	op_done(op);
+}
+
+static const struct op_type watching_type = {.name = "watching", .step = watching_step};
+
+/* A guess that was too small costs a second request, and nothing else. */
+static void memory_follows_the_likely_size_of_an_object(void **state)
+{
+	static const struct {
+		uint64_t length, likely;
+		unsigned blocks;
+		unsigned gets;
+	} each[] = {{3 * MIB, 0, BLOCKS_SEAL, 1}, {3 * MIB, 3 * MIB + 4096, 5, 1},
+	            {3 * MIB, 1, 2, 2},           {15 * MIB, 40 * MIB, BLOCKS_SEAL, 1},
+	            {20 * MIB, 5 * MIB, 6, 3},    {100, 1, 2, 1}};
+	struct fixture *f = *state;
+
+	store_mem_plan("repo",
+	               &(struct mem_fault){
+	                       .verb = STORE_GET, .effect = MEM_DELAY, .nth = MEM_EVERY, .ms = 50});
+	for (size_t i = 0; i < ARRAY_LENGTH(each); i++) {
+		struct source source = {.seed = i, .length = each[i].length};
+		struct sink sink = {.seed = i};
+		struct object_write write;
+		char name[64];
+		struct object_stream stream = {.repo = f->repo,
+		                               .name = name,
+		                               .class = GATE_RESTORE,
+		                               .likely_bytes = each[i].likely,
+		                               .consume = sink_consume,
+		                               .context = &sink};
+		struct watching w = {.stream = &stream, .blocks = f->blocks};
+		unsigned before;
+
+		snprintf(name, sizeof(name), "main/7-15-1/likely/%zu", i);
+		write_source(f, name, &source, &write);
+		assert_int_equal(write.op.err.code, ERR_NONE);
+		before = store_mem_calls("repo", STORE_GET);
+		loop_run_op(f->loop, &w.op, &watching_type);
+		assert_int_equal(stream.op.err.code, ERR_NONE);
+		assert_false(sink.wrong);
+		assert_int_equal(sink.bytes, each[i].length);
+		assert_int_equal(w.taken, each[i].blocks);
+		assert_int_equal(store_mem_calls("repo", STORE_GET) - before, each[i].gets);
+	}
+}
+
 /* More writers than memory has room for: all come through, none waits for another for ever. */
 enum { CROWD = 8 };
 struct crowd {
@@ -661,6 +734,7 @@ int main(void)
 	        TEST(what_the_consumer_says_is_not_called_damage),
 	        TEST(a_renamed_object_does_not_open),
 	        TEST(small_things_are_read_into_a_buffer_with_a_limit),
+	        TEST(memory_follows_the_likely_size_of_an_object),
 	        TEST(a_thing_is_built_piece_by_piece),
 	        TEST(a_lost_answer_does_not_matter),
 	        TEST(any_call_may_fail),
