@@ -177,12 +177,13 @@ struct copying {
 	struct op op;
 	struct world *world;
 	char id[NAME_BACKUP_ID_BYTES];
-	char generation[64], manifest[128];
 	struct walk *walk;
 	bool walking, late;
 	struct copy_tally tally;
 	struct manifest_head head;
 	struct backup_progress progress;
+	struct backup backup;
+	struct backup_targets targets;
 	struct copy copy;
 	struct buf text;
 	struct object_builder_end end;
@@ -267,9 +268,11 @@ static void copying_step(struct op *op)
 		if (op_failed(&copying->copy.op))
 			return op_fail(op, &copying->copy.op.err, "could not copy");
 		manifest_head_write(&copying->head, &copying->text);
-		copying->end = (struct object_builder_end){.builder = copying->tally.builder,
-		                                           .bytes = copying->text.data,
-		                                           .length = copying->text.length};
+		copying->end = (struct object_builder_end){
+		        .builder =
+		                copying->targets.target[target_next(&copying->targets, 0)].builder,
+		        .bytes = copying->text.data,
+		        .length = copying->text.length};
 		object_builder_end_start(op, &copying->end);
 		return op_wait(op, 2);
 	default:
@@ -323,21 +326,21 @@ static bool backup_run(struct world *world, const char *id, struct err *ret)
 
 	copying->world = world;
 	assert_true(str_copy(copying->id, sizeof(copying->id), id));
-	snprintf(copying->generation, sizeof(copying->generation), "main/%llu-15-1",
+	copying->backup.site = &world->site;
+	assert_true(str_copy(copying->backup.id, sizeof(copying->backup.id), id));
+	targets_init(&copying->targets, &copying->backup);
+	snprintf(copying->targets.target[0].generation, NAME_GENERATION_MAX, "main/%llu-15-1",
 	         (unsigned long long)CRAFT_SYSTEM);
-	snprintf(copying->manifest, sizeof(copying->manifest), "%s/backup/%s", copying->generation,
-	         id);
+	targets_begin(&copying->targets);
 	buf_init(&copying->text, MANIFEST_HEAD_BYTES_MAX);
 	head_fill(head, id, world->folder, none, source);
 	copying->walk = walk_new(world->folder, "PG_15_202209061", false);
 	copying->tally = (struct copy_tally){
 	        .site = &world->site,
-	        .generation = copying->generation,
+	        .targets = &copying->targets,
 	        .id = copying->id,
 	        .pgdata = world->folder,
 	        .start_lsn = head->start_lsn,
-	        .builder = object_builder_new(world->site.repo, copying->manifest, SEALED_MANIFEST,
-	                                      &world->site.pack_compression, GATE_BACKUP),
 	        .head = head,
 	        .progress = &copying->progress,
 	};
@@ -345,7 +348,7 @@ static bool backup_run(struct world *world, const char *id, struct err *ret)
 	loop_run_op(world->loop, &copying->op, &copying_type);
 	*ret = copying->op.err;
 	assert_int_equal(blocks_taken(world->site.blocks), 0);
-	object_builder_free(copying->tally.builder);
+	targets_release(&copying->targets);
 	copy_tally_release(&copying->tally);
 	walk_free(copying->walk);
 	buf_release(&copying->text);
@@ -423,6 +426,7 @@ static void place_begin(struct place *place)
 	place->target = path_join(place->base, "restored");
 	gate_init(&place->transfers, 2, 1);
 	place->world->site.transfers = &place->transfers;
+	place->world->site.repository = "test";
 	place->world->site.program = place->program;
 	place->world->site.pack_compression = (struct compression){.kind = SEALED_LZ4};
 	archive_all(place->world);
