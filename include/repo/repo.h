@@ -11,6 +11,7 @@
 
 #include "repo/features.h"
 #include "repo/names.h"
+#include "loop/gate.h"
 #include "store/store.h"
 
 enum { REPO_FORMAT_VERSION = 1 };
@@ -36,6 +37,7 @@ struct repo {
 	char id[33]; /* 128 random bits, hex */
 	int64_t created_us;
 	bool opened;
+	struct gate opening;          /* one at a time: what it reads is put here */
 	struct key_source key_source; /* set by whoever made it, before it is opened */
 	struct wrapper *wrapper;      /* what the source gave; NULL until it was asked */
 	struct keyring *keys;         /* NULL: not encrypted */
@@ -57,6 +59,8 @@ struct repo_open {
 	struct repo *repo;
 	bool unencrypted_is_fine; /* in: though a key is set */
 	bool missing;             /* out: there is no seawall.json, which is proven */
+	struct ticket ticket;
+	bool was_opened; /* when it began to wait for its turn */
 	struct store_get get;
 	uint8_t *block;
 	struct keys_load *keys;

@@ -33,6 +33,7 @@ struct repo *repo_new(struct store *store, struct blocks *blocks)
 
 	repo->store = store;
 	repo->blocks = blocks;
+	gate_init(&repo->opening, 1, 0);
 	return repo;
 }
 
@@ -102,7 +103,13 @@ static void seawall_write(struct buf *out)
 
 /* ---- open ---- */
 
-enum open_state { OPEN_START, OPEN_GETTING, OPEN_KEYS, OPEN_FEATURES };
+enum open_state { OPEN_START, OPEN_TURN, OPEN_GETTING, OPEN_KEYS, OPEN_FEATURES };
+
+static void open_end(struct repo_open *open)
+{
+	gate_leave(&open->ticket);
+	op_done(&open->op);
+}
 
 static void open_get(struct repo_open *open)
 {
@@ -139,7 +146,7 @@ static void open_got(struct repo_open *open)
 		store_anchor(repo->store, NAME_REPOSITORY, open->block, (size_t)open->get.got);
 	free(STEAL(open->block));
 	if (err_is(err))
-		return op_done(&open->op);
+		return open_end(open);
 	open->keys = xcalloc(1, sizeof(*open->keys));
 	open->keys->repo = repo;
 	open->keys->none_is_fine = open->unencrypted_is_fine;
@@ -153,6 +160,14 @@ static void open_step(struct op *op)
 
 	switch ((enum open_state)op->state) {
 	case OPEN_START:
+		open->was_opened = open->repo->opened;
+		gate_enter(op, &open->ticket, &open->repo->opening, GATE_RESTORE, 1);
+		return op_wait(op, OPEN_TURN);
+
+	case OPEN_TURN:
+		op->err = open->ticket.op.err;
+		if (err_is(&op->err) || (open->repo->opened && !open->was_opened))
+			return open_end(open); /* somebody else opened it meanwhile */
 		return open_get(open);
 
 	case OPEN_GETTING:
@@ -163,7 +178,7 @@ static void open_step(struct op *op)
 		keys_load_release(open->keys);
 		free(STEAL(open->keys));
 		if (err_is(&op->err))
-			return op_done(op);
+			return open_end(open);
 		open->probe = xcalloc(1, sizeof(*open->probe));
 		open->probe->repo = open->repo;
 		probe_load_start(op, open->probe);
@@ -173,7 +188,7 @@ static void open_step(struct op *op)
 		op->err = open->probe->op.err;
 		open->repo->opened = !err_is(&op->err);
 		free(STEAL(open->probe));
-		return op_done(op);
+		return open_end(open);
 	}
 }
 

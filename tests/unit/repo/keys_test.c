@@ -330,6 +330,48 @@ static void a_damaged_wrapping_is_said_when_no_other_opens(void **state)
 	assert_non_null(strstr(err.text, name));
 }
 
+enum { AT_ONCE = 8 };
+struct openings {
+	struct op op;
+	struct repo_open open[AT_ONCE];
+};
+
+static void openings_step(struct op *op)
+{
+	struct openings *openings = container_of(op, struct openings, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		repo_open_start(op, &openings->open[i]);
+	op_wait(op, 1);
+}
+
+static const struct op_type openings_type = {.name = "openings", .step = openings_step};
+
+static void many_may_open_it_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct openings openings = {0};
+	uint64_t plain, reads;
+	struct err err;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	fixture_reopen(f);
+	f->repo->key_source = source_a;
+	reads = store_counts(f->repo->store)->reads;
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		openings.open[i].repo = f->repo;
+	loop_run_op(f->loop, &openings.op, &openings_type);
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		assert_int_equal(openings.open[i].op.err.code, ERR_NONE);
+	assert_true(f->repo->opened);
+	assert_true(store_counts(f->repo->store)->reads - reads < AT_ONCE); /* once, not each */
+	assert_int_equal(keyring_count(f->repo->keys), 1);
+	put_object(f, "main/g/note/1", "text");
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+}
+
 static void what_else_lies_below_keys_is_passed_over(void **state)
 {
 	struct fixture *f = *state;
@@ -389,6 +431,7 @@ int main(void)
 	        TEST(a_new_data_key_seals_and_the_old_one_opens),
 	        TEST(a_damaged_wrapping_is_said_when_no_other_opens),
 	        TEST(what_else_lies_below_keys_is_passed_over),
+	        TEST(many_may_open_it_at_once),
 	        cmocka_unit_test(a_command_gives_a_key_and_its_failures_no_words_of_it),
 	};
 
