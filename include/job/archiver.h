@@ -10,6 +10,7 @@
 #ifndef JOB_ARCHIVER_H
 #define JOB_ARCHIVER_H
 
+#include "base/buf.h"
 #include "job/site.h"
 #include "loop/work.h"
 
@@ -78,5 +79,10 @@ struct archiver_place_figures {
 };
 bool archiver_place(const struct archiver *archiver, unsigned number,
                     struct archiver_place_figures *ret);
+
+/* The quarrels about who goes on that nobody has settled, in the repository at that place of the
+ * chain, as it was last looked at: appends the text. False: there are no more. */
+bool archiver_contest(const struct archiver *archiver, unsigned place, size_t number,
+                      struct buf *out);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/str.h"
 #include "pg/timeline.h"
+#include "repo/owner.h"
 #include "repo/repo.h"
 
 struct catalog_run {
@@ -33,6 +34,8 @@ struct catalog {
 	size_t timelines, timelines_size;
 	struct catalog_file *file;
 	size_t files, files_size;
+	struct owner_note *note; /* of all timelines (repo/owner.h), ascending */
+	size_t notes, notes_size;
 	char (*backup)[NAME_BACKUP_ID_BYTES]; /* ids, in the order of their names (not of LSNs) */
 	size_t backups, backups_size;
 	uint64_t segments, segment_stored_bytes; /* all timelines; parts counted in the bytes */
@@ -41,7 +44,7 @@ struct catalog {
 };
 
 enum {
-	CATALOG_HISTORIES = 1, /* list and read all history files */
+	CATALOG_HISTORIES = 1, /* list and read all history files and owner notes */
 	CATALOG_WAL = 2,       /* list all WAL */
 	CATALOG_BACKUPS = 4,   /* list the ids of backups */
 	CATALOG_TIMELINES = 8, /* only the highest segment of each timeline: a run of one */
@@ -109,6 +112,7 @@ void catalog_add_file(struct catalog *catalog, const struct walname *name, const
                       uint64_t bytes);
 /* Only that there is something of the timeline. */
 void catalog_add_timeline(struct catalog *catalog, uint32_t tli);
+void catalog_add_note(struct catalog *catalog, const struct owner_note *note);
 /* Takes over the content of history. */
 void catalog_add_history(struct catalog *catalog, struct history *history);
 

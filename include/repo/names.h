@@ -40,6 +40,10 @@ bool name_generation_parse(const char *generation, uint64_t *ret_system_identifi
 void name_system(char out[NAME_BYTES], const char *prefix);       /* <prefix>/system */
 void name_history(char out[NAME_BYTES], const char *prefix, uint32_t tli);
 void name_history_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/timeline/ */
+/* <prefix>/timeline/<TLI>.owner/<n> */
+void name_owner(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint32_t n);
+/* Strict: only what name_owner() would print again. */
+bool name_owner_parse(const char *name, const char *prefix, uint32_t *ret_tli, uint32_t *ret_n);
 /* A segment, .backup or .history; WALNAME_PARTIAL only with a digest (else NULL). */
 void name_wal(char out[NAME_BYTES], const char *prefix, const struct walname *wal,
               const struct digest *digest);

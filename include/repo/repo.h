@@ -99,6 +99,7 @@ struct generation_open {
 	struct repo *repo;
 	const char *cluster;
 	bool make;
+	bool next;                  /* with make: the next n is begun though there is one */
 	uint64_t system_identifier; /* 0: the newest generation of the cluster, whatever its
 	                               identifier */
 	struct generation_facts facts;

@@ -97,6 +97,7 @@ static void list_json(const struct listing *listing, struct buf *out)
 	for (size_t i = 0; i < listing->intervals.count; i++)
 		shown_interval(&listing->intervals.item[i], listing->catalog.segment_bytes,
 		               jadd_object(list));
+	listing_json_branches(listing, root);
 	json_print(root, true, out);
 	jval_free(root);
 }

@@ -19,6 +19,7 @@
 	X(wal_list)                                                                                \
 	X(wal_index)                                                                               \
 	X(cat)                                                                                     \
+	X(adopt)                                                                                   \
 	X(key_list)                                                                                \
 	X(key_add)                                                                                 \
 	X(key_rotate)                                                                              \
@@ -33,8 +34,7 @@
 	X("standby")                                                                               \
 	X("extract")                                                                               \
 	X("promote")                                                                               \
-	X("failback")                                                                              \
-	X("adopt")
+	X("failback")
 
 #define X(name) extern const struct command command_##name;
 COMMANDS(X)

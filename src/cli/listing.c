@@ -119,6 +119,62 @@ static void add_end(const struct listing *listing, const struct interval *interv
 	           interval->behind_us ? time : "");
 }
 
+/* Branches that both went on, and those that were left behind. */
+static void listing_branches(const struct listing *listing, struct buf *out)
+{
+	const struct catalog *catalog = &listing->catalog;
+	const struct owner_note *note;
+
+	for (size_t i = 0; (note = owner_contest(catalog, i)); i++) {
+		buf_addstr(out, "CONTESTED: ");
+		owner_contest_text(catalog, note, out);
+		buf_addstr(out, "\n  A restore behind the fork needs --timeline, until `seawall "
+		                "adopt` on the right server settles it.\n");
+	}
+	for (size_t i = 0; i < catalog->notes; i++) {
+		note = &catalog->note[i];
+		if (note->kind != OWNER_FENCE || owner_fence(catalog, note->tli, LSN_MAX) != note)
+			continue;
+		buf_addf(out, "Fenced: timeline %u from " LSN_FORMAT ", for timeline %u, by ",
+		         note->tli, LSN_ARGS(note->position), note->other);
+		owner_note_who(note, out);
+		buf_addc(out, '\n');
+	}
+}
+
+void listing_json_branches(const struct listing *listing, struct jval *object)
+{
+	const struct catalog *catalog = &listing->catalog;
+	struct jval *list = jset_array(object, "contested");
+	const struct owner_note *note;
+
+	for (size_t i = 0; (note = owner_contest(catalog, i)); i++) {
+		struct jval *item = jadd_object(list);
+		char text[LSN_TEXT_BYTES];
+
+		lsn_text(note->position, text);
+		jset_int(item, "parent", note->other);
+		jset_int(item, "child", note->tli);
+		jset_str(item, "fork", text);
+	}
+	list = jset_array(object, "fences");
+	for (size_t i = 0; i < catalog->notes; i++) {
+		struct jval *item;
+		char text[LSN_TEXT_BYTES];
+
+		note = &catalog->note[i];
+		if (note->kind != OWNER_FENCE || owner_fence(catalog, note->tli, LSN_MAX) != note)
+			continue;
+		item = jadd_object(list);
+		lsn_text(note->position, text);
+		jset_int(item, "timeline", note->tli);
+		jset_str(item, "from", text);
+		jset_int(item, "for_timeline", note->other);
+		jset_str(item, "host", note->host);
+		jset_str(item, "directory", note->directory);
+	}
+}
+
 void listing_intervals(const struct listing *listing, struct buf *out)
 {
 	const struct intervals *intervals = &listing->intervals;
@@ -126,7 +182,7 @@ void listing_intervals(const struct listing *listing, struct buf *out)
 
 	if (!intervals->count) {
 		buf_addstr(out, "Nothing can be restored: there is no backup with complete WAL.\n");
-		return;
+		return listing_branches(listing, out);
 	}
 	buf_addstr(out, "Restorable:\n");
 	table_init(&table, 7, NULL, 0);
@@ -148,4 +204,5 @@ void listing_intervals(const struct listing *listing, struct buf *out)
 	}
 	table_print(&table, 2, out);
 	table_release(&table);
+	listing_branches(listing, out);
 }

@@ -2,6 +2,7 @@
 #ifndef CLI_LISTING_H
 #define CLI_LISTING_H
 
+#include "codec/json.h"
 #include "repo/heads.h"
 #include "repo/holdings.h"
 #include "story.h"
@@ -32,5 +33,8 @@ void listing_release(struct listing *listing);
 bool listing_is_broken(const struct listing *listing, const char *id);
 /* The restorable intervals, a line each. */
 void listing_intervals(const struct listing *listing, struct buf *out);
+
+/* Fields "contested" and "fences". */
+void listing_json_branches(const struct listing *listing, struct jval *object);
 
 #endif

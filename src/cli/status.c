@@ -317,6 +317,7 @@ static void cluster_json(const struct looking *looking, size_t number, struct jv
 	for (size_t i = 0; i < listing->intervals.count; i++)
 		shown_interval(&listing->intervals.item[i], listing->catalog.segment_bytes,
 		               jadd_object(list));
+	listing_json_branches(listing, object);
 }
 
 static void status_json(struct looking *looking, struct buf *out)

@@ -42,6 +42,7 @@ struct archiver *archiver_new(struct site *site, unsigned ahead)
 		archiver->place[i].archiver = archiver;
 	}
 	archiver_fills_begin(archiver);
+	archiver_owners_begin(archiver);
 	return archiver;
 }
 
@@ -247,7 +248,7 @@ static void copy_done(struct op *op)
 	archiver_pump(archiver);
 }
 
-enum copy_state { COPY_START, COPY_OPENING, COPY_PUSHING };
+enum copy_state { COPY_START, COPY_OPENING, COPY_PUSHING, COPY_WATCHING };
 
 static void copy_push(struct op *op, struct archive_copy *copy)
 {
@@ -278,10 +279,18 @@ static void copy_step(struct op *op)
 			               copy->item->text, copy->site->cluster);
 		return copy_push(op, copy);
 	case COPY_PUSHING:
+		if (archiver_owners_after(copy)) {
+			archiver_owners_watch(copy);
+			return op_wait(op, COPY_WATCHING);
+		}
 		if (!op_failed(&copy->push.op))
 			return op_done(op);
 		op->err = copy->push.op.err;
 		return op_fail_own(op);
+	case COPY_WATCHING: /* the file is safe, whatever else was found */
+		if (op_failed(&copy->watch.op))
+			log_err(LOG_WARNING, &copy->watch.op.err, "");
+		return op_done(op);
 	}
 }
 
@@ -604,10 +613,13 @@ static void close_step(struct op *op)
 				if (op_running(&item->copy[i].op))
 					op_cancel(&item->copy[i].op);
 		archiver_fills_cancel(archiver);
+		archiver_owners_cancel(archiver);
 		op_wait(op, 1);
 	}
-	if (archiver->items || op_running(&archiver->scan) || archiver_fills_run(archiver))
+	if (archiver->items || op_running(&archiver->scan) || archiver_fills_run(archiver) ||
+	    archiver_owners_run(archiver))
 		return;
+	archiver_owners_end(archiver);
 	timer_release(&archiver->fill_timer);
 	for (unsigned i = 0; i < REMEMBERED_MAX; i++)
 		remembered_release(&archiver->remembered[i]);

@@ -5,6 +5,7 @@
 
 #include "wal_fill.h"
 #include "job/archiver.h"
+#include "owner_watch.h"
 #include "push.h"
 #include "ready.h"
 
@@ -36,6 +37,7 @@ struct archive_copy {
 	unsigned place;
 	struct site_ready ready;
 	struct push push;
+	struct owner_watch watch; /* without a server */
 };
 
 /*
@@ -63,9 +65,15 @@ struct archive_place {
 	unsigned late; /* copies under way whose items are decided */
 	bool behind;   /* it lacks what others have: until it is filled up */
 	int64_t behind_since_us;
-	uint64_t lacks, filled; /* segments, as far as is known; files since the start */
-	uint32_t segment_bytes; /* 0: not known yet */
-	struct wal_fill *fill;  /* under way, or NULL */
+	uint64_t lacks, filled;    /* segments, as far as is known; files since the start */
+	uint32_t segment_bytes;    /* 0: not known yet */
+	struct wal_fill *fill;     /* under way, or NULL */
+	struct owner_watch *watch; /* under way, or NULL */
+	struct owner_wrote wrote;
+	uint32_t gap_tli; /* the timeline before which nothing is left out */
+	size_t contests;  /* that were told */
+	char *folder;     /* that pushed last; owned */
+	int64_t watched_ms;
 	struct archiver *archiver;
 };
 
@@ -83,6 +91,7 @@ struct archiver {
 	unsigned ready_next;
 	char *folder;            /* the data directory that asked last; owned */
 	struct timer fill_timer; /* with several repositories, in the server */
+	struct timer owners_timer;
 	struct archiver_close *closing;
 	struct archiver_figures figures;
 };
@@ -93,5 +102,14 @@ void archiver_fills_cancel(struct archiver *archiver);
 bool archiver_fills_run(const struct archiver *archiver);
 /* So many more segments did not get there. */
 void archive_place_is_behind(struct archive_place *place, uint64_t segments);
+
+/* archiver_owners.c: who else writes the cluster. */
+void archiver_owners_begin(struct archiver *archiver);
+void archiver_owners_end(struct archiver *archiver);
+void archiver_owners_cancel(struct archiver *archiver);
+bool archiver_owners_run(const struct archiver *archiver);
+/* After a push; true: the copy is to look now, by itself. */
+bool archiver_owners_after(struct archive_copy *copy);
+void archiver_owners_watch(struct archive_copy *copy);
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * push.c — one file of pg_wal made safe in the repository.
  *
- *   START -> LOOKING -> [QUEUED -> OPENING] -> [FETCHING -> JOINING] -> WRITING -> done
+ *   START -> LOOKING -> [QUEUED -> OPENING -> OWNERS] -> [FETCHING -> JOINING] -> WRITING -> done
  *                                                               |          |
  *                              (other content has the name)     |          +-> ASIDE -> failed
+ *                              (its branch is fenced)           +-> FENCED -> NAMING -> ASIDE
  *                                            (does not prove)   +-> DIGESTING -> ASKING -> failed
  *
  * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
@@ -11,7 +12,9 @@
  * pushes. WRITING reads the file once: each piece is proven by the record walker, hashed,
  * compressed and sealed in the same pass; nothing is visible before the last byte was proven. The
  * same content again is success. Different content is never overwritten and never accepted: it is
- * set aside under conflict/, and PostgreSQL hears so.
+ * set aside under conflict/, and PostgreSQL hears so. OWNERS reads who writes which timeline (the
+ * archiver reads it again now and then). A segment of a fenced branch is set aside, too, unless it
+ * is in the repository already (FENCED looks): the same again is success.
  *
  * LOOKING also proves the seam to the segment before (push_before.c); when pg_wal does not have
  * that one any more, FETCHING reads the repository's. A segment that does not prove is not stored,
@@ -38,7 +41,8 @@
 	X(LOOKING)                                                                                 \
 	X(QUEUED)                                                                                  \
 	X(OPENING)                                                                                 \
-	X(FETCHING) X(JOINING) X(WRITING) X(ASIDE) X(DIGESTING) X(ASKING)
+	X(OWNERS)                                                                                  \
+	X(FENCED) X(NAMING) X(FETCHING) X(JOINING) X(WRITING) X(ASIDE) X(DIGESTING) X(ASKING)
 enum push_state {
 #define X(name) PUSH_##name,
 	PUSH_STATES(X)
@@ -81,6 +85,12 @@ void push_destination_init(struct push_destination *destination)
 {
 	*destination = (struct push_destination){0};
 	gate_init(&destination->gate, 1, 0);
+}
+
+void push_destination_release(struct push_destination *destination)
+{
+	catalog_release(&destination->owners);
+	destination->known = false;
 }
 
 /* ---- LOOKING: on a worker ---- */
@@ -459,8 +469,19 @@ static bool push_take_generation(struct push *push, struct err *err)
 	destination->facts = push->generation.facts;
 	memcpy(destination->generation, push->generation.generation,
 	       sizeof(destination->generation));
-	destination->known = true;
 	return true;
+}
+
+static void push_load_owners(struct op *op, struct push *push)
+{
+	push->load = (struct catalog_load){.repo = push->site->repo,
+	                                   .generation = push->destination->generation,
+	                                   .segment_bytes = push->control.segment_bytes,
+	                                   .what = CATALOG_HISTORIES,
+	                                   .class = GATE_WAL,
+	                                   .ret = &push->owners};
+	catalog_load_start(op, &push->load);
+	op_wait(op, PUSH_OWNERS);
 }
 
 /* Ends the story, in success or with the given cause, and lets go of everything. */
@@ -472,12 +493,23 @@ static void push_end(struct push *push, const struct err *cause)
 	push->fd = -1;
 	buf_release(&push->content);
 	push_before_release(&push->before);
+	catalog_release(&push->owners);
 	free(push->walk);
 	push->walk = NULL;
 	if (cause)
 		return op_fail(&push->op, cause, "could not archive \"%s\" of cluster \"%s\"",
 		               push->text, push->site->cluster);
 	op_done(&push->op);
+}
+
+static const struct owner_note *push_fence(const struct push *push)
+{
+	uint32_t bytes = push->control.segment_bytes;
+
+	if (push->name.kind != WALNAME_SEGMENT)
+		return NULL;
+	return owner_fence(&push->destination->owners, push->name.tli,
+	                   lsn_of_segno(walname_segno(&push->name, bytes) + 1, bytes));
 }
 
 static void push_begin_write(struct op *op, struct push *push)
@@ -487,6 +519,16 @@ static void push_begin_write(struct op *op, struct push *push)
 		return push_digest_begin(op, push);
 	name_wal(push->object, push->destination->generation, &push->name,
 	         push->name.kind == WALNAME_PARTIAL ? &push->digest : NULL);
+	if (push_fence(push)) {
+		push->head = (struct catalog_head){
+		        .repo = push->site->repo,
+		        .generation = push->destination->generation,
+		        .segment_bytes = push->control.segment_bytes,
+		        .tli = push->name.tli,
+		        .segno = walname_segno(&push->name, push->control.segment_bytes)};
+		catalog_head_start(op, &push->head);
+		return op_wait(op, PUSH_FENCED);
+	}
 	push_write(op, push, push->object);
 	op_wait(op, PUSH_WRITING);
 }
@@ -497,6 +539,17 @@ static void push_go_on(struct op *op, struct push *push)
 	if (push->before.missing && !err_is(&push->damage))
 		return push_fetch_before(op, push);
 	push_begin_write(op, push);
+}
+
+static void push_take_owners(struct op *op, struct push *push)
+{
+	if (op_failed(&push->load.op))
+		return push_end(push, &push->load.op.err);
+	catalog_release(&push->destination->owners);
+	push->destination->owners = push->owners;
+	push->owners = (struct catalog){0};
+	push->destination->known = true;
+	push_go_on(op, push);
 }
 
 static void push_fetched(struct op *op, struct push *push)
@@ -558,12 +611,53 @@ static void push_looked(struct op *op, struct push *push)
 	op_wait(op, PUSH_QUEUED);
 }
 
+/* Who said that they write the timeline, for those who have to find out what happened. */
+static void push_say_who(const struct push *push, struct buf *out)
+{
+	const struct owner_note *owner = owner_first(&push->destination->owners, push->name.tli);
+
+	if (!owner)
+		return;
+	buf_addf(out, "; timeline %u was first archived from ", push->name.tli);
+	owner_note_who(owner, out);
+}
+
+/* Its branch was left behind for good. */
+static void push_set_fenced_aside(struct op *op, struct push *push)
+{
+	const struct owner_note *fence = push_fence(push);
+	AUTO_BUF struct buf who = {0};
+
+	err_clear(&push->conflict);
+	buf_init(&who, ERR_TEXT_MAX);
+	owner_note_who(fence, &who);
+	err_set(&push->conflict, ERR_REFUSED,
+	        "timeline %u was fenced from " LSN_FORMAT
+	        " on: the cluster goes on on timeline %u (said by %s); \"%s\" was set aside under "
+	        "conflict/",
+	        push->name.tli, LSN_ARGS(fence->position), fence->other, buf_text(&who),
+	        push->text);
+	if (fence->tli != push->name.tli)
+		err_wrap(&push->conflict, "timeline %u came from timeline %u behind its fence",
+		         push->name.tli, fence->tli);
+	err_hint(&push->conflict,
+	         "This server writes a branch that was left behind. Stop it; to let it follow, use "
+	         "pg_rewind or `seawall restore --in-place`. If it is this one that is right: "
+	         "`seawall adopt` here.");
+	name_conflict(push->object, push->destination->generation, push->text, &push->digest);
+	push_write(op, push, push->object);
+	op_wait(op, PUSH_ASIDE);
+}
+
 /* Other content has the name. Keep ours beside it, and remember what to say. */
 static void push_set_aside(struct op *op, struct push *push)
 {
+	AUTO_BUF struct buf who = {0};
 	char time[TIME_TEXT_BYTES], here[2 * SEALED_DIGEST_BYTES + 1],
 	        there[2 * SEALED_DIGEST_BYTES + 1];
 
+	buf_init(&who, ERR_TEXT_MAX);
+	push_say_who(push, &who);
 	clock_text_utc(push->write.existing_created_us, time);
 	digest_text(&push->write.digest, here);
 	digest_text(&push->write.existing, there);
@@ -571,12 +665,12 @@ static void push_set_aside(struct op *op, struct push *push)
 	err_set(&push->conflict, ERR_EXISTS,
 	        "the repository has \"%s\" with other content, stored at %s (there %.12s…, here "
 	        "%.12s…); "
-	        "ours was set aside under conflict/",
-	        push->text, time, there, here);
+	        "ours was set aside under conflict/%s",
+	        push->text, time, there, here, buf_text(&who));
 	err_hint(&push->conflict,
 	         "Two servers write the same timeline, or this one was rolled back (snapshot, "
-	         "pg_resetwal). "
-	         "Find out which is right before you do anything else; nothing was overwritten.");
+	         "pg_resetwal). Nothing was overwritten. Find out which is right; when it is this "
+	         "one: `seawall adopt --new-generation` here.");
 	name_conflict(push->object, push->destination->generation, push->text, &push->write.digest);
 	push_write(op, push, push->object);
 	op_wait(op, PUSH_ASIDE);
@@ -601,6 +695,25 @@ static void push_written(struct op *op, struct push *push)
 		log_err(LOG_ERROR, &push->damage, ", stored all the same: that was asked for");
 	}
 	push_end(push, NULL);
+}
+
+/* What the repository has is the same, or a conflict: push_write() tells. Else it is set aside,
+ * under its digest. */
+static void push_fenced(struct op *op, struct push *push)
+{
+	bool looked = op->state == PUSH_FENCED;
+	const struct op *child = looked ? &push->head.op : &push->look.op;
+
+	if (op_failed(child))
+		return push_end(push, &child->err);
+	if ((looked && push->head.found) || !push_fence(push)) {
+		push_write(op, push, push->object);
+		return op_wait(op, PUSH_WRITING);
+	}
+	if (!looked)
+		return push_set_fenced_aside(op, push);
+	work_start_look(op, &push->look, WORK_WAL, push_digest_run);
+	op_wait(op, PUSH_NAMING);
 }
 
 static void push_step(struct op *op)
@@ -628,7 +741,10 @@ static void push_step(struct op *op)
 			return push_end(push, &push->generation.op.err);
 		if (!push_take_generation(push, &op->err))
 			return push_end(push, &op->err);
-		return push_go_on(op, push);
+		return push_load_owners(op, push);
+
+	case PUSH_OWNERS:
+		return push_take_owners(op, push);
 
 	case PUSH_FETCHING:
 		return push_fetched(op, push);
@@ -642,6 +758,10 @@ static void push_step(struct op *op)
 	case PUSH_ASKING:
 		return push_asked(push);
 
+	case PUSH_FENCED:
+	case PUSH_NAMING:
+		return push_fenced(op, push);
+
 	case PUSH_WRITING:
 		return push_written(op, push);
 
@@ -649,9 +769,10 @@ static void push_step(struct op *op)
 		if (op_failed(&push->write.op) && push->write.op.err.code != ERR_EXISTS) {
 			op->err = push->write.op.err;
 			err_wrap(&op->err, "could not set it aside");
-			err_wrap_as(&op->err, ERR_EXISTS, "%s", push->conflict.text);
+			err_wrap_as(&op->err, push->conflict.code, "%s", push->conflict.text);
 			return push_end(push, &op->err);
 		}
+		push->fenced = push->conflict.code == ERR_REFUSED;
 		return push_end(push, &push->conflict);
 	}
 }

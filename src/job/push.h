@@ -10,6 +10,7 @@
 #include "pg/control.h"
 #include "pg/walwalk.h"
 #include "push_before.h"
+#include "repo/catalog.h"
 #include "repo/object.h"
 
 /* The very same file: a snapshot may have been rolled back under us, so a name is not enough. */
@@ -32,8 +33,10 @@ struct push_destination {
 	bool known;
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
+	struct catalog owners; /* histories and owner notes, as last looked up (owner_watch.c) */
 };
 void push_destination_init(struct push_destination *destination);
+void push_destination_release(struct push_destination *destination);
 
 struct push {
 	struct op op;
@@ -51,6 +54,7 @@ struct push {
 	struct file_identity identity; /* of the file that was read */
 	bool repeated;                 /* it was there already, the same */
 	struct err damage; /* with accept_damaged, or stored so before: what is wrong with it */
+	bool fenced;       /* failed, because of a fence, and is safe under conflict/ */
 	uint64_t bytes, stored_bytes;
 	/* private */
 	char text[WALNAME_BYTES];
@@ -68,6 +72,9 @@ struct push {
 	struct work look;
 	struct ticket ticket;
 	struct generation_open generation;
+	struct catalog owners;
+	struct catalog_load load;
+	struct catalog_head head;
 	struct object_write write;
 	struct err conflict;
 };

@@ -87,7 +87,7 @@ static void save_step(struct op *op)
 		return push_next(save);
 
 	case SAVE_PUSHING:
-		if (op_failed(&save->push.op))
+		if (op_failed(&save->push.op) && !save->push.fenced) /* then it is safe aside */
 			return op_fail(op, &save->push.op.err, "could not archive \"%s\"",
 			               save->path);
 		save->next++;
@@ -106,6 +106,7 @@ void restore_save_start(struct op *parent, struct restore_save *save, struct res
 void restore_save_release(struct restore_save *save)
 {
 	strs_release(&save->names);
+	push_destination_release(&save->destination);
 	free(save->path);
 	save->path = NULL;
 }

@@ -161,6 +161,23 @@ void catalog_add_history(struct catalog *catalog, struct history *history)
 	history_init(history, history->tli);
 }
 
+void catalog_add_note(struct catalog *catalog, const struct owner_note *note)
+{
+	size_t at;
+
+	(void)timeline_make(catalog, note->tli);
+	catalog->note = grow(catalog->note, catalog->notes, &catalog->notes_size, sizeof(*note));
+	for (at = catalog->notes; at > 0; at--) {
+		const struct owner_note *before = &catalog->note[at - 1];
+
+		if (before->tli < note->tli || (before->tli == note->tli && before->n <= note->n))
+			break;
+		catalog->note[at] = *before;
+	}
+	catalog->note[at] = *note;
+	catalog->notes++;
+}
+
 void catalog_release(struct catalog *catalog)
 {
 	for (size_t i = 0; i < catalog->timelines; i++) {
@@ -169,6 +186,7 @@ void catalog_release(struct catalog *catalog)
 	}
 	free(catalog->timeline);
 	free(catalog->file);
+	free(catalog->note);
 	free(catalog->backup);
 	*catalog = (struct catalog){.segment_bytes = catalog->segment_bytes};
 }

@@ -180,6 +180,7 @@ void catalog_head_start(struct op *parent, struct catalog_head *head)
 	X(START)                                                                                   \
 	X(LISTING_HISTORIES)                                                                       \
 	X(READING)                                                                                 \
+	X(NOTING)                                                                                  \
 	X(LISTING_WAL)                                                                             \
 	X(LISTING_TIMELINES)                                                                       \
 	X(TAILING)                                                                                 \
@@ -207,6 +208,8 @@ struct catalog_detail {
 	char prefix[NAME_BYTES], name[NAME_BYTES];
 	struct object_read read;
 	struct catalog_tail tail;
+	uint32_t *note_n, *note_tli; /* owner notes to read */
+	size_t notes, notes_size;
 	uint32_t *tli; /* histories to read, timelines to look at */
 	size_t tlis, size, at;
 };
@@ -220,14 +223,27 @@ static void tli_add(struct catalog_detail *d, uint32_t tli)
 	d->tli[d->tlis++] = tli;
 }
 
+static void note_add(struct catalog_detail *d, uint32_t tli, uint32_t n)
+{
+	if (d->notes == d->notes_size) {
+		d->notes_size = d->notes_size ? 2 * d->notes_size : 16;
+		d->note_tli = xrealloc(d->note_tli, d->notes_size * sizeof(*d->note_tli));
+		d->note_n = xrealloc(d->note_n, d->notes_size * sizeof(*d->note_n));
+	}
+	d->note_tli[d->notes] = tli;
+	d->note_n[d->notes++] = n;
+}
+
 static void each_history(struct store_walk *walk, const struct store_entry *entry)
 {
 	struct catalog_detail *d = container_of(walk, struct catalog_detail, walk);
-	uint32_t tli;
+	uint32_t tli, n;
 
 	if (tli_parse(entry->name, d->prefix, ".history", &tli) &&
 	    strlen(entry->name) == strlen(d->prefix) + 8 + strlen(".history"))
 		tli_add(d, tli);
+	else if (name_owner_parse(entry->name, d->load->generation, &tli, &n))
+		note_add(d, tli, n);
 	else if (tli_parse(entry->name, d->prefix, ".owner/", &tli))
 		catalog_add_timeline(d->load->ret, tli);
 	else
@@ -290,6 +306,8 @@ static void load_end(struct catalog_load *load, const struct err *cause)
 		load->op.err = *cause;
 	buf_release(&d->read.content);
 	free(d->tli);
+	free(d->note_tli);
+	free(d->note_n);
 	free(d);
 	load->detail = NULL;
 	op_done(&load->op);
@@ -340,12 +358,53 @@ static void load_next(struct catalog_load *load)
 	load_end(load, NULL);
 }
 
+static void load_note(struct catalog_load *load)
+{
+	struct catalog_detail *d = load->detail;
+
+	if (d->at == d->notes)
+		return load_next(load);
+	name_owner(d->name, load->generation, d->note_tli[d->at], d->note_n[d->at]);
+	buf_release(&d->read.content);
+	d->read = (struct object_read){.repo = load->repo,
+	                               .name = d->name,
+	                               .kind = SEALED_NOTE,
+	                               .bytes_max = OWNER_JSON_MAX};
+	object_read_start(&load->op, &d->read);
+	op_wait(&load->op, LOAD_NOTING);
+}
+
+/* One that cannot be read may be a fence: that is no smaller a matter than a history. */
+static void load_has_note(struct catalog_load *load)
+{
+	struct catalog_detail *d = load->detail;
+	struct err err = d->read.op.err;
+	struct owner_note note;
+	bool known = false;
+
+	catalog_add_timeline(load->ret, d->note_tli[d->at]);
+	if (!err_is(&err) && !owner_note_read(buf_text(&d->read.content), d->read.content.length,
+	                                      &note, &known, &err))
+		err_wrap(&err, "object \"%s\" in repository \"%s\" is not valid", d->name,
+		         store_label(load->repo->store));
+	if (err_is(&err) && err.code != ERR_NOTFOUND)
+		return load_end(load, &err);
+	note.tli = d->note_tli[d->at];
+	note.n = d->note_n[d->at];
+	if (known)
+		catalog_add_note(load->ret, &note);
+	d->at++;
+	load_note(load);
+}
+
 static void load_read(struct catalog_load *load)
 {
 	struct catalog_detail *d = load->detail;
 
-	if (d->at == d->tlis)
-		return load_next(load);
+	if (d->at == d->tlis) {
+		d->at = 0;
+		return load_note(load);
+	}
 	name_history(d->name, load->generation, d->tli[d->at]);
 	buf_release(&d->read.content);
 	d->read = (struct object_read){.repo = load->repo,
@@ -414,8 +473,8 @@ static void load_step(struct op *op)
 {
 	struct catalog_load *load = container_of(op, struct catalog_load, op);
 	struct catalog_detail *d = load->detail;
-	bool walked =
-	        op->state != LOAD_START && op->state != LOAD_READING && op->state != LOAD_TAILING;
+	bool walked = op->state != LOAD_START && op->state != LOAD_READING &&
+	              op->state != LOAD_NOTING && op->state != LOAD_TAILING;
 
 	if (walked && op_failed(&d->walk.op))
 		return load_end(load, &d->walk.op.err);
@@ -432,6 +491,9 @@ static void load_step(struct op *op)
 
 	case LOAD_READING:
 		return load_has_read(load);
+
+	case LOAD_NOTING:
+		return load_has_note(load);
 
 	case LOAD_LISTING_TIMELINES:
 		return load_tail(load);

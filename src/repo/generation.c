@@ -277,6 +277,11 @@ static void generation_choose(struct generation_open *open)
 		         store_label(open->repo->store));
 		return generation_end(open, &err);
 	}
+	if (open->next && !d->made) {
+		d->candidate[0].n++;
+		open->begun = true;
+		return system_begin(open);
+	}
 	open->facts = d->found_facts;
 	generation_end(open, NULL);
 }

@@ -87,6 +87,27 @@ void name_history(char out[NAME_BYTES], const char *prefix, uint32_t tli)
 	name_format(out, "%s/timeline/%08" PRIX32 ".history", prefix, tli);
 }
 
+void name_owner(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint32_t n)
+{
+	name_format(out, "%s/timeline/%08" PRIX32 ".owner/%06" PRIu32, prefix, tli, n);
+}
+
+bool name_owner_parse(const char *name, const char *prefix, uint32_t *ret_tli, uint32_t *ret_n)
+{
+	static const char folder[] = "/timeline/", owner[] = ".owner/";
+	const char *at = name + strlen(prefix) + strlen(folder);
+	char again[NAME_BYTES];
+	uint64_t tli;
+
+	if (!str_starts(name, prefix) || !str_starts(name + strlen(prefix), folder) ||
+	    !str_hex(at, 8, true, &tli) || tli == 0 || !str_starts(at + 8, owner) ||
+	    !str_u32(at + 8 + strlen(owner), ret_n))
+		return false;
+	*ret_tli = (uint32_t)tli;
+	name_owner(again, prefix, *ret_tli, *ret_n);
+	return strcmp(again, name) == 0;
+}
+
 void name_history_folder(char out[NAME_BYTES], const char *prefix)
 {
 	name_format(out, "%s/timeline/", prefix);

@@ -4,7 +4,9 @@
  * A path is tried whole: its history must be archived, a backup must lie on it and end before the
  * target, and the WAL from that backup on must be there without a hole up to the target. What fails
  * is a refusal that names the first missing thing and the nearest that is possible; nothing is ever
- * downgraded to "the latest", and no other branch is taken instead.
+ * downgraded to "the latest", and no other branch is taken instead. Branches that were fenced as a
+ * whole are taken only when the timeline is named; a target behind the place where two branches
+ * parted that are contested is refused with both of them (repo/owner.h).
  *
  * The path of the newest timeline is the default, with two exceptions that lead nowhere else. For a
  * time, it is the newest timeline that had begun by then (a PITR to yesterday must not decide what
@@ -500,9 +502,52 @@ static void hint_others(const struct restore_ask *ask, uint32_t not_tli, struct 
 	}
 }
 
+/* The newest timeline that nobody has fenced as a whole; if all are, the newest; 0: none. */
+static uint32_t default_timeline(const struct restore_ask *ask)
+{
+	if (ask->timeline)
+		return ask->timeline;
+	for (size_t i = ask->catalog->timelines; i-- > 0;)
+		if (!owner_fence_whole(ask->catalog, ask->catalog->timeline[i].tli))
+			return ask->catalog->timeline[i].tli;
+	return catalog_highest_tli(ask->catalog);
+}
+
+/* Nothing here chooses between two branches that both went on. */
+static bool refuse_contested(const struct restore_ask *ask, const struct restore_plan *plan,
+                             struct err *err)
+{
+	const struct restore_target *target = ask->target;
+	const struct owner_note *note;
+	AUTO_BUF struct buf text = {0};
+	lsn until = LSN_MAX, begin, end;
+
+	if (ask->timeline)
+		return true;
+	if (target->kind == RESTORE_LSN)
+		until = target->position;
+	else if (target->kind == RESTORE_BACKUP_END)
+		until = plan->stop_lsn;
+	else if (ask->searched.found)
+		until = ask->searched.start;
+	note = owner_contest_on(ask->catalog, &plan->path, until);
+	/* A time before the child had begun was only ever the parent's. */
+	if (!note || (target->kind == RESTORE_TIME && plan->path.tli < note->tli &&
+	              !history_span(&plan->path, note->tli, &begin, &end)))
+		return true;
+	buf_init(&text, ERR_TEXT_MAX);
+	owner_contest_text(ask->catalog, note, &text);
+	err_set(err, ERR_REFUSED, "%s", buf_text(&text));
+	err_hint(err,
+	         "Say which one with --timeline %u or --timeline %u, or settle it: `seawall adopt` "
+	         "on the server that is right fences the other branch.",
+	         note->other, note->tli);
+	return false;
+}
+
 static bool choose_lsn(const struct restore_ask *ask, struct restore_plan *plan, struct err *err)
 {
-	uint32_t newest = ask->timeline ? ask->timeline : catalog_highest_tli(ask->catalog);
+	uint32_t newest = default_timeline(ask);
 	uint32_t tli = newest;
 	unsigned usable;
 
@@ -582,7 +627,8 @@ static bool choose_heir(const struct restore_ask *ask, uint32_t base, struct res
 		unsigned usable;
 		lsn fork;
 
-		if (tli <= base || !try_path(ask, tli, plan, &usable, &ignored) ||
+		if (tli <= base || owner_fence_whole(ask->catalog, tli) ||
+		    !try_path(ask, tli, plan, &usable, &ignored) ||
 		    !history_switch(&plan->path, base, &fork) || fork < end->last_commit_lsn)
 			continue;
 		*ret_tli = tli;
@@ -606,6 +652,8 @@ static bool choose_time(const struct restore_ask *ask, struct restore_plan *plan
 	for (size_t i = ask->catalog->timelines; !base && i-- > 0;) {
 		uint32_t tli = ask->catalog->timeline[i].tli;
 
+		if (owner_fence_whole(ask->catalog, tli))
+			continue;
 		fact = facts_of(ask, tli);
 		*ret_tli = tli;
 		if (tli > 1 && (!fact || !fact->begun_known)) {
@@ -647,6 +695,19 @@ static bool timeline_known(const struct restore_ask *ask, struct err *err)
 	return false;
 }
 
+static bool choose_path(const struct restore_ask *ask, struct restore_plan *plan,
+                        enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
+{
+	if (ask->target->kind == RESTORE_TIME)
+		return choose_time(ask, plan, ret_need, ret_tli, err);
+	if (ask->target->kind == RESTORE_LSN)
+		return choose_lsn(ask, plan, err);
+	*ret_tli = default_timeline(ask);
+	if (*ret_tli == 0)
+		return err_set(err, ERR_REFUSED, "there is no WAL in the archive");
+	return choose_latest(ask, *ret_tli, plan, ret_need, err);
+}
+
 bool restore_choose(const struct restore_ask *ask, struct restore_plan *plan,
                     enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
 {
@@ -660,14 +721,8 @@ bool restore_choose(const struct restore_ask *ask, struct restore_plan *plan,
 	}
 	if (!timeline_known(ask, err))
 		return false;
-	if (ask->target->kind == RESTORE_TIME)
-		return choose_time(ask, plan, ret_need, ret_tli, err);
-	if (ask->target->kind == RESTORE_LSN)
-		return choose_lsn(ask, plan, err);
-	*ret_tli = ask->timeline ? ask->timeline : catalog_highest_tli(ask->catalog);
-	if (*ret_tli == 0)
-		return err_set(err, ERR_REFUSED, "there is no WAL in the archive");
-	return choose_latest(ask, *ret_tli, plan, ret_need, err);
+	return choose_path(ask, plan, ret_need, ret_tli, err) &&
+	       (*ret_need != RESTORE_NEEDS_NOTHING || refuse_contested(ask, plan, err));
 }
 
 /* ---- delivering ---- */

@@ -93,6 +93,21 @@ static void status_archiver(const struct member *member, struct jval *object, st
 	problem_add_err(problems, member->site->cluster, &figures.last_error);
 }
 
+static void status_owners(const struct member *member, struct jval *problems)
+{
+	struct archiver_place_figures figures;
+
+	for (unsigned i = 0; archiver_place(member->archiver, i, &figures); i++)
+		for (size_t n = 0;; n++) {
+			AUTO_BUF struct buf text = {0};
+
+			buf_init(&text, ERR_TEXT_MAX);
+			if (!archiver_contest(member->archiver, i, n, &text))
+				break;
+			problem_add(problems, member->site->cluster, buf_text(&text));
+		}
+}
+
 static void status_fetcher(const struct member *member, struct jval *object)
 {
 	struct fetcher_figures figures;
@@ -174,6 +189,7 @@ static void status_cluster(const struct member *member, struct jval *clusters,
 	if (member->site->next)
 		status_places(member, object, problems);
 	status_archiver(member, object, problems);
+	status_owners(member, problems);
 	status_fetcher(member, object);
 	status_backups(member, object, problems);
 	if (err_is(&member->look_error))

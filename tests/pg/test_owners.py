@@ -1,0 +1,118 @@
+"""Who may write: two servers that both go on, fences, adoption, and what a failover leaves out of the archive."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from seawalltest import process
+from seawalltest.cluster import Cluster
+from seawalltest.wait import wait_for
+
+
+def production(made, serve):
+    cluster = made.cluster(segment_mb=1, wal_keep_size="64MB", wal_log_hints="on")
+    wall = made.seawall(cluster)
+    wall.init()
+    wall.archive()
+    if serve:
+        wall.serve()
+    cluster.start()
+    cluster.sql("CREATE TABLE t (who text, n int)")
+    wall.run("backup")
+    return cluster, wall
+
+
+def copy_of(made, cluster, wall, name="copy", **settings):
+    """A standby of the cluster, made without Seawall, with an archive_command that is still on; its own settings
+    name the same repository."""
+    copy = made.add(Cluster(made.folder, cluster.major, name))
+    subprocess.run([cluster.bin / "pg_basebackup", "-d", cluster.dsn(), "-D", copy.data, "-X", "stream", "-c", "fast"],
+                   check=True, cwd="/", **process.OWNER)
+    other = made.seawall(copy, folder=f"wall-{name}")
+    other.sections["repository local"] = {"url": f"file://{wall.repository}"}
+    other.write_config()
+    with open(copy.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+        conf.write(f"unix_socket_directories = '{copy.sockets}'\n"
+                   f"archive_command = '{other.archive_command()}'\n")
+        conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+    process.own(copy.data / "postgresql.conf")
+    (copy.data / "standby.signal").touch(mode=0o600)
+    process.own(copy.data / "standby.signal")
+    return copy, other
+
+
+def promoted_elsewhere(made, cluster, wall, **settings):
+    copy, other = copy_of(made, cluster, wall, **settings)
+    copy.start()
+    copy.promote()
+    copy.wait_primary()
+    return copy, other
+
+
+def write(cluster, who, segments=1):
+    for _ in range(segments):
+        cluster.sql("INSERT INTO t SELECT %s, n FROM generate_series(1, 100) n", who)
+        last = cluster.switch_wal()
+    return last
+
+
+def failures(cluster):
+    return cluster.one("SELECT failed_count FROM pg_stat_archiver")
+
+
+def listed(wall):
+    return json.loads(wall.run("list", "--json").out)
+
+
+def segments(wall):
+    paths = (wall.repository / "main").glob("*/wal/*/*/*")
+    return {path.name for path in paths if re.fullmatch("[0-9A-F]{24}", path.name)}
+
+
+def set_aside(wall, segment):
+    return list((wall.repository / "main").glob(f"*/conflict/{segment}/*"))
+
+
+@pytest.mark.parametrize("serve", [True, False])
+def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
+    cluster, wall = production(made, serve)
+    wall.wait_archived(write(cluster, "both"))
+    copy, other = promoted_elsewhere(made, cluster, wall)
+    other.wait_archived(write(copy, "copy", 2))
+    last = write(cluster, "production", 2)
+    wall.wait_archived(last)
+    assert failures(cluster) == 0 and last in segments(wall)
+    if serve:  # it looks at the start, and once a minute
+        wall.stop()
+        wall.serve()
+        wall.wait_archived(write(cluster, "production", 2))
+        wait_for(lambda: listed(wall)["contested"], "the branches to be marked")
+    quarrel, = listed(wall)["contested"]
+    assert (quarrel["parent"], quarrel["child"]) == (1, 2)
+    assert "CONTESTED: timelines 1 and 2" in wall.run("list").out
+    # No restore chooses by itself; each may be named, and what lies before the fork is nobody's quarrel.
+    for target in ("latest", f"lsn:{cluster.insert_lsn()}"):
+        result = wall.run("restore", "--to", "latest", "--plan", "--pgdata", made.folder / "r", status=5)
+        assert "timelines 1 and 2 are contested" in result.err, (target, result)
+        assert "--timeline 1 or --timeline 2" in result.err, result
+    for timeline in (1, 2):
+        wall.run("restore", "--timeline", timeline, "--plan", "--pgdata", made.folder / "r")
+    wall.run("restore", "--to", "backup-end", "--plan", "--pgdata", made.folder / "r")
+    # Production says that it is the one: the copy is fenced and told why.
+    told = json.loads(wall.run("adopt", "--json").out)
+    assert [(note["kind"], note["timeline"]) for note in told["notes"]] == [("fence", 2)]
+    assert not listed(wall)["contested"]
+    last = write(copy, "copy")
+    wait_for(lambda: failures(copy) > 0, "the copy to be refused")
+    result = other.run("wal", "push", copy.data / "pg_wal" / last, status=1)
+    assert "timeline 2 was fenced" in result.err and "adopt" in result.err, result
+    assert last not in segments(wall) and set_aside(wall, last)
+    wall.wait_archived(write(cluster, "production"))
+    assert failures(cluster) == 0
+    result = wall.run("restore", "--plan", "--pgdata", made.folder / "r")
+    assert "timeline 1" in result.out and "timeline 2" not in result.out, result
+    # What had been stored before may be stored again.
+    stored = min(name for name in segments(wall) if name.startswith("00000002") and (copy.data / "pg_wal" / name).exists())
+    other.run("wal", "push", copy.data / "pg_wal" / stored)
