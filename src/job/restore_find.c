@@ -2,9 +2,11 @@
  * restore_find.c — looks into archived WAL for what a listing cannot tell: when a timeline began,
  * where the archive ends, where a transaction or a restore point is.
  *
- *   START -> READING (one segment after the other) -> done
+ *   START -> [PIECES -> ASKING] -> READING (one segment after the other) -> done
  *
- * From the newest segment backwards, since what is asked for is near the end. Each segment is a
+ * From the newest segment backwards, since what is asked for is near the end; a transaction or a
+ * restore point only where the WAL index says that it can be (PIECES, ASKING; what the index does
+ * not know is read). Each segment is a
  * walk of its own; only for the last record, when the newest segment has none that is complete, the
  * walk begins earlier and goes on to the newest. A record that goes on into the next segment is
  * completed from the beginning of that one, which is kept. Everything that is read is proven on the
@@ -18,7 +20,7 @@
 #include "base/poison.h"
 
 enum { PIECE_BYTES = 256 * 1024, COMMIT_SEGMENTS_MAX = 16, HEAD_BYTES = 64 * 1024 };
-enum find_state { FIND_START, FIND_LOOKING, FIND_READING };
+enum find_state { FIND_START, FIND_LOOKING, FIND_PIECES, FIND_ASKING, FIND_READING };
 
 static void find_record(void *context, const struct walrecord *record)
 {
@@ -240,6 +242,34 @@ static void end_step(struct restore_find *find)
 	op_done(&find->op);
 }
 
+static void candidates_ask(struct restore_find *find, uint64_t last)
+{
+	const struct restore_target *target = &find->plan->target;
+
+	free(find->query.segno);
+	find->candidate = 0;
+	find->query = (struct walquery){.repo = find->site->repo,
+	                                .generation = find->generation,
+	                                .pieces = &find->pieces,
+	                                .path = &find->plan->path,
+	                                .first = find->plan->first_segno,
+	                                .last = last,
+	                                .xid = target->xid,
+	                                .point = target->kind == RESTORE_XID ? NULL : target->name};
+	walquery_start(&find->op, &find->query);
+	op_wait(&find->op, FIND_ASKING);
+}
+
+/* The next segment in which it can be; without any more it is not there. */
+static void candidate_next(struct restore_find *find)
+{
+	if (find->candidate < find->query.count)
+		return read_again(find, find->query.segno[find->candidate++], false);
+	if (find->query.more)
+		return candidates_ask(find, find->query.next);
+	op_done(&find->op);
+}
+
 static void find_end(struct restore_find *find)
 {
 	switch (find->what) {
@@ -253,8 +283,8 @@ static void find_end(struct restore_find *find)
 	case FIND_AGAIN:
 		if (!complete_last(find, &find->op.err))
 			return op_fail_own(&find->op);
-		if (!find->found && find->segno > find->plan->first_segno)
-			return read_again(find, find->segno - 1, false);
+		if (!find->found)
+			return candidate_next(find);
 		return op_done(&find->op);
 	}
 }
@@ -277,6 +307,55 @@ static void release(struct restore_find *find)
 	free(STEAL(find->walk));
 	free(STEAL(find->head.bytes));
 	free(STEAL(find->next.bytes));
+	free(STEAL(find->query.segno));
+	walpieces_release(&find->pieces);
+}
+
+static void pieces_start(struct restore_find *find)
+{
+	find->pieces_load = (struct walpieces_load){.repo = find->site->repo,
+	                                            .generation = find->generation,
+	                                            .segment_bytes = find->plan->segment_bytes,
+	                                            .ret = &find->pieces};
+	walpieces_load_start(&find->op, &find->pieces_load);
+	op_wait(&find->op, FIND_PIECES);
+}
+
+/* Without the index everything is read, as if it were empty. */
+static void asked(struct restore_find *find)
+{
+	const struct op *op =
+	        find->op.state == FIND_PIECES ? &find->pieces_load.op : &find->query.op;
+
+	if (op_failed(op) && (op->err.code == ERR_CANCELLED || find->op.state == FIND_ASKING)) {
+		find->op.err = op->err;
+		return op_fail_own(&find->op);
+	}
+	if (find->op.state == FIND_ASKING)
+		return candidate_next(find);
+	find->pieces.segment_bytes = find->plan->segment_bytes;
+	candidates_ask(find, find_first(find));
+}
+
+static void find_begin(struct restore_find *find)
+{
+	struct op *op = &find->op;
+
+	find->begun_us = INT64_MAX;
+	find->last_commit_us = INT64_MIN;
+	find->walk = xmalloc(sizeof(*find->walk));
+	if (find->what == FIND_TARGET || find->what == FIND_AGAIN) {
+		find->head.bytes = xmalloc(HEAD_BYTES);
+		find->next.bytes = xmalloc(HEAD_BYTES);
+		return pieces_start(find);
+	}
+	if (find->what == FIND_END && find->local) {
+		work_start_class(op, &find->look, WORK_RESTORE, look_run);
+		return op_wait(op, FIND_LOOKING);
+	}
+	read_again(find, find_first(find), false);
+	if (op->done)
+		release(find);
 }
 
 static void find_step(struct op *op)
@@ -285,18 +364,11 @@ static void find_step(struct op *op)
 
 	switch ((enum find_state)op->state) {
 	case FIND_START:
-		find->begun_us = INT64_MAX;
-		find->last_commit_us = INT64_MIN;
-		find->walk = xmalloc(sizeof(*find->walk));
-		if (find->what == FIND_TARGET || find->what == FIND_AGAIN) {
-			find->head.bytes = xmalloc(HEAD_BYTES);
-			find->next.bytes = xmalloc(HEAD_BYTES);
-		}
-		if (find->what == FIND_END && find->local) {
-			work_start_class(op, &find->look, WORK_RESTORE, look_run);
-			return op_wait(op, FIND_LOOKING);
-		}
-		read_again(find, find_first(find), false);
+		return find_begin(find);
+
+	case FIND_PIECES:
+	case FIND_ASKING:
+		asked(find);
 		if (op->done)
 			release(find);
 		return;

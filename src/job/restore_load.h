@@ -9,6 +9,7 @@
 #include "repo/object.h"
 #include "repo/heads.h"
 #include "repo/plan.h"
+#include "repo/walquery.h"
 
 struct restore_load {
 	struct op op;
@@ -75,6 +76,11 @@ struct restore_find {
 		size_t length;
 	} head, next; /* of the segment being read, and of the one behind it */
 	char name[NAME_BYTES];
+	/* FIND_TARGET, FIND_AGAIN: where it can be, by the WAL index */
+	struct walpieces pieces;
+	struct walpieces_load pieces_load;
+	struct walquery query;
+	size_t candidate;
 };
 void restore_find_start(struct op *parent, struct restore_find *find);
 

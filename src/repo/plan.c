@@ -470,9 +470,6 @@ static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct re
 		return false;
 	if (ask->target->kind == RESTORE_LATEST || ask->target->kind == RESTORE_BACKUP_END)
 		return true;
-	/* There is only one transaction of that number, and one way to look for it. */
-	if (ask->target->kind == RESTORE_XID && usable == 1 && !plan->hole.found)
-		return true;
 	return choose_searched(ask, plan, buf_text(&what), ret_need, err);
 }
 

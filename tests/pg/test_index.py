@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 from seawalltest import index
 from seawalltest.cluster import DEBIAN_BIN
@@ -259,3 +260,32 @@ def test_numbers_have_names_also_when_the_table_is_gone(made):
     assert number in before[database][1] and number not in after[database][1]
     wait_for(lambda: any(event["kind"] == "transaction" and (1663, database, number) in event["touched"]
                          for piece in index.pieces(wall, unseal) for event in piece.events), "the drop", 60)
+
+
+def test_a_plan_reads_only_the_wal_that_can_hold_the_target(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    wall.run("backup")
+    marks = []
+    for number in range(30):
+        xid = cluster.one(f"INSERT INTO items SELECT {number}, repeat('x', 2000) FROM generate_series(1, 500) "
+                          "RETURNING pg_current_xact_id()::xid::text")
+        if number % 10 == 0:
+            lsn = cluster.one(f"SELECT pg_create_restore_point('point {number}')")
+            marks.append((xid, number, lsn))
+    wall.wait_archived()
+    wal_index(wall)
+    for xid, number, _ in marks:
+        for target in (f"xid:{xid}", f"name:point {number}"):
+            plan = json.loads(wall.run("restore", "--to", target, "--pgdata", wall.folder / "new", "--plan",
+                                       "--json").out)
+            assert plan["plan"]["backup"]
+    # what is not there is refused at once, by the index alone: no segment is read for it
+    segments = sorted((wall.repository / "main").glob("*/wal/*/*/*"))
+    for path in segments[:-1]:
+        path.chmod(0o600)
+        path.write_bytes(b"")
+    for target in ("xid:99999999", "name:nowhere"):
+        begun = time.monotonic()
+        result = wall.run("restore", "--to", target, "--pgdata", wall.folder / "new", "--plan", status=1)
+        assert time.monotonic() - begun < 1 and "is not in the WAL of the path" in result.err
