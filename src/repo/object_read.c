@@ -352,7 +352,8 @@ static void stream_next(struct object_stream *stream)
 	if (err_is(&err)) {
 		if (!d->consumer_failed && err.code != ERR_CANCELLED)
 			err_wrap(&err, "could not read object \"%s\" in repository \"%s\"",
-			         stream->name, store_label(stream->repo->store));
+			         d->part ? d->part_name : stream->name,
+			         store_label(stream->repo->store));
 		return stream_end(stream, &err);
 	}
 	d->again = false;
