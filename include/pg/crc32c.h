@@ -9,6 +9,9 @@
 /* The CRC of what gave crc followed by these bytes: crc32c(crc32c(CRC32C_EMPTY, a), b) is that of
  * a+b. */
 uint32_t crc32c(uint32_t crc, const void *bytes, size_t length);
+/* Of a WAL record of `length` bytes, at least 24: its body, then its header but for the CRC itself.
+ */
+uint32_t crc32c_record(const void *record, size_t length);
 /* That of a+b from that of a, that of b, and b's length. */
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b);
 /* The same by tables alone, for tests and machines without the instruction. */

@@ -47,6 +47,8 @@ enum wal_manager {
 
 enum wal_fork { WAL_FORK_MAIN, WAL_FORK_FSM, WAL_FORK_VM, WAL_FORK_INIT };
 
+enum wal_image { WAL_IMAGE_PLAIN, WAL_IMAGE_PGLZ, WAL_IMAGE_LZ4, WAL_IMAGE_ZSTD };
+
 /* RelFileLocator; file is the relfilenumber, 0 in an event about a whole database. */
 struct wal_relation {
 	uint32_t tablespace, database, file;
@@ -56,9 +58,12 @@ struct wal_block {
 	struct wal_relation relation;
 	uint32_t number;
 	uint8_t id, fork;
-	bool image, init;     /* a page image, which replay may not apply; the page is made anew */
+	bool image, init;     /* a page image; the page is made anew */
+	bool image_applies;   /* replay puts it in place; else it is only there to be compared */
+	uint8_t compression;  /* of the image: enum wal_image */
 	uint16_t data_bytes;  /* of data that belongs to this block */
 	uint16_t image_bytes; /* stored */
+	uint16_t hole_offset, hole_bytes; /* of the page, left out of the image */
 };
 
 /* A record, proven; lives during the call only. */
@@ -67,6 +72,7 @@ struct wal_decoded {
 	uint32_t tli;          /* of the page on which it starts */
 	uint32_t bytes;        /* the whole record */
 	uint32_t xid, top_xid; /* top_xid: 0 when it is not told (13, or wal_level below logical) */
+	uint16_t origin;       /* of replication; 0: not told */
 	unsigned major;
 	uint8_t manager, info; /* info with its low bits */
 	unsigned blocks, images;
@@ -102,7 +108,10 @@ enum walevent_kind {
 	WALEVENT_BACKUP_END,
 	WALEVENT_FULL_PAGE_WRITES,
 	WALEVENT_SWITCH,
-	WALEVENT_GAVE_UP, /* XLOG_OVERWRITE_CONTRECORD */
+	WALEVENT_GAVE_UP,    /* XLOG_OVERWRITE_CONTRECORD */
+	WALEVENT_NEXT_OID,   /* number */
+	WALEVENT_ASSIGNMENT, /* subxids belong to xid */
+	WALEVENT_INPLACE,    /* a row of a catalogue was changed where it lies, in `relation` */
 	/* An extension's record that changes relation files in a way that its block references do
 	 * not tell: what changed here cannot be known. */
 	WALEVENT_UNKNOWN_CHANGE,
@@ -117,6 +126,7 @@ struct wal_list {
 	uint32_t count;
 };
 
+/* What is not said to belong to a kind is not set, but for lists (empty), text and wal_level. */
 struct walevent {
 	enum walevent_kind kind;
 	uint32_t xid;      /* COMMIT, ABORT, PREPARE: the transaction that ends, or is prepared */
@@ -128,8 +138,12 @@ struct walevent {
 	uint32_t tablespace;                         /* DATABASE_CREATE, TABLESPACE_*, RELMAP */
 	uint32_t source_database, source_tablespace; /* DATABASE_CREATE by copying files */
 	bool file_copy;
-	struct wal_list subxids;      /* COMMIT, ABORT */
-	struct wal_list files;        /* COMMIT, ABORT: dropped at this moment */
+	struct wal_list subxids; /* COMMIT, ABORT, PREPARE, ASSIGNMENT */
+	struct wal_list files;   /* COMMIT, ABORT: dropped at this moment. PREPARE: at its commit */
+	struct wal_list abort_files;                /* PREPARE: dropped at its abort */
+	uint32_t dropped_statistics, invalidations; /* COMMIT, ABORT: so many */
+	lsn origin_lsn; /* COMMIT, ABORT: of the transaction where it was replicated from, or 0 */
+	int64_t origin_us;            /* since 1970 */
 	struct wal_list tablespaces;  /* DATABASE_DROP: where it had files */
 	struct wal_list relations;    /* TRUNCATE: OIDs */
 	struct wal_list locks;        /* LOCKS */
@@ -143,8 +157,12 @@ struct walevent {
 	bool shutdown, full_page_writes; /* CHECKPOINT; the second FULL_PAGE_WRITES too */
 	lsn other; /* CHECKPOINT: redo; BACKUP_END: the backup's start; GAVE_UP: the record's start
 	            */
-	uint32_t new_tli, previous_tli; /* CHECKPOINT, END_OF_RECOVERY */
-	const char *text;               /* RESTORE_POINT: name; TABLESPACE_CREATE: path; else "" */
+	uint32_t new_tli, previous_tli;         /* CHECKPOINT, END_OF_RECOVERY */
+	uint64_t next_xid;                      /* CHECKPOINT: with its epoch */
+	uint32_t oldest_xid, oldest_active_xid; /* CHECKPOINT; the second is 0 at shutdown */
+	uint32_t number;                        /* NEXT_OID, CHECKPOINT: the next OID */
+	struct pg_parameters parameters;        /* PARAMETERS */
+	const char *text; /* RESTORE_POINT: name; TABLESPACE_CREATE: path; else "" */
 };
 
 /* False: the record's main data is not laid out as it should be (of a `cut` record also when a list

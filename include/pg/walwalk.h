@@ -73,14 +73,14 @@ typedef void walwalk_each(void *context, const struct walrecord *record);
 /*
  * Sees every record, whatever it is: waldecode.h. piece() gets bytes of the body of the record in
  * walk->header, in order, when the record does not lie whole in what was fed; record() comes when
- * it is proven, with the body if it lies whole, else NULL. False with a reason: the record is
- * damaged.
+ * it is proven, with all of it from its header on if it lies whole, else NULL. False with a reason:
+ * the record is damaged; nothing has been done with it.
  */
 struct walwalk;
 struct walwalk_sink {
 	void (*piece)(struct walwalk_sink *sink, const struct walwalk *walk, uint32_t offset,
 	              const uint8_t *bytes, size_t length);
-	bool (*record)(struct walwalk_sink *sink, const struct walwalk *walk, const uint8_t *body,
+	bool (*record)(struct walwalk_sink *sink, const struct walwalk *walk, const uint8_t *whole,
 	               lsn end, const char **ret_reason);
 };
 

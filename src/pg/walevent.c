@@ -66,6 +66,7 @@ enum {
 	XACT_ABORT = 0x20,
 	XACT_COMMIT_PREPARED = 0x30,
 	XACT_ABORT_PREPARED = 0x40,
+	XACT_ASSIGNMENT = 0x50,
 	XACT_HAS_INFO = 0x80,
 };
 
@@ -75,10 +76,24 @@ enum {
 	XINFO_FILES = 0x004,
 	XINFO_INVALIDATIONS = 0x008,
 	XINFO_PREPARED = 0x010,
+	XINFO_ORIGIN = 0x020,
+	XINFO_GID = 0x080,
 	XINFO_STATISTICS = 0x100,
 };
 
 enum { STATISTICS_BYTES = 12, STATISTICS_BYTES_18 = 16, INVALIDATION_BYTES = 16 };
+/* The fixed part of PREPARE: two counters more from 15 on. */
+enum { STATISTICS_MAJOR = 15, PREPARE_BYTES_14 = 64, PREPARE_BYTES = 72, PREPARE_ALIGNMENT = 8 };
+
+static void gid_take(struct cursor *main)
+{
+	const uint8_t *end = main->bad || !main->left ? NULL : memchr(main->at, '\0', main->left);
+
+	if (end)
+		cursor_take(main, (size_t)(end - main->at) + 1);
+	else
+		main->bad = true;
+}
 
 static void xact_lists_take(struct cursor *main, const struct wal_decoded *record,
                             struct walevent *ret)
@@ -94,23 +109,52 @@ static void xact_lists_take(struct cursor *main, const struct wal_decoded *recor
 	if (xinfo & XINFO_FILES)
 		ret->files = list_take(main, cursor_u32(main), RELATION_BYTES);
 	if (xinfo & XINFO_STATISTICS)
-		list_take(main, cursor_u32(main),
-		          record->major >= 18 ? STATISTICS_BYTES_18 : STATISTICS_BYTES);
+		ret->dropped_statistics =
+		        list_take(main, cursor_u32(main),
+		                  record->major >= 18 ? STATISTICS_BYTES_18 : STATISTICS_BYTES)
+		                .count;
 	if (xinfo & XINFO_INVALIDATIONS)
-		list_take(main, cursor_u32(main), INVALIDATION_BYTES);
-	if (ret->prepared) {
+		ret->invalidations = list_take(main, cursor_u32(main), INVALIDATION_BYTES).count;
+	if (xinfo & XINFO_PREPARED) {
 		ret->xid = cursor_u32(main);
-		main->bad |= !(xinfo & XINFO_PREPARED);
+		if (xinfo & XINFO_GID)
+			gid_take(main);
 	}
+	main->bad |= ret->prepared && !(xinfo & XINFO_PREPARED);
+	if (xinfo & XINFO_ORIGIN) {
+		ret->origin_lsn = cursor_u64(main);
+		ret->origin_us = time_take(main);
+	}
+	main->bad |= main->left > 0 && !record->cut;
 }
 
-static void prepare_take(struct cursor *main, struct walevent *ret)
+static struct wal_list aligned_take(struct cursor *main, uint32_t count, uint32_t item_bytes)
 {
+	struct wal_list list = list_take(main, count, item_bytes);
+
+	cursor_take(main, -((size_t)count * item_bytes) & (PREPARE_ALIGNMENT - 1));
+	return list;
+}
+
+/* Name, subtransactions, files at commit, files at abort; what follows matters to nobody here. */
+static void prepare_take(struct cursor *main, const struct wal_decoded *record,
+                         struct walevent *ret)
+{
+	bool newer = record->major >= STATISTICS_MAJOR;
+	const uint8_t *fixed = cursor_take(main, newer ? PREPARE_BYTES : PREPARE_BYTES_14);
+	struct cursor head = cursor_of(fixed, PREPARE_BYTES_14);
+
 	ret->kind = WALEVENT_PREPARE;
-	cursor_u64(main); /* magic, length */
-	ret->xid = cursor_u32(main);
-	ret->database = cursor_u32(main);
-	ret->time_us = time_take(main);
+	if (!fixed)
+		return;
+	cursor_u64(&head); /* magic, length */
+	ret->xid = cursor_u32(&head);
+	ret->database = cursor_u32(&head);
+	ret->time_us = time_take(&head);
+	aligned_take(main, get_u16(fixed + (newer ? 54 : 46)), 1);
+	ret->subxids = aligned_take(main, get_u32(fixed + 28), 4);
+	ret->files = aligned_take(main, get_u32(fixed + 32), RELATION_BYTES);
+	ret->abort_files = aligned_take(main, get_u32(fixed + 36), RELATION_BYTES);
 }
 
 static void xact_take(struct cursor *main, const struct wal_decoded *record, struct walevent *ret)
@@ -127,9 +171,14 @@ static void xact_take(struct cursor *main, const struct wal_decoded *record, str
 		ret->kind = WALEVENT_ABORT;
 		break;
 	case XACT_PREPARE:
-		prepare_take(main, ret);
+		prepare_take(main, record, ret);
 		return;
-	default: /* assignment, invalidations */
+	case XACT_ASSIGNMENT:
+		ret->kind = WALEVENT_ASSIGNMENT;
+		ret->xid = cursor_u32(main);
+		ret->subxids = list_take(main, cursor_u32(main), 4);
+		return;
+	default: /* invalidations */
 		return;
 	}
 	ret->prepared = operation == XACT_COMMIT_PREPARED || operation == XACT_ABORT_PREPARED;
@@ -143,6 +192,7 @@ static void xact_take(struct cursor *main, const struct wal_decoded *record, str
 enum {
 	XLOG_CHECKPOINT_SHUTDOWN = 0x00,
 	XLOG_CHECKPOINT_ONLINE = 0x10,
+	XLOG_NEXTOID = 0x30,
 	XLOG_SWITCH = 0x40,
 	XLOG_BACKUP_END = 0x50,
 	XLOG_PARAMETER_CHANGE = 0x60,
@@ -156,7 +206,6 @@ enum {
 enum {
 	WAL_LEVEL_TOLD_MAJOR = 17, /* in checkpoints and at the end of recovery */
 	CHECKPOINT_WAL_LEVEL_AT = 20,
-	PARAMETERS_WAL_LEVEL_AT = 20,
 	RESTORE_POINT_NAME_BYTES = 64, /* MAXFNAMELEN, access/xlog_internal.h */
 	TABLESPACE_PATH_BYTES = 1025,
 };
@@ -177,6 +226,10 @@ static void checkpoint_take(struct cursor *main, const struct wal_decoded *recor
 	ret->new_tli = checkpoint.tli;
 	ret->previous_tli = checkpoint.previous_tli;
 	ret->full_page_writes = bytes[16] != 0;
+	ret->next_xid = checkpoint.next_xid;
+	ret->number = get_u32(bytes + 32);
+	ret->oldest_xid = get_u32(bytes + 44);
+	ret->oldest_active_xid = get_u32(bytes + 80);
 	/* An online checkpoint carries what CHECKPOINT_REDO said before. */
 	if (ret->shutdown && record->major >= WAL_LEVEL_TOLD_MAJOR)
 		ret->wal_level = (int32_t)get_u32(bytes + CHECKPOINT_WAL_LEVEL_AT);
@@ -193,6 +246,18 @@ static void end_of_recovery_take(struct cursor *main, const struct wal_decoded *
 		ret->wal_level = (int32_t)cursor_u32(main);
 }
 
+static void parameters_take(struct cursor *main, struct pg_parameters *ret)
+{
+	ret->max_connections = (int32_t)cursor_u32(main);
+	ret->max_worker_processes = (int32_t)cursor_u32(main);
+	ret->max_wal_senders = (int32_t)cursor_u32(main);
+	ret->max_prepared_transactions = (int32_t)cursor_u32(main);
+	ret->max_locks_per_transaction = (int32_t)cursor_u32(main);
+	ret->wal_level = (int32_t)cursor_u32(main);
+	ret->wal_log_hints = cursor_u8(main) != 0;
+	ret->track_commit_timestamp = cursor_u8(main) != 0;
+}
+
 static void xlog_small_take(struct cursor *main, unsigned operation, struct walevent *ret)
 {
 	switch (operation) {
@@ -202,8 +267,12 @@ static void xlog_small_take(struct cursor *main, unsigned operation, struct wale
 		return;
 	case XLOG_PARAMETER_CHANGE:
 		ret->kind = WALEVENT_PARAMETERS;
-		cursor_take(main, PARAMETERS_WAL_LEVEL_AT);
-		ret->wal_level = (int32_t)cursor_u32(main);
+		parameters_take(main, &ret->parameters);
+		ret->wal_level = ret->parameters.wal_level;
+		return;
+	case XLOG_NEXTOID:
+		ret->kind = WALEVENT_NEXT_OID;
+		ret->number = cursor_u32(main);
 		return;
 	case XLOG_RESTORE_POINT:
 		ret->kind = WALEVENT_RESTORE_POINT;
@@ -345,6 +414,7 @@ enum {
 	HEAP_TRUNCATE = 0x30,
 	HEAP_HOT_UPDATE = 0x40,
 	HEAP_CONFIRM = 0x50,
+	HEAP_INPLACE = 0x70,
 	HEAP2_MULTI_INSERT = 0x50,
 };
 
@@ -397,6 +467,9 @@ static void heap_take(struct cursor *main, const struct wal_decoded *record, str
 	case HEAP_TRUNCATE:
 		truncate_take(main, ret);
 		return;
+	case HEAP_INPLACE:
+		ret->kind = WALEVENT_INPLACE;
+		return;
 	default:
 		return;
 	}
@@ -441,14 +514,30 @@ static void manager_take(struct cursor *main, const struct wal_decoded *record,
 	}
 }
 
+/* Nearly all records are of heaps and indexes: only what can be set, or is read of any event. */
+static void rows_clear(struct walevent *ret)
+{
+	static const struct wal_list empty;
+
+	ret->kind = WALEVENT_NONE;
+	ret->subxids = ret->files = ret->abort_files = empty;
+	ret->tablespaces = ret->relations = ret->locks = empty;
+	ret->inserted = ret->updated = ret->deleted = 0;
+	ret->wal_level = WAL_LEVEL_UNTOLD;
+	ret->text = "";
+}
+
 bool walevent_of(const struct wal_decoded *record, struct walevent *ret)
 {
 	struct cursor main = cursor_of(record->main, record->cut ? (uint32_t)WALDECODE_MAIN_MAX
 	                                                         : record->main_bytes);
 
-	*ret = (struct walevent){.text = "", .wal_level = WAL_LEVEL_UNTOLD};
+	if (record->manager <= WAL_STANDBY)
+		*ret = (struct walevent){.text = "", .wal_level = WAL_LEVEL_UNTOLD};
+	else
+		rows_clear(ret);
 	manager_take(&main, record, ret);
-	if (ret->kind == WALEVENT_ROWS) {
+	if (ret->kind == WALEVENT_ROWS || ret->kind == WALEVENT_INPLACE) {
 		if (!record->blocks)
 			return false;
 		ret->relation = record->block[0].relation;
@@ -504,6 +593,9 @@ const char *walevent_name(enum walevent_kind kind)
 	        [WALEVENT_FULL_PAGE_WRITES] = "full page writes",
 	        [WALEVENT_SWITCH] = "switch",
 	        [WALEVENT_GAVE_UP] = "gave up",
+	        [WALEVENT_NEXT_OID] = "next oid",
+	        [WALEVENT_ASSIGNMENT] = "assignment",
+	        [WALEVENT_INPLACE] = "in place",
 	        [WALEVENT_UNKNOWN_CHANGE] = "unknown change",
 	};
 

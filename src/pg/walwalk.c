@@ -42,6 +42,9 @@ enum {
 	RECORD_MAX_16 = 1020 << 20,
 };
 
+/* Resource managers with records that the walker itself reads none of, in any version. */
+enum { MANAGER_PLAIN_FIRST = 2, MANAGER_PLAIN_NOT = 5 /* Tablespace */, MANAGER_PLAIN_LAST = 21 };
+
 /* Page flags. */
 enum {
 	PAGE_CONTINUES = 0x0001,
@@ -366,18 +369,18 @@ static bool wanted_finish(struct walwalk *walk, lsn end, struct err *err)
 	return true;
 }
 
-static bool sink_finish(struct walwalk *walk, const uint8_t *body, lsn end, struct err *err)
+static bool sink_finish(struct walwalk *walk, const uint8_t *whole, lsn end, struct err *err)
 {
 	struct walwalk_sink *sink = walk->options.sink;
 	const char *reason;
 
-	return !sink || sink->record(sink, walk, body, end, &reason) ||
+	return !sink || sink->record(sink, walk, whole, end, &reason) ||
 	       stop(walk, walk->record_start, err, "record of resource manager %u, info 0x%02X: %s",
 	            walk->header[17], walk->header[16], reason);
 }
 
-/* at: the first byte after the record; body: all of it, or NULL when it came in pieces. */
-static bool record_finish(struct walwalk *walk, lsn at, const uint8_t *body, struct err *err)
+/* at: the first byte after the record; whole: all of it, or NULL when it came in pieces. */
+static bool record_finish(struct walwalk *walk, lsn at, const uint8_t *whole, struct err *err)
 {
 	lsn end = (at + ALIGNMENT - 1) & ~(lsn)(ALIGNMENT - 1);
 	uint32_t crc = crc32c(walk->crc, walk->header, RECORD_CRC_OFFSET);
@@ -392,7 +395,7 @@ static bool record_finish(struct walwalk *walk, lsn at, const uint8_t *body, str
 		return false;
 	if (walk->seen.ended)
 		return true;
-	if (!sink_finish(walk, body, end, err))
+	if (!sink_finish(walk, whole, end, err))
 		return false;
 	if (walk->seen.ended)
 		return true;
@@ -440,7 +443,61 @@ static bool record_whole(struct walwalk *walk, const uint8_t *bytes, size_t leng
 	walk->crc = crc32c(CRC32C_EMPTY, bytes, total - RECORD_HEADER_BYTES);
 	if (walk->wanted)
 		body_keep(walk, bytes, total - RECORD_HEADER_BYTES);
-	return record_finish(walk, walk->at + total, bytes, err);
+	return record_finish(walk, walk->at + total, bytes - RECORD_HEADER_BYTES, err);
+}
+
+/* Of a record that must only be proven, and shown to the sink: nearly all are. */
+static bool record_is_plain(const uint8_t *record, lsn previous)
+{
+	uint8_t manager = record[17];
+
+	return manager >= MANAGER_PLAIN_FIRST && manager <= MANAGER_PLAIN_LAST &&
+	       manager != MANAGER_PLAIN_NOT && get_u64(record + 8) == previous;
+}
+
+/*
+ * The fastest way: plain records that lie whole in the piece, one after the other, without a state
+ * to go through. Returns how many bytes are done with; what it does not understand, and whatever is
+ * not valid, is left to the others to be told about.
+ */
+static size_t records_plain(struct walwalk *walk, const uint8_t *bytes, size_t length)
+{
+	struct walwalk_sink *sink = walk->options.sink;
+	lsn base = walk->at, previous = walk->prev_start, end = 0;
+	uint64_t records = 0;
+	const char *reason;
+	size_t at = 0;
+
+	if (!previous || walk->overwrite_expected)
+		return 0;
+	walk->record_tli = walk->seen.tli;
+	while (at + RECORD_HEADER_BYTES <= length) {
+		const uint8_t *record = bytes + at;
+		uint32_t total = get_u32(record);
+
+		if (total < RECORD_HEADER_BYTES || total > length - at ||
+		    !record_is_plain(record, previous) ||
+		    crc32c_record(record, total) != get_u32(record + RECORD_CRC_OFFSET))
+			break;
+		end = (base + at + total + ALIGNMENT - 1) & ~(lsn)(ALIGNMENT - 1);
+		walk->record_start = base + at;
+		if (sink && !sink->record(sink, walk, record, end, &reason))
+			break;
+		previous = base + at;
+		at = (size_t)(end - base);
+		records++;
+	}
+	if (records == 0)
+		return 0;
+	walk->seen.records += records;
+	walk->seen.last_start = walk->prev_start = previous;
+	walk->seen.last_end = walk->seen.end_lsn = base + at;
+	walk->seen.last_tli = MAX(walk->record_tli, walk->tli_floor);
+	if (at <= length)
+		return at;
+	walk->pad_bytes = (uint32_t)(at - length);
+	walk->state = WALK_PAD;
+	return length;
 }
 
 static bool header_take(struct walwalk *walk, const uint8_t *bytes, size_t length, size_t *ret_used,
@@ -449,6 +506,9 @@ static bool header_take(struct walwalk *walk, const uint8_t *bytes, size_t lengt
 	size_t n = MIN(length, (size_t)(RECORD_HEADER_BYTES - walk->header_have));
 
 	if (walk->header_have == 0) {
+		*ret_used = records_plain(walk, bytes, length);
+		if (*ret_used)
+			return true;
 		if (!record_whole(walk, bytes, length, ret_used, err))
 			return false;
 		if (*ret_used)

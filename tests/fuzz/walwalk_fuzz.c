@@ -43,9 +43,9 @@ static void decoded_check(void *context, const struct wal_decoded *record)
 	if (!walevent_of(record, &event))
 		return;
 	*sum += list_sum(&event.subxids, 1) + list_sum(&event.files, 3) +
-	        list_sum(&event.tablespaces, 1) + list_sum(&event.relations, 1) +
-	        list_sum(&event.locks, 3) + (uint32_t)strlen(event.text) +
-	        (uint32_t)strlen(walevent_name(event.kind));
+	        list_sum(&event.abort_files, 3) + list_sum(&event.tablespaces, 1) +
+	        list_sum(&event.relations, 1) + list_sum(&event.locks, 3) +
+	        (uint32_t)strlen(event.text) + (uint32_t)strlen(walevent_name(event.kind));
 }
 
 /* Records that lie in one page get the CRC that fits them. */

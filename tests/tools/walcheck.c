@@ -56,6 +56,9 @@ static void record_print(void *context, const struct walrecord *record)
 
 static struct {
 	uint64_t records, blocks, images, inserted, updated, deleted;
+	uint64_t image[4], image_bytes[4], hole_bytes[4]; /* by enum wal_image */
+	uint64_t event[WALEVENT_UNKNOWN_CHANGE + 1];
+	uint64_t subxids, files, statistics, invalidations, prepared, origins, inits;
 } decoded;
 static bool decoded_print;
 
@@ -97,6 +100,30 @@ static void event_print(const struct walevent *event)
 	printf(" %s\n", event->text);
 }
 
+static void blocks_sum(const struct wal_decoded *record)
+{
+	for (unsigned i = 0; i < record->blocks; i++) {
+		const struct wal_block *block = &record->block[i];
+
+		decoded.inits += block->init;
+		decoded.image[block->compression] += block->image;
+		decoded.image_bytes[block->compression] += block->image_bytes;
+		decoded.hole_bytes[block->compression] += block->hole_bytes;
+	}
+}
+
+static void event_sum(const struct walevent *event)
+{
+	decoded.event[event->kind]++;
+	if (event->kind != WALEVENT_COMMIT && event->kind != WALEVENT_ABORT)
+		return;
+	decoded.subxids += event->subxids.count;
+	decoded.files += event->files.count;
+	decoded.statistics += event->dropped_statistics;
+	decoded.invalidations += event->invalidations;
+	decoded.prepared += event->prepared;
+}
+
 static void decoded_each(void *context, const struct wal_decoded *record)
 {
 	bool *unclear = context;
@@ -105,12 +132,15 @@ static void decoded_each(void *context, const struct wal_decoded *record)
 	decoded.records++;
 	decoded.blocks += record->blocks;
 	decoded.images += record->images;
+	decoded.origins += record->origin != 0;
+	blocks_sum(record);
 	if (!walevent_of(record, &event)) {
 		fprintf(stderr, "record at " LSN_FORMAT " has an unknown layout\n",
 		        LSN_ARGS(record->start));
 		*unclear = true;
 		return;
 	}
+	event_sum(&event);
 	decoded.inserted += event.inserted;
 	decoded.updated += event.updated;
 	decoded.deleted += event.deleted;
@@ -129,6 +159,28 @@ static void totals_print(void)
 	       (unsigned long long)decoded.records, (unsigned long long)decoded.blocks,
 	       (unsigned long long)decoded.images, (unsigned long long)decoded.inserted,
 	       (unsigned long long)decoded.updated, (unsigned long long)decoded.deleted);
+	printf("subxids=%llu\nfiles=%llu\nstatistics=%llu\ninvalidations=%llu\nprepared=%llu\n"
+	       "origins=%llu\ninits=%llu\n",
+	       (unsigned long long)decoded.subxids, (unsigned long long)decoded.files,
+	       (unsigned long long)decoded.statistics, (unsigned long long)decoded.invalidations,
+	       (unsigned long long)decoded.prepared, (unsigned long long)decoded.origins,
+	       (unsigned long long)decoded.inits);
+	for (unsigned i = 0; i < ARRAY_LENGTH(decoded.image); i++) {
+		static const char *const method[] = {"plain", "pglz", "lz4", "zstd"};
+
+		printf("images_%s=%llu\nimage_bytes_%s=%llu\nhole_bytes_%s=%llu\n", method[i],
+		       (unsigned long long)decoded.image[i], method[i],
+		       (unsigned long long)decoded.image_bytes[i], method[i],
+		       (unsigned long long)decoded.hole_bytes[i]);
+	}
+	for (unsigned i = 1; i < ARRAY_LENGTH(decoded.event); i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%s", walevent_name((enum walevent_kind)i));
+		for (char *at = name; *at; at++)
+			*at = *at == ' ' ? '_' : *at;
+		printf("event_%s=%llu\n", name, (unsigned long long)decoded.event[i]);
+	}
 }
 
 static bool file_walk(struct walwalk *walk, const char *path, struct err *err)

@@ -248,6 +248,112 @@ static void a_commit_of_any_length_names_what_it_drops(void **state)
 	free(seen);
 }
 
+/* The GID and the origin come last; after them nothing may come. */
+static void a_commit_ends_where_its_lists_say(void **state)
+{
+	uint8_t main[64] = {0};
+	struct seen *seen = xcalloc(1, sizeof(*seen));
+	struct err err = {0};
+
+	(void)state;
+	put_u64(main, 1000000);
+	put_u32(main + 8, 0x010 | 0x080 | 0x020);
+	put_u32(main + 12, 4711);
+	memcpy(main + 16, "gid", 4);
+	put_u64(main + 20, 0x123456789);
+	put_u64(main + 28, 2000000);
+	for (size_t length = 16; length <= 44; length++) {
+		struct craft craft;
+
+		craft_init(&craft, SEGNO, 1);
+		craft_page(&craft, 0, 0);
+		craft_record(&craft, WAL_XACT, 0x30 | 0x80, main, length);
+		craft_record(&craft, WAL_XLOG, 0x40, NULL, 0);
+		assert_true(walk(&craft, 8192, seen, &err));
+		assert_int_equal(seen->unclear, length != 36);
+		craft_release(&craft);
+		if (length != 36)
+			continue;
+		assert_int_equal(seen->event[0].xid, 4711);
+		assert_true(seen->event[0].origin_lsn == 0x123456789);
+		assert_int_equal(seen->event[0].origin_us, PG_EPOCH_OFFSET_S * US_PER_S + 2000000);
+	}
+	free(seen);
+}
+
+/* The image of a page must fill it, with its hole. */
+struct image_case {
+	uint16_t magic, bytes, offset, hole;
+	uint8_t info;
+	bool good;
+	enum wal_image compression;
+};
+
+static bool image_walk(const struct image_case *image, struct seen *seen, struct err *err)
+{
+	uint8_t record[24 + 4 + 7 + 16 + 8192] = {0};
+	uint8_t *p = record + 24;
+	struct craft craft;
+	bool good;
+
+	record[17] = WAL_XLOG;
+	record[16] = 0xB0;
+	p[1] = 0x10;
+	put_u16(p + 4, image->bytes);
+	put_u16(p + 6, image->offset);
+	p[8] = image->info;
+	put_u16(p + 9, image->hole);
+	p += image->info & 1 && image->compression != WAL_IMAGE_PLAIN ? 11 : 9;
+	put_u32(p + 12, 77);
+	craft_init(&craft, SEGNO, 1);
+	craft.magic = image->magic;
+	craft_page(&craft, 0, 0);
+	craft_raw(&craft, record, (size_t)(p + 16 - record) + image->bytes);
+	craft_record(&craft, WAL_XLOG, 0x40, NULL, 0);
+	good = walk(&craft, 8192, seen, err);
+	craft_release(&craft);
+	return good;
+}
+
+static void a_page_image_has_the_length_of_its_page(void **state)
+{
+	static const struct image_case images[] = {
+	        {0xD110, 8192, 0, 0, 0x02, true, WAL_IMAGE_PLAIN},
+	        {0xD110, 8191, 0, 0, 0x02, false, WAL_IMAGE_PLAIN},
+	        {0xD110, 8000, 100, 0, 0x03, true, WAL_IMAGE_PLAIN},
+	        {0xD110, 8000, 8100, 0, 0x03, false, WAL_IMAGE_PLAIN},
+	        {0xD110, 8000, 0, 0, 0x03, false, WAL_IMAGE_PLAIN},
+	        {0xD110, 300, 0, 0, 0x06, true, WAL_IMAGE_PGLZ},
+	        {0xD110, 300, 100, 0, 0x06, false, WAL_IMAGE_PGLZ},
+	        {0xD110, 300, 100, 7000, 0x0B, true, WAL_IMAGE_LZ4},
+	        {0xD110, 300, 100, 0, 0x0B, false, WAL_IMAGE_LZ4},
+	        {0xD110, 300, 2000, 7000, 0x13, false, WAL_IMAGE_ZSTD},
+	        {0xD110, 8192, 0, 0, 0x12, false, WAL_IMAGE_ZSTD},
+	        {0xD10D, 300, 0, 0, 0x06, true, WAL_IMAGE_PGLZ},
+	        {0xD10D, 8192, 0, 0, 0x04, true, WAL_IMAGE_PLAIN},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(images); i++) {
+		struct seen *seen = xcalloc(1, sizeof(*seen));
+		const struct wal_block *block = &seen->record[0].block[0];
+		struct err err = {0};
+
+		assert_int_equal(image_walk(&images[i], seen, &err), images[i].good);
+		assert_int_equal(err.code, images[i].good ? ERR_NONE : ERR_DAMAGED);
+		if (images[i].good) {
+			assert_true(block->image_applies);
+			assert_int_equal(block->number, 77);
+			assert_int_equal(block->compression, images[i].compression);
+			if (images[i].info & 1)
+				assert_int_equal(block->hole_bytes,
+				                 images[i].hole ? images[i].hole
+				                                : 8192 - images[i].bytes);
+		}
+		free(seen);
+	}
+}
+
 static void a_commit_that_is_too_long_to_keep_is_cut_and_unclear(void **state)
 {
 	uint32_t files = WALDECODE_MAIN_MAX / 12 + 1;
@@ -338,7 +444,8 @@ static void events_are_told_apart(void **state)
 	        {WAL_XLOG, 0x80, {1}, 1, WALEVENT_FULL_PAGE_WRITES},
 	        {WAL_XLOG, 0x60, {0}, 28, WALEVENT_PARAMETERS},
 	        {WAL_XLOG, 0x50, {0}, 8, WALEVENT_BACKUP_END},
-	        {WAL_XLOG, 0x30, {0}, 4, WALEVENT_NONE},
+	        {WAL_XLOG, 0x30, {7}, 4, WALEVENT_NEXT_OID},
+	        {WAL_XACT, 0x50, {7, 0, 0, 0, 1, 0, 0, 0, 9}, 12, WALEVENT_ASSIGNMENT},
 	        {128, 0x01, {0}, 4, WALEVENT_UNKNOWN_CHANGE},
 	        {128, 0x00, {0}, 4, WALEVENT_NONE},
 	};
@@ -364,6 +471,9 @@ static void events_are_told_apart(void **state)
 	assert_int_equal(seen->event[1].length_blocks, 9);
 	assert_true(seen->event[2].file_copy && !seen->event[3].file_copy);
 	assert_int_equal(seen->event[12].wal_level, WAL_LEVEL_MINIMAL);
+	assert_int_equal(seen->event[14].number, 7);
+	assert_int_equal(seen->event[15].xid, 7);
+	assert_int_equal(seen->last_subxid, 9);
 	craft_release(&craft);
 	free(seen);
 }
@@ -422,6 +532,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_record_is_the_same_in_pieces_of_any_size),
 	        cmocka_unit_test(a_commit_of_any_length_names_what_it_drops),
+	        cmocka_unit_test(a_commit_ends_where_its_lists_say),
+	        cmocka_unit_test(a_page_image_has_the_length_of_its_page),
 	        cmocka_unit_test(a_commit_that_is_too_long_to_keep_is_cut_and_unclear),
 	        cmocka_unit_test(what_contradicts_itself_is_damaged),
 	        cmocka_unit_test(events_are_told_apart),
