@@ -45,6 +45,7 @@ struct credentials_options {
 	const char *credentials_file;             /* instead of these two */
 	const char *profile;                      /* of the files; then only they are asked */
 	const char *region;                       /* for STS */
+	const char *ca_file;                      /* for STS, beside the system's */
 };
 
 struct credentials_source;

@@ -75,6 +75,7 @@ struct credentials_source *credentials_open(struct http *http,
 	        .credentials_file = copy_of(options->credentials_file),
 	        .profile = copy_of(options->profile),
 	        .region = copy_of(options->region),
+	        .ca_file = copy_of(options->ca_file),
 	};
 	return source;
 }
@@ -97,6 +98,7 @@ void credentials_close(struct credentials_source *source)
 	free((char *)source->options.credentials_file);
 	free((char *)source->options.profile);
 	free((char *)source->options.region);
+	free((char *)source->options.ca_file);
 	free(source);
 }
 

@@ -30,21 +30,26 @@ static bool region_good(const char *region)
 	return length > 0 && length < 64 && region[length] == '\0';
 }
 
-static char *sts_url(const struct plan *plan)
+void plan_sts(struct plan *plan, const char *region)
 {
 	const char *url = set_in_env("AWS_ENDPOINT_URL_STS");
-	const char *region = plan->options->region;
 
-	if (url)
-		return xstrdup(url);
+	if (!region)
+		region = plan->options->region;
 	if (!region)
 		region = set_in_env("AWS_REGION");
 	if (!region)
 		region = set_in_env("AWS_DEFAULT_REGION");
-	if (!region || !region_good(region))
-		return xstrdup("https://sts.amazonaws.com/");
-	return xasprintf("https://sts.%s.amazonaws.com%s/", region,
-	                 str_starts(region, "cn-") ? ".cn" : "");
+	if (region && !region_good(region))
+		region = NULL;
+	plan->region = xstrdup(region ? region : "us-east-1");
+	if (url)
+		plan->url = xstrdup(url);
+	else if (!region)
+		plan->url = xstrdup("https://sts.amazonaws.com/");
+	else
+		plan->url = xasprintf("https://sts.%s.amazonaws.com%s/", region,
+		                      str_starts(region, "cn-") ? ".cn" : "");
 }
 
 bool plan_web_identity(struct plan *plan, const char *token_path, const char *role_arn,
@@ -57,7 +62,7 @@ bool plan_web_identity(struct plan *plan, const char *token_path, const char *ro
 	if (!credentials_visible(buf_text(&plan->token), CREDENTIALS_TOKEN_MAX))
 		return err_set(err, ERR_CONFIG, "file \"%s\" holds no web identity token",
 		               token_path);
-	plan->url = sts_url(plan);
+	plan_sts(plan, NULL);
 	plan->role_arn = xstrdup(role_arn);
 	plan->session_name = xstrdup(session_name ? session_name : "seawall");
 	plan->next = PLAN_STS;

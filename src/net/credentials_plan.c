@@ -42,13 +42,17 @@ void credentials_plan_release(struct plan *plan)
 	while (plan->files > 0)
 		free(plan->file[--plan->files].path);
 	credentials_release(STEAL(plan->credentials));
+	credentials_release(STEAL(plan->source));
+	free(STEAL(plan->external_id));
+	free(STEAL(plan->duration));
+	free(STEAL(plan->region));
 	free(STEAL(plan->url));
 	free(STEAL(plan->role_arn));
 	free(STEAL(plan->session_name));
 	free(STEAL(plan->command));
 	secret_buf_release(&plan->token);
-	secret_buf_release(&plan->text[0]);
-	secret_buf_release(&plan->text[1]);
+	for (size_t i = 0; i < ARRAY_LENGTH(plan->text); i++)
+		secret_buf_release(&plan->text[i]);
 }
 
 void plan_say(struct plan *plan, const char *provider, bool used, const char *format, ...)
@@ -271,11 +275,7 @@ static bool use_profile(struct plan *plan, const struct profile *profile, const 
                         const char *path, struct err *err)
 {
 	if (profile->role_arn && (profile->source_profile || profile->credential_source))
-		return err_set(
-		        err, ERR_CONFIG,
-		        "profile \"%s\" takes a role from other credentials "
-		        "(\"source_profile\", \"credential_source\"), which is not supported",
-		        name);
+		return plan_role(plan, profile, name, err);
 	if (profile->role_arn && profile->web_identity_token_file)
 		return plan_web_identity(plan, profile->web_identity_token_file, profile->role_arn,
 		                         profile->role_session_name, err);
@@ -324,41 +324,96 @@ static bool read_shared(struct plan *plan, const struct shared *shared, struct p
 	return false;
 }
 
-static bool look_files(struct plan *plan, struct err *err)
-{
-	AUTO_FREE char *credentials = shared_path("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-	AUTO_FREE char *config = shared_path("AWS_CONFIG_FILE", "config");
-	const char *name = plan->options->profile ? plan->options->profile : env("AWS_PROFILE");
-	bool named = name != NULL, is_default = !named || strcmp(name, "default") == 0;
-	AUTO_FREE char *section = is_default ? xstrdup("default") : xasprintf("profile %s", name);
-	const struct shared from_config = {config, &plan->text[0], section};
-	const struct shared from_credentials = {credentials, &plan->text[1],
-	                                        named ? name : "default"};
-	struct profile profile = {0}, keys = {0};
+/* The files, as the environment names them; NULL: there is none. */
+struct shared_paths {
+	char *credentials, *config;
+};
 
-	name = named ? name : "default";
-	if (!read_shared(plan, &from_config, &profile, err) ||
+/* A profile, and the file that its keys are from. */
+struct profile_source {
+	struct shared_paths paths;
+	struct profile profile;
+	const char *path;
+};
+
+static struct shared_paths shared_paths(void)
+{
+	return (struct shared_paths){
+	        .credentials = shared_path("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+	        .config = shared_path("AWS_CONFIG_FILE", "config"),
+	};
+}
+
+static void shared_paths_release(struct shared_paths *paths)
+{
+	free(paths->credentials);
+	free(paths->config);
+}
+
+/* Keys of the credentials file are stronger. */
+static bool profile_of(struct plan *plan, const char *name, struct buf *text,
+                       struct profile_source *ret, struct err *err)
+{
+	AUTO_FREE char *section =
+	        strcmp(name, "default") == 0 ? xstrdup(name) : xasprintf("profile %s", name);
+	const struct shared from_config = {ret->paths.config, &text[0], section};
+	const struct shared from_credentials = {ret->paths.credentials, &text[1], name};
+	struct profile *profile = &ret->profile, keys = {0};
+
+	if (!read_shared(plan, &from_config, profile, err) ||
 	    !read_shared(plan, &from_credentials, &keys, err))
 		return false;
-	if (!profile.found && !keys.found) {
-		if (named)
-			return err_set(err, ERR_CONFIG,
-			               "there is no profile \"%s\" in \"%s\" or \"%s\"", name,
-			               credentials ? credentials : "", config ? config : "");
-		plan_say(plan, plan->provider, false,
-		         "there is no default profile in \"%s\" or \"%s\"",
-		         credentials ? credentials : "", config ? config : "");
-		return true;
-	}
+	ret->path = ret->paths.config;
 	if (keys.aws_access_key_id || keys.aws_secret_access_key) {
-		profile.aws_access_key_id = keys.aws_access_key_id;
-		profile.aws_secret_access_key = keys.aws_secret_access_key;
-		profile.aws_session_token = keys.aws_session_token;
-		return use_profile(plan, &profile, name, credentials, err);
+		profile->aws_access_key_id = keys.aws_access_key_id;
+		profile->aws_secret_access_key = keys.aws_secret_access_key;
+		profile->aws_session_token = keys.aws_session_token;
+		profile->found = true;
+		ret->path = ret->paths.credentials;
+	} else if (keys.found && !profile->found) {
+		*profile = keys;
 	}
-	if (keys.found && !profile.found)
-		profile = keys;
-	return use_profile(plan, &profile, name, config, err);
+	return true;
+}
+
+bool plan_profile(struct plan *plan, const char *name, struct buf *text, struct profile *ret,
+                  struct err *err)
+{
+	struct profile_source source = {.paths = shared_paths()};
+	bool done = profile_of(plan, name, text, &source, err);
+
+	*ret = source.profile;
+	shared_paths_release(&source.paths);
+	return done;
+}
+
+static bool nothing_found(struct plan *plan, const struct shared_paths *paths, const char *name,
+                          struct err *err)
+{
+	const char *credentials = paths->credentials ? paths->credentials : "";
+	const char *config = paths->config ? paths->config : "";
+
+	if (name)
+		return err_set(err, ERR_CONFIG, "there is no profile \"%s\" in \"%s\" or \"%s\"",
+		               name, credentials, config);
+	plan_say(plan, plan->provider, false, "there is no default profile in \"%s\" or \"%s\"",
+	         credentials, config);
+	return true;
+}
+
+static bool look_files(struct plan *plan, struct err *err)
+{
+	const char *name = plan->options->profile ? plan->options->profile : env("AWS_PROFILE");
+	struct profile_source source = {.paths = shared_paths()};
+	bool done = profile_of(plan, name ? name : "default", plan->text, &source, err);
+
+	if (done && !source.profile.found)
+		done = nothing_found(plan, &source.paths, name, err);
+	else if (done)
+		done = use_profile(plan, &source.profile, name ? name : "default", source.path,
+		                   err);
+	shared_paths_release(&source.paths);
+	return done;
 }
 
 static bool look_container(struct plan *plan, struct err *err)

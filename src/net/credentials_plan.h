@@ -42,6 +42,9 @@ bool credentials_visible(const char *text, size_t max);
 	X(web_identity_token_file)                                                                 \
 	X(sso_session)                                                                             \
 	X(sso_start_url)                                                                           \
+	X(external_id)                                                                             \
+	X(duration_seconds)                                                                        \
+	X(mfa_serial)                                                                              \
 	X(region)
 struct profile {
 	bool found;
@@ -63,7 +66,15 @@ struct plan_file {
 	bool there;
 };
 
-enum plan_next { PLAN_NOTHING, PLAN_FOUND, PLAN_STS, PLAN_PROCESS, PLAN_CONTAINER, PLAN_INSTANCE };
+enum plan_next {
+	PLAN_NOTHING,
+	PLAN_FOUND,
+	PLAN_STS,
+	PLAN_ROLE,
+	PLAN_PROCESS,
+	PLAN_CONTAINER,
+	PLAN_INSTANCE,
+};
 
 struct plan {
 	struct work work; /* err: a provider that is set up failed */
@@ -76,10 +87,13 @@ struct plan {
 	unsigned files;
 	struct credentials *credentials; /* PLAN_FOUND */
 	char *url;                       /* STS, container, instance */
-	char *role_arn, *session_name;   /* STS */
+	char *role_arn, *session_name;   /* STS, role */
+	struct credentials *source;      /* role: who takes it */
+	char *external_id, *duration;    /* role; NULL: none */
+	char *region;                    /* STS, role: of its host */
 	char *command;                   /* process */
 	struct buf token;                /* STS, container: wiped */
-	struct buf text[2];              /* the shared files: wiped */
+	struct buf text[4];              /* the shared files, for two profiles: wiped */
 };
 
 void plan_init(struct plan *plan, const struct credentials_options *options);
@@ -94,14 +108,28 @@ MUST_USE bool plan_read(struct plan *plan, const char *path, bool others, struct
 /* Whether it is another now, or was read anew. */
 bool plan_file_changed(const struct plan_file *file);
 void secret_buf_release(struct buf *buf);
+/* What the shared files say of a profile together; found is false when nothing. text: two, for the
+ * files. False: err. */
+MUST_USE bool plan_profile(struct plan *plan, const char *name, struct buf *text,
+                           struct profile *ret, struct err *err);
 
 /* credentials_env.c: what the environment says about those on the network; false: err. */
 MUST_USE bool plan_web_identity(struct plan *plan, const char *token_path, const char *role_arn,
                                 const char *session_name, struct err *err);
 MUST_USE bool plan_container(struct plan *plan, struct err *err);
 void plan_instance(struct plan *plan);
+/* Where STS is asked, and the region that a question is signed for; region may be NULL. */
+void plan_sts(struct plan *plan, const char *region);
 /* Whether credentials may be asked for at this URL (https, or http to a known address). */
 bool container_url_allowed(const char *url);
+
+/* ---- credentials_role.c: a role that is taken with the keys of a profile ---- */
+
+MUST_USE bool plan_role(struct plan *plan, const struct profile *profile, const char *name,
+                        struct err *err);
+struct remote;
+/* Body, URL and headers of the question; false: the URL is none. */
+MUST_USE bool role_sign(struct remote *remote);
 
 /* ---- credentials_remote.c: asking for what the plan found ---- */
 
@@ -111,7 +139,8 @@ struct remote {
 	struct plan *plan;
 	struct http_request request;
 	struct child child;
-	const char *header[4], *argv[4];
+	const char *header[6], *argv[4];
+	char date[40];                       /* a header */
 	struct buf text, url, first, second; /* first, second: headers; wiped */
 	unsigned tries;
 	struct credentials *credentials; /* out */
@@ -119,6 +148,8 @@ struct remote {
 };
 void remote_start(struct op *parent, struct remote *remote, struct http *http, struct plan *plan);
 void remote_release(struct remote *remote);
+/* A header, or what else is a secret. */
+void remote_text(struct buf *buf, const char *name, const char *value);
 MUST_USE bool sts_answer(const char *text, size_t length, struct credentials **ret,
                          struct err *err);
 

@@ -2,7 +2,7 @@
  * credentials_remote.c — asking: STS, a program, the container's metadata, the instance's.
  *
  *   START -> PROCESS -> done
- *         -> ANSWER -> done                      STS, container
+ *         -> ANSWER -> done                      STS, a role, container
  *         -> TOKEN -> ROLE -> ANSWER -> done     instance (IMDSv2)
  *
  * One connection attempt of a second to the metadata services: where there are none, nobody answers
@@ -53,7 +53,7 @@ void remote_release(struct remote *remote)
 	secret_buf_release(&remote->second);
 }
 
-static void set_text(struct buf *buf, const char *name, const char *value)
+void remote_text(struct buf *buf, const char *name, const char *value)
 {
 	secret_buf_release(buf);
 	buf_init(buf, SECRET_FILE_MAX * 4);
@@ -62,15 +62,21 @@ static void set_text(struct buf *buf, const char *name, const char *value)
 	buf_addstr(buf, value);
 }
 
+static bool asks_sts(const struct remote *remote)
+{
+	return remote->plan->next == PLAN_STS || remote->plan->next == PLAN_ROLE;
+}
+
 static void ask(struct remote *remote, const char *method, enum remote_state state)
 {
-	bool sts = remote->plan->next == PLAN_STS;
+	bool sts = asks_sts(remote);
 
 	request_clear(remote);
 	remote->request = (struct http_request){
 	        .method = method,
 	        .url = buf_text(&remote->url),
 	        .direct = !sts,
+	        .ca_file = sts ? remote->plan->options->ca_file : NULL,
 	        .header = remote->header,
 	        .body = remote->text.length ? remote->text.data : NULL,
 	        .body_bytes = remote->text.length,
@@ -97,8 +103,16 @@ static void ask_sts(struct remote *remote)
 	http_escape(&remote->text, plan->session_name);
 	buf_addstr(&remote->text, "&WebIdentityToken=");
 	http_escape(&remote->text, buf_text(&plan->token));
-	set_text(&remote->url, plan->url, "");
+	remote_text(&remote->url, plan->url, "");
 	remote->header[0] = "Content-Type: application/x-www-form-urlencoded";
+	ask(remote, "POST", REMOTE_ANSWER);
+}
+
+static void ask_role(struct remote *remote)
+{
+	if (!role_sign(remote))
+		return op_fail_as(&remote->op, ERR_CONFIG, "\"%s\" is no URL of STS",
+		                  remote->plan->url);
 	ask(remote, "POST", REMOTE_ANSWER);
 }
 
@@ -106,10 +120,10 @@ static void ask_container(struct remote *remote)
 {
 	struct plan *plan = remote->plan;
 
-	set_text(&remote->url, plan->url, "");
+	remote_text(&remote->url, plan->url, "");
 	remote->header[0] = "Accept: application/json";
 	if (plan->token.length > 0) {
-		set_text(&remote->first, "Authorization: ", buf_text(&plan->token));
+		remote_text(&remote->first, "Authorization: ", buf_text(&plan->token));
 		remote->header[1] = buf_text(&remote->first);
 	}
 	ask(remote, "GET", REMOTE_ANSWER);
@@ -117,7 +131,7 @@ static void ask_container(struct remote *remote)
 
 static void ask_instance(struct remote *remote)
 {
-	set_text(&remote->url, remote->plan->url, "/latest/api/token");
+	remote_text(&remote->url, remote->plan->url, "/latest/api/token");
 	remote->header[0] = "X-aws-ec2-metadata-token-ttl-seconds: 21600";
 	remote->header[1] = NULL;
 	ask(remote, "PUT", REMOTE_TOKEN);
@@ -125,7 +139,7 @@ static void ask_instance(struct remote *remote)
 
 static void run_process(struct remote *remote)
 {
-	set_text(&remote->text, "exec 2>/dev/null\n", remote->plan->command);
+	remote_text(&remote->text, "exec 2>/dev/null\n", remote->plan->command);
 	remote->argv[0] = "/bin/sh";
 	remote->argv[1] = "-c";
 	remote->argv[2] = buf_text(&remote->text);
@@ -139,6 +153,8 @@ static void begin(struct remote *remote)
 	switch (remote->plan->next) {
 	case PLAN_STS:
 		return ask_sts(remote);
+	case PLAN_ROLE:
+		return ask_role(remote);
 	case PLAN_PROCESS:
 		return run_process(remote);
 	case PLAN_CONTAINER:
@@ -170,8 +186,10 @@ struct sts_found {
 
 static void sts_element(void *context, const char *path, const char *text)
 {
-	static const char inside[] =
-	        "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/";
+	static const char *const insides[] = {
+	        "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/",
+	        "AssumeRoleResponse/AssumeRoleResult/Credentials/"};
+	const char *inside = insides[str_starts(path, insides[1])];
 	struct sts_found *found = context;
 	struct buf *into = NULL;
 
@@ -228,11 +246,16 @@ static void bad_status(struct remote *remote)
 	struct err why = {0};
 	struct buf *answer = &remote->request.answer;
 
-	if (remote->plan->next == PLAN_STS && answer->length > 0 &&
+	if (asks_sts(remote) && answer->length > 0 &&
 	    !sts_answer(answer->data, answer->length, &none, &why) && why.code == ERR_FAILED) {
 		op_fail_as(&remote->op, passes ? ERR_NETWORK : ERR_CONFIG, "HTTP status %u: %s",
 		           status, why.text);
-		if (!passes)
+		if (!passes && remote->plan->next == PLAN_ROLE)
+			err_hint(&remote->op.err,
+			         "Look at \"role_arn\", its trust in access key \"%s\" of "
+			         "\"source_profile\", and what that key may do.",
+			         remote->plan->source->access_key);
+		else if (!passes)
 			err_hint(&remote->op.err, "Look at the role (AWS_ROLE_ARN), its trust in "
 			                          "the token's issuer, and the age of the token.");
 		return;
@@ -249,6 +272,10 @@ static void say_used(struct remote *remote)
 	if (plan->next == PLAN_STS)
 		plan_say(plan, plan->provider, true, "access key \"%s\", role \"%s\"", key,
 		         plan->role_arn);
+	else if (plan->next == PLAN_ROLE)
+		plan_say(plan, plan->provider, true,
+		         "access key \"%s\", role \"%s\", taken with access key \"%s\"", key,
+		         plan->role_arn, plan->source->access_key);
 	else if (plan->next == PLAN_PROCESS)
 		plan_say(plan, plan->provider, true, "access key \"%s\", from credential_process",
 		         key);
@@ -264,7 +291,7 @@ static void take(struct remote *remote, struct buf *text)
 	struct err why = {0};
 	char *data = text->data ? text->data : (char[1]){""};
 
-	if (remote->plan->next == PLAN_STS
+	if (asks_sts(remote)
 	            ? sts_answer(data, text->length, &remote->credentials, &why)
 	            : credentials_from_json(data, text->length, &remote->credentials, &why)) {
 		say_used(remote);
@@ -303,9 +330,9 @@ static void token_came(struct remote *remote)
 
 	if (!credentials_visible(token, CREDENTIALS_TOKEN_MAX))
 		return op_fail_as(&remote->op, ERR_NETWORK, "the answer is no session token");
-	set_text(&remote->first, "X-aws-ec2-metadata-token: ", token);
+	remote_text(&remote->first, "X-aws-ec2-metadata-token: ", token);
 	remote->header[0] = buf_text(&remote->first);
-	set_text(&remote->url, remote->plan->url, "/latest/meta-data/iam/security-credentials/");
+	remote_text(&remote->url, remote->plan->url, "/latest/meta-data/iam/security-credentials/");
 	ask(remote, "GET", REMOTE_ROLE);
 }
 
@@ -321,7 +348,7 @@ static void role_came(struct remote *remote)
 	buf_init(&escaped, ROLE_MAX * 4);
 	buf_addstr(&escaped, "/latest/meta-data/iam/security-credentials/");
 	http_escape(&escaped, role);
-	set_text(&remote->url, remote->plan->url, buf_text(&escaped));
+	remote_text(&remote->url, remote->plan->url, buf_text(&escaped));
 	ask(remote, "GET", REMOTE_ANSWER);
 }
 
@@ -337,7 +364,7 @@ static void answered(struct remote *remote, enum remote_state state)
 	struct http_request *request = &remote->request;
 
 	if (op_failed(&request->op)) {
-		bool metadata = remote->plan->next != PLAN_STS;
+		bool metadata = !asks_sts(remote);
 
 		if (metadata && !remote->op.cancelled && ++remote->tries < TRIES_MAX)
 			return ask(remote, request->method, state);
