@@ -42,6 +42,28 @@ struct op_type {
 	const char *(*state_name)(int state); /* for traces; may be NULL */
 };
 
+/*
+ * The states of an operation and their names, from one list:
+ *
+ *	#define PUSH_STATES(X) X(PUSH_START) X(PUSH_QUEUED) X(PUSH_SENDING)
+ *	OP_STATES(push_state, PUSH_STATES)
+ *
+ * makes enum push_state, and push_state_name for op_type.state_name: "SENDING", without the first
+ * word. In a header only OP_STATES_ENUM, and OP_STATES_NAME in the one file that needs it.
+ */
+#define OP_STATE_ITEM(state)      state,
+#define OP_STATE_TEXT(state)      #state,
+#define OP_STATES_ENUM(tag, LIST) enum tag { LIST(OP_STATE_ITEM) };
+#define OP_STATES_NAME(tag, LIST)                                                                  \
+	static const char *tag##_name(int state)                                                   \
+	{                                                                                          \
+		static const char *const names[] = {LIST(OP_STATE_TEXT)};                          \
+		return op_state_text(names, ARRAY_LENGTH(names), state);                           \
+	}
+#define OP_STATES(tag, LIST) OP_STATES_ENUM(tag, LIST) OP_STATES_NAME(tag, LIST)
+/* "?" for a number that is no state. */
+const char *op_state_text(const char *const *names, size_t count, int state);
+
 struct op {
 	const struct op_type *type;
 	struct loop *loop;

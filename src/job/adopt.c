@@ -18,23 +18,12 @@
 
 #include "base/poison.h"
 
-#define ADOPT_STATES(X) X(START) X(LOOKING) X(READY) X(OPENING) X(LOADING) X(WRITING) X(UNMARKING)
-enum adopt_state {
-#define X(name) ADOPT_##name,
-	ADOPT_STATES(X)
-#undef X
-};
-
-static const char *adopt_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        ADOPT_STATES(X)
-#undef X
-	};
-
-	return names[state];
-}
+/* clang-format off */
+#define ADOPT_STATES(X) \
+	X(ADOPT_START) X(ADOPT_LOOKING) X(ADOPT_READY) X(ADOPT_OPENING) X(ADOPT_LOADING) \
+	X(ADOPT_WRITING) X(ADOPT_UNMARKING)
+/* clang-format on */
+OP_STATES(adopt_state, ADOPT_STATES)
 
 static const char clone_file[] = "seawall.clone";
 

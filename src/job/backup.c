@@ -68,26 +68,11 @@ struct backup_detail {
 
 /* clang-format off */
 #define BACKUP_STATES(X) \
-	X(START) X(LOCKING) X(CONNECTING) X(ASKING) X(LOOKING) X(OPENING) X(CLAIMING) \
-	X(STARTING) X(COPYING) X(LISTING) X(ENDING) X(STOPPING) X(COPYING_LATE) \
-	X(FINISHING)
+	X(STATE_START) X(STATE_LOCKING) X(STATE_CONNECTING) X(STATE_ASKING) X(STATE_LOOKING) \
+	X(STATE_OPENING) X(STATE_CLAIMING) X(STATE_STARTING) X(STATE_COPYING) X(STATE_LISTING) \
+	X(STATE_ENDING) X(STATE_STOPPING) X(STATE_COPYING_LATE) X(STATE_FINISHING)
 /* clang-format on */
-enum backup_state {
-#define X(name) STATE_##name,
-	BACKUP_STATES(X)
-#undef X
-};
-
-static const char *backup_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        BACKUP_STATES(X)
-#undef X
-	};
-
-	return names[state];
-}
+OP_STATES(backup_state, BACKUP_STATES)
 
 const char *backup_phase_text(enum backup_phase phase)
 {

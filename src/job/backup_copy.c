@@ -191,24 +191,12 @@ static void tally_slot(struct copy_tally *tally, struct copy_slot *slot)
 
 /* ---- one slot ---- */
 
-#define SLOT_STATES(X)                                                                             \
-	X(START) X(YIELDING) X(PLANNING) X(HOLDING) X(FILLING) X(AGAIN) X(QUEUED) X(PUTTING)
-enum slot_state {
-#define X(name) SLOT_##name,
-	SLOT_STATES(X)
-#undef X
-};
-
-static const char *slot_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        SLOT_STATES(X)
-#undef X
-	};
-
-	return names[state];
-}
+/* clang-format off */
+#define SLOT_STATES(X) \
+	X(SLOT_START) X(SLOT_YIELDING) X(SLOT_PLANNING) X(SLOT_HOLDING) X(SLOT_FILLING) \
+	X(SLOT_AGAIN) X(SLOT_QUEUED) X(SLOT_PUTTING)
+/* clang-format on */
+OP_STATES(slot_state, SLOT_STATES)
 
 static void slot_plan(struct work *work)
 {

@@ -53,16 +53,7 @@ enum {
 
 #define AHEAD_BYTES_MAX (UINT64_C(1) << 30)
 
-static const char *item_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        ITEM_STATES(X)
-#undef X
-	};
-
-	return names[state];
-}
+OP_STATES_NAME(item_state, ITEM_STATES)
 
 void guide_release(struct fetch_guide *guide)
 {

@@ -11,15 +11,12 @@
 
 enum { WINDOW_MIN = 4 }; /* segments ahead, before a replay had to wait */
 
-#define ITEM_STATES(X)                                                                             \
-	X(START)                                                                                   \
-	X(LOOKING)                                                                                 \
-	X(OPENING) X(MAPPING) X(FETCHING) X(READY) X(PROVING) X(RESTING) X(DELIVERING) X(TOLD)
-enum item_state {
-#define X(name) ITEM_##name,
-	ITEM_STATES(X)
-#undef X
-};
+/* clang-format off */
+#define ITEM_STATES(X) \
+	X(ITEM_START) X(ITEM_LOOKING) X(ITEM_OPENING) X(ITEM_MAPPING) X(ITEM_FETCHING) \
+	X(ITEM_READY) X(ITEM_PROVING) X(ITEM_RESTING) X(ITEM_DELIVERING) X(ITEM_TOLD)
+/* clang-format on */
+OP_STATES_ENUM(item_state, ITEM_STATES)
 
 /* What is known about the recovery that asks. */
 struct fetch_guide {

@@ -23,34 +23,14 @@
 
 #include "base/poison.h"
 
-#define PASS_STATES(X)                                                                             \
-	X(START)                                                                                   \
-	X(READYING)                                                                                \
-	X(OPENING)                                                                                 \
-	X(PIECES)                                                                                  \
-	X(WAL)                                                                                     \
-	X(TAIL)                                                                                    \
-	X(READING_BEFORE)                                                                          \
-	X(WARMING)                                                                                 \
-	X(SEGMENT)                                                                                 \
-	X(MERGING)                                                                                 \
-	X(WRITING)                                                                                 \
-	X(SHARING)
+/* clang-format off */
+#define PASS_STATES(X) \
+	X(PASS_START) X(PASS_READYING) X(PASS_OPENING) X(PASS_PIECES) X(PASS_WAL) X(PASS_TAIL) \
+	X(PASS_READING_BEFORE) X(PASS_WARMING) X(PASS_SEGMENT) X(PASS_MERGING) X(PASS_WRITING) \
+	X(PASS_SHARING)
+/* clang-format on */
 
-enum pass_state {
-#define X(name) PASS_##name,
-	PASS_STATES(X)
-#undef X
-};
-
-static const char *pass_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {PASS_STATES(X)};
-#undef X
-
-	return names[state];
-}
+OP_STATES(pass_state, PASS_STATES)
 
 enum { WARM_MAX = 64, SKIP_MAX = 1000 };
 

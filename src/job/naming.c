@@ -18,23 +18,14 @@
 
 #include "base/poison.h"
 
-#define NAMING_STATES(X)                                                                           \
-	X(START)                                                                                   \
-	X(CONNECTING)                                                                              \
-	X(ASKING)                                                                                  \
-	X(ENTERING)                                                                                \
-	X(ROWS)                                                                                    \
-	X(READYING)                                                                                \
-	X(OPENING)                                                                                 \
-	X(LISTING)                                                                                 \
-	X(READING)                                                                                 \
-	X(WRITING)
+/* clang-format off */
+#define NAMING_STATES(X) \
+	X(NAMING_START) X(NAMING_CONNECTING) X(NAMING_ASKING) X(NAMING_ENTERING) X(NAMING_ROWS) \
+	X(NAMING_READYING) X(NAMING_OPENING) X(NAMING_LISTING) X(NAMING_READING) \
+	X(NAMING_WRITING)
+/* clang-format on */
 
-enum naming_state {
-#define X(name) NAMING_##name,
-	NAMING_STATES(X)
-#undef X
-};
+OP_STATES(naming_state, NAMING_STATES)
 
 enum { ROWS_AT_ONCE = 5000, QUERY_MS = 60 * 1000, DATABASE_COLUMNS = 5 };
 
@@ -324,15 +315,6 @@ static void naming_step(struct op *op)
 		naming->written = true;
 		return write_next(naming);
 	}
-}
-
-static const char *naming_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {NAMING_STATES(X)};
-#undef X
-
-	return names[state];
 }
 
 static const struct op_type naming_type = {

@@ -22,33 +22,13 @@
 
 #include "base/poison.h"
 
-#define WATCH_STATES(X)                                                                            \
-	X(START)                                                                                   \
-	X(LOADING)                                                                                 \
-	X(NOTING)                                                                                  \
-	X(STORED)                                                                                  \
-	X(BEGUN)                                                                                   \
-	X(MARKING)                                                                                 \
-	X(LISTING)                                                                                 \
-	X(LOOKING)                                                                                 \
-	X(FILLING)
+/* clang-format off */
+#define WATCH_STATES(X) \
+	X(WATCH_START) X(WATCH_LOADING) X(WATCH_NOTING) X(WATCH_STORED) X(WATCH_BEGUN) \
+	X(WATCH_MARKING) X(WATCH_LISTING) X(WATCH_LOOKING) X(WATCH_FILLING)
+/* clang-format on */
 
-enum watch_state {
-#define X(name) WATCH_##name,
-	WATCH_STATES(X)
-#undef X
-};
-
-static const char *watch_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        WATCH_STATES(X)
-#undef X
-	};
-
-	return names[state];
-}
+OP_STATES(watch_state, WATCH_STATES)
 
 static void watch_end(struct owner_watch *watch, const struct err *cause)
 {

@@ -36,29 +36,13 @@
 
 #include "base/poison.h"
 
-#define PUSH_STATES(X)                                                                             \
-	X(START)                                                                                   \
-	X(LOOKING)                                                                                 \
-	X(QUEUED)                                                                                  \
-	X(OPENING)                                                                                 \
-	X(OWNERS)                                                                                  \
-	X(FENCED) X(NAMING) X(FETCHING) X(JOINING) X(WRITING) X(ASIDE) X(DIGESTING) X(ASKING)
-enum push_state {
-#define X(name) PUSH_##name,
-	PUSH_STATES(X)
-#undef X
-};
-
-static const char *push_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        PUSH_STATES(X)
-#undef X
-	};
-
-	return names[state];
-}
+/* clang-format off */
+#define PUSH_STATES(X) \
+	X(PUSH_START) X(PUSH_LOOKING) X(PUSH_QUEUED) X(PUSH_OPENING) X(PUSH_OWNERS) \
+	X(PUSH_FENCED) X(PUSH_NAMING) X(PUSH_FETCHING) X(PUSH_JOINING) X(PUSH_WRITING) \
+	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING)
+/* clang-format on */
+OP_STATES(push_state, PUSH_STATES)
 
 void file_identity_of(const struct stat *status, struct file_identity *ret)
 {

@@ -23,6 +23,16 @@ static void op_reset(struct op *op, struct loop *loop, const struct op_type *typ
 	*op = (struct op){.type = type, .loop = loop};
 }
 
+const char *op_state_text(const char *const *names, size_t count, int state)
+{
+	const char *word;
+
+	if (state < 0 || (size_t)state >= count)
+		return "?";
+	word = strchr(names[state], '_');
+	return word ? word + 1 : names[state];
+}
+
 void op_start(struct op *parent, struct op *op, const struct op_type *type)
 {
 	assert(!parent->done);

@@ -117,7 +117,8 @@ void credentials_refused(struct credentials_source *source, const struct credent
 
 /* ---- one renewal ---- */
 
-enum renewal_state { RENEWAL_START, RENEWAL_PLANNING, RENEWAL_ASKING };
+#define RENEWAL_STATES(X) X(RENEWAL_START) X(RENEWAL_PLANNING) X(RENEWAL_ASKING)
+OP_STATES(renewal_state, RENEWAL_STATES)
 
 static void renewal_failed(struct credentials_renewal *renewal, const struct err *cause)
 {
@@ -170,13 +171,6 @@ static void renewal_step(struct op *op)
 		renewal->found = STEAL(renewal->remote.credentials);
 		return op_done(op);
 	}
-}
-
-static const char *renewal_state_name(int state)
-{
-	static const char *const name[] = {"START", "PLANNING", "ASKING"};
-
-	return name[state];
 }
 
 static const struct op_type renewal_type = {
@@ -246,7 +240,8 @@ static void source_take(struct credentials_source *source, struct credentials_re
 
 /* ---- a get ---- */
 
-enum get_state { GET_START, GET_LOOKING, GET_RENEWING, GET_WAITING };
+#define GET_STATES(X) X(GET_START) X(GET_LOOKING) X(GET_RENEWING) X(GET_WAITING)
+OP_STATES(get_state, GET_STATES)
 
 static void get_done(struct credentials_get *get)
 {
@@ -399,13 +394,6 @@ static void get_cancel(struct op *op)
 {
 	if (op->children == 0)
 		op_wake(op);
-}
-
-static const char *get_state_name(int state)
-{
-	static const char *const name[] = {"START", "LOOKING", "RENEWING", "WAITING"};
-
-	return name[state];
 }
 
 static const struct op_type get_type = {.name = "credentials",

@@ -29,7 +29,11 @@ enum {
 	TRIES_MAX = 2, /* of the metadata services */
 };
 
-enum remote_state { REMOTE_START, REMOTE_PROCESS, REMOTE_TOKEN, REMOTE_ROLE, REMOTE_ANSWER };
+/* clang-format off */
+#define REMOTE_STATES(X) \
+	X(REMOTE_START) X(REMOTE_PROCESS) X(REMOTE_TOKEN) X(REMOTE_ROLE) X(REMOTE_ANSWER)
+/* clang-format on */
+OP_STATES(remote_state, REMOTE_STATES)
 
 static void request_clear(struct remote *remote)
 {
@@ -405,13 +409,6 @@ static void remote_step(struct op *op)
 	case REMOTE_ANSWER:
 		return answered(remote, (enum remote_state)op->state);
 	}
-}
-
-static const char *remote_state_name(int state)
-{
-	static const char *const name[] = {"START", "PROCESS", "TOKEN", "ROLE", "ANSWER"};
-
-	return name[state];
 }
 
 static const struct op_type remote_type = {

@@ -22,7 +22,8 @@
 
 enum { HOSTS_TEXT_MAX = 4096, ADDRESSES_MAX = 8, OPTIONS_MAX = 128 };
 
-enum open_state { OPEN_START, OPEN_LOOKUP, OPEN_CONNECTING, OPEN_SETUP };
+#define OPEN_STATES(X) X(OPEN_START) X(OPEN_LOOKUP) X(OPEN_CONNECTING) X(OPEN_SETUP)
+OP_STATES(open_state, OPEN_STATES)
 
 /* One statement for all versions: settings that a version does not have are not in pg_settings. */
 static const char session_setup[] =
@@ -425,13 +426,6 @@ static void open_cancel(struct op *op)
 {
 	if (op->children == 0)
 		op_wake(op);
-}
-
-static const char *open_state_name(int state)
-{
-	static const char *const names[] = {"START", "LOOKUP", "CONNECTING", "SETUP"};
-
-	return names[state];
 }
 
 static const struct op_type open_type = {.name = "session-open",

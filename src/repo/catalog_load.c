@@ -176,30 +176,13 @@ void catalog_head_start(struct op *parent, struct catalog_head *head)
 
 /* ---- load ---- */
 
-#define LOAD_STATES(X)                                                                             \
-	X(START)                                                                                   \
-	X(LISTING_HISTORIES)                                                                       \
-	X(READING)                                                                                 \
-	X(NOTING)                                                                                  \
-	X(LISTING_WAL)                                                                             \
-	X(LISTING_TIMELINES)                                                                       \
-	X(TAILING)                                                                                 \
-	X(LISTING_BACKUPS)
+/* clang-format off */
+#define LOAD_STATES(X) \
+	X(LOAD_START) X(LOAD_LISTING_HISTORIES) X(LOAD_READING) X(LOAD_NOTING) \
+	X(LOAD_LISTING_WAL) X(LOAD_LISTING_TIMELINES) X(LOAD_TAILING) X(LOAD_LISTING_BACKUPS)
+/* clang-format on */
 
-enum load_state {
-#define X(name) LOAD_##name,
-	LOAD_STATES(X)
-#undef X
-};
-
-static const char *load_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {LOAD_STATES(X)};
-#undef X
-
-	return names[state];
-}
+OP_STATES(load_state, LOAD_STATES)
 
 struct catalog_detail {
 	struct catalog_load *load;

@@ -149,22 +149,13 @@ static void candidate_each(struct store_walk *walk, const struct store_entry *en
 
 /* ---- the story ---- */
 
-#define GENERATION_STATES(X) X(START) X(LISTING) X(READING) X(CLUSTER) X(SYSTEM)
+/* clang-format off */
+#define GENERATION_STATES(X) \
+	X(GENERATION_START) X(GENERATION_LISTING) X(GENERATION_READING) X(GENERATION_CLUSTER) \
+	X(GENERATION_SYSTEM)
+/* clang-format on */
 
-enum generation_state {
-#define X(name) GENERATION_##name,
-	GENERATION_STATES(X)
-#undef X
-};
-
-static const char *generation_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {GENERATION_STATES(X)};
-#undef X
-
-	return names[state];
-}
+OP_STATES(generation_state, GENERATION_STATES)
 
 static void generation_end(struct generation_open *open, const struct err *cause)
 {

@@ -26,14 +26,8 @@ static const char keys_folder[] = "keys/";
 
 /* ---- load ---- */
 
-enum load_state { LOAD_START, LOAD_LISTING, LOAD_READING, LOAD_OPENING, LOAD_MARKER };
-
-static const char *load_state_name(int state)
-{
-	static const char *const names[] = {"START", "LISTING", "READING", "OPENING", "MARKER"};
-
-	return names[state];
-}
+#define LOAD_STATES(X) X(LOAD_START) X(LOAD_LISTING) X(LOAD_READING) X(LOAD_OPENING) X(LOAD_MARKER)
+OP_STATES(load_state, LOAD_STATES)
 
 void keys_load_release(struct keys_load *load)
 {
@@ -286,14 +280,11 @@ void keys_load_start(struct op *parent, struct keys_load *load)
 
 /* ---- begin ---- */
 
-enum begin_state { BEGIN_START, BEGIN_LISTING, BEGIN_MAKING, BEGIN_MARKING, BEGIN_WRITING };
-
-static const char *begin_state_name(int state)
-{
-	static const char *const names[] = {"START", "LISTING", "MAKING", "MARKING", "WRITING"};
-
-	return names[state];
-}
+/* clang-format off */
+#define BEGIN_STATES(X) \
+	X(BEGIN_START) X(BEGIN_LISTING) X(BEGIN_MAKING) X(BEGIN_MARKING) X(BEGIN_WRITING)
+/* clang-format on */
+OP_STATES(begin_state, BEGIN_STATES)
 
 static void begin_each(struct store_walk *walk, const struct store_entry *entry)
 {
@@ -436,15 +427,9 @@ void keys_begin_start(struct op *parent, struct keys_begin *begin)
 
 /* ---- wrap ---- */
 
-enum wrap_state { WRAP_START, WRAP_SEALING, WRAP_WRITING };
+#define WRAP_STATES(X) X(WRAP_START) X(WRAP_SEALING) X(WRAP_WRITING)
+OP_STATES(wrap_state, WRAP_STATES)
 enum { WRAP_TRIES = 16 };
-
-static const char *wrap_state_name(int state)
-{
-	static const char *const names[] = {"START", "SEALING", "WRITING"};
-
-	return names[state];
-}
 
 static void wrap_end(struct keys_wrap *wrap, const struct err *cause)
 {

@@ -141,14 +141,8 @@ static void end_run(struct work *work)
 
 /* ---- the stories ---- */
 
-enum build_state { BUILD_START, BUILD_SEALING, BUILD_PUTTING };
-
-static const char *build_state_name(int state)
-{
-	static const char *const names[] = {"START", "SEALING", "PUTTING"};
-
-	return names[state];
-}
+#define BUILD_STATES(X) X(BUILD_START) X(BUILD_SEALING) X(BUILD_PUTTING)
+OP_STATES(build_state, BUILD_STATES)
 
 static void build_seal(struct op *op, struct object_builder *b, void (*run)(struct work *work))
 {

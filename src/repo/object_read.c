@@ -255,14 +255,8 @@ static void object_run(struct work *work)
 
 /* ---- the story ---- */
 
-enum stream_state { STREAM_START, STREAM_HOLDING, STREAM_GETTING, STREAM_READING };
-
-static const char *stream_state_name(int state)
-{
-	static const char *const names[] = {"START", "HOLDING", "GETTING", "READING"};
-
-	return names[state];
-}
+#define STREAM_STATES(X) X(STREAM_START) X(STREAM_HOLDING) X(STREAM_GETTING) X(STREAM_READING)
+OP_STATES(stream_state, STREAM_STATES)
 
 static void stream_end(struct object_stream *stream, const struct err *cause)
 {

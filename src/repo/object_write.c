@@ -170,23 +170,12 @@ static void seal_run(struct work *work)
 
 /* ---- the story ---- */
 
-enum write_state {
-	WRITE_START,
-	WRITE_HOLDING,
-	WRITE_SEALING,
-	WRITE_LOOKING,
-	WRITE_PUTTING,
-	WRITE_COMPARING,
-	WRITE_SETTLING
-};
-
-static const char *write_state_name(int state)
-{
-	static const char *const names[] = {"START",   "HOLDING",   "SEALING", "LOOKING",
-	                                    "PUTTING", "COMPARING", "SETTLING"};
-
-	return names[state];
-}
+/* clang-format off */
+#define WRITE_STATES(X) \
+	X(WRITE_START) X(WRITE_HOLDING) X(WRITE_SEALING) X(WRITE_LOOKING) X(WRITE_PUTTING) \
+	X(WRITE_COMPARING) X(WRITE_SETTLING)
+/* clang-format on */
+OP_STATES(write_state, WRITE_STATES)
 
 static void object_drop(struct write_detail *d)
 {

@@ -38,33 +38,13 @@ enum {
 
 static const char probe_folder[] = "probe/", try_prefix[] = "probe/try-";
 
-#define PROBE_STATES(X)                                                                            \
-	X(START)                                                                                   \
-	X(PUT)                                                                                     \
-	X(GET)                                                                                     \
-	X(HEAD)                                                                                    \
-	X(AGAIN)                                                                                   \
-	X(RACE)                                                                                    \
-	X(WINNER)                                                                                  \
-	X(LIST)                                                                                    \
-	X(REMOVE)                                                                                  \
-	X(GONE)                                                                                    \
-	X(LIST_AGAIN)
+/* clang-format off */
+#define PROBE_STATES(X) \
+	X(PROBE_START) X(PROBE_PUT) X(PROBE_GET) X(PROBE_HEAD) X(PROBE_AGAIN) X(PROBE_RACE) \
+	X(PROBE_WINNER) X(PROBE_LIST) X(PROBE_REMOVE) X(PROBE_GONE) X(PROBE_LIST_AGAIN)
+/* clang-format on */
 
-enum probe_state {
-#define X(name) PROBE_##name,
-	PROBE_STATES(X)
-#undef X
-};
-
-static const char *probe_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {PROBE_STATES(X)};
-#undef X
-
-	return names[state];
-}
+OP_STATES(probe_state, PROBE_STATES)
 
 struct racer {
 	struct store_put put;

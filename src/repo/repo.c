@@ -201,30 +201,13 @@ void repo_open_start(struct op *parent, struct repo_open *open)
 
 /* ---- init ---- */
 
-#define INIT_STATES(X)                                                                             \
-	X(START)                                                                                   \
-	X(OPENING)                                                                                 \
-	X(LISTING)                                                                                 \
-	X(PROBING)                                                                                 \
-	X(NOTING)                                                                                  \
-	X(WRITING)                                                                                 \
-	X(REOPENING)                                                                               \
-	X(ENCRYPTING)
+/* clang-format off */
+#define INIT_STATES(X) \
+	X(INIT_START) X(INIT_OPENING) X(INIT_LISTING) X(INIT_PROBING) X(INIT_NOTING) \
+	X(INIT_WRITING) X(INIT_REOPENING) X(INIT_ENCRYPTING)
+/* clang-format on */
 
-enum init_state {
-#define X(name) INIT_##name,
-	INIT_STATES(X)
-#undef X
-};
-
-static const char *init_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {INIT_STATES(X)};
-#undef X
-
-	return names[state];
-}
+OP_STATES(init_state, INIT_STATES)
 
 struct repo_init {
 	struct op op;

@@ -45,12 +45,12 @@ void site_open_start(struct op *parent, struct site_open *open, struct runtime *
 
 /* ---- the list ---- */
 
-#define BACKUPS_STATES(X) X(START) X(OPENING) X(GENERATION) X(LISTING) X(READING)
-enum backups_state {
-#define X(name) BACKUPS_##name,
-	BACKUPS_STATES(X)
-#undef X
-};
+/* clang-format off */
+#define BACKUPS_STATES(X) \
+	X(BACKUPS_START) X(BACKUPS_OPENING) X(BACKUPS_GENERATION) X(BACKUPS_LISTING) \
+	X(BACKUPS_READING)
+/* clang-format on */
+OP_STATES(backups_state, BACKUPS_STATES)
 
 static void backups_read_next(struct backups *backups)
 {
@@ -149,17 +149,6 @@ static void backups_step(struct op *op)
 		backups->next++;
 		return backups_read_next(backups);
 	}
-}
-
-static const char *backups_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        BACKUPS_STATES(X)
-#undef X
-	};
-
-	return names[state];
 }
 
 static const struct op_type backups_type = {

@@ -22,7 +22,8 @@
 
 enum { PUSH_AHEAD_MAX = 8, FETCH_AHEAD_MAX = 64, DRAIN_LOOK_MS = 20, WANTS_BYTES_MAX = 4096 };
 
-enum serve_state { SERVE_START, SERVE_RUNNING, SERVE_DRAINING, SERVE_CLOSING };
+#define SERVE_STATES(X) X(SERVE_START) X(SERVE_RUNNING) X(SERVE_DRAINING) X(SERVE_CLOSING)
+OP_STATES(serve_state, SERVE_STATES)
 
 static const struct route serve_routes[] = {
         {"POST", "/v1/wal/push", serve_push, 0},
@@ -248,13 +249,6 @@ static void serve_step(struct op *op)
 static void serve_cancel(struct op *op)
 {
 	on_stop(container_of(op, struct server, op));
-}
-
-static const char *serve_state_name(int state)
-{
-	static const char *const names[] = {"START", "RUNNING", "DRAINING", "CLOSING"};
-
-	return names[state];
 }
 
 static const struct op_type serve_type = {.name = "serve",

@@ -27,12 +27,8 @@
 
 enum { REST_MS = 500, AHEAD_MAX = 64 };
 
-#define WAL_STATES(X) X(START) X(JUDGING) X(OPENING) X(RESTING) X(ASKING)
-enum wal_state {
-#define X(name) WAL_##name,
-	WAL_STATES(X)
-#undef X
-};
+#define WAL_STATES(X) X(WAL_START) X(WAL_JUDGING) X(WAL_OPENING) X(WAL_RESTING) X(WAL_ASKING)
+OP_STATES(wal_state, WAL_STATES)
 
 struct wal_ask {
 	struct op op;
@@ -351,17 +347,6 @@ static void wal_step(struct op *op)
 	case WAL_ASKING:
 		return wal_answered(ask);
 	}
-}
-
-static const char *wal_state_name(int state)
-{
-	static const char *const names[] = {
-#define X(name) #name,
-	        WAL_STATES(X)
-#undef X
-	};
-
-	return names[state];
 }
 
 static const struct op_type wal_type = {

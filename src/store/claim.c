@@ -67,32 +67,14 @@ struct store_claiming {
 	int64_t until_ms;
 };
 
-#define CLAIM_STATES(X)                                                                            \
-	X(START)                                                                                   \
-	X(LOOKING)                                                                                 \
-	X(CLAIMING)                                                                                \
-	X(LISTING)                                                                                 \
-	X(SAYING)                                                                                  \
-	X(JUDGING)                                                                                 \
-	X(STORING)                                                                                 \
-	X(READING)                                                                                 \
-	X(HELPING)                                                                                 \
-	X(LOOKING_AGAIN)
+/* clang-format off */
+#define CLAIM_STATES(X) \
+	X(CLAIM_START) X(CLAIM_LOOKING) X(CLAIM_CLAIMING) X(CLAIM_LISTING) X(CLAIM_SAYING) \
+	X(CLAIM_JUDGING) X(CLAIM_STORING) X(CLAIM_READING) X(CLAIM_HELPING) \
+	X(CLAIM_LOOKING_AGAIN)
+/* clang-format on */
 
-enum claim_state {
-#define X(name) CLAIM_##name,
-	CLAIM_STATES(X)
-#undef X
-};
-
-static const char *claim_state_name(int state)
-{
-#define X(name) #name,
-	static const char *const names[] = {CLAIM_STATES(X)};
-#undef X
-
-	return names[state];
-}
+OP_STATES(claim_state, CLAIM_STATES)
 
 static void claim_release(struct store_put *put)
 {

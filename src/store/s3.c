@@ -22,15 +22,12 @@
 
 #include "base/poison.h"
 
-enum s3_state { S3_START, S3_KEYING, S3_HASHING, S3_SENDING, S3_EXPLAINING, S3_SIZING, S3_PROVING };
-
-static const char *s3_state_name(int state)
-{
-	static const char *const names[] = {"START",      "KEYING", "HASHING", "SENDING",
-	                                    "EXPLAINING", "SIZING", "PROVING"};
-
-	return names[state];
-}
+/* clang-format off */
+#define S3_STATES(X) \
+	X(S3_START) X(S3_KEYING) X(S3_HASHING) X(S3_SENDING) X(S3_EXPLAINING) X(S3_SIZING) \
+	X(S3_PROVING)
+/* clang-format on */
+OP_STATES(s3_state, S3_STATES)
 
 /* ---- asking ---- */
 

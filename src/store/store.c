@@ -265,14 +265,8 @@ static int64_t rest_ms(unsigned tries)
 	return ms - (int64_t)(dice % (uint32_t)(ms / 2));
 }
 
-enum call_state { CALL_START, CALL_TRYING, CALL_RESTING };
-
-static const char *call_state_name(int state)
-{
-	static const char *const names[] = {"START", "TRYING", "RESTING"};
-
-	return names[state];
-}
+#define CALL_STATES(X) X(CALL_START) X(CALL_TRYING) X(CALL_RESTING)
+OP_STATES(call_state, CALL_STATES)
 
 static void call_fired(struct timer *timer)
 {
@@ -424,14 +418,8 @@ static struct store_attempt *call_start(struct op *parent, struct store_call *ca
 
 /* ---- the operations ---- */
 
-enum simple_state { SIMPLE_START, SIMPLE_CALLING, PUT_COMPARING };
-
-static const char *simple_state_name(int state)
-{
-	static const char *const names[] = {"START", "CALLING", "COMPARING"};
-
-	return names[state];
-}
+#define SIMPLE_STATES(X) X(SIMPLE_START) X(SIMPLE_CALLING) X(PUT_COMPARING)
+OP_STATES(simple_state, SIMPLE_STATES)
 
 static bool begin(struct op *op, const char *name)
 {

@@ -472,10 +472,24 @@ static void four_hundred_stories_with_random_cancels_each_end_once(void **state)
 	free(gusts);
 }
 
+#define TRIP_STATES(X) X(TRIP_START) X(TRIP_UNDER_WAY) X(TRIP_END)
+OP_STATES(trip_state, TRIP_STATES)
+
+static void states_have_names_without_the_first_word(void **state)
+{
+	(void)state;
+	assert_int_equal(TRIP_END, 2);
+	assert_string_equal(trip_state_name(TRIP_START), "START");
+	assert_string_equal(trip_state_name(TRIP_UNDER_WAY), "UNDER_WAY");
+	assert_string_equal(trip_state_name(3), "?");
+	assert_string_equal(trip_state_name(-1), "?");
+}
+
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-	const struct CMUnitTest tests[] = {
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_setup_teardown(name, setup, teardown) const struct CMUnitTest tests[] = {
+	cmocka_unit_test(states_have_names_without_the_first_word),
 	        TEST(work_runs_once_and_its_parent_goes_on),
 	        TEST(jobs_that_wait_for_the_disk_leave_the_cores_to_others),
 	        TEST(a_nap_lasts_as_long_as_it_says_and_the_loop_sleeps_meanwhile),
@@ -488,7 +502,7 @@ int main(void)
 	        TEST(a_backup_cannot_take_the_places_that_belong_to_wal),
 	        TEST(blocks_are_given_and_come_back),
 	        TEST(four_hundred_stories_with_random_cancels_each_end_once),
-	};
+};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+return cmocka_run_group_tests(tests, NULL, NULL);
 }
