@@ -15,7 +15,7 @@ from place import DEBIAN_BIN, fresh, run, say, tree_mb
 from seawalltest.cluster import Cluster
 from seawalltest.wait import wait_for
 
-ORDER = ["safe", "single", "backlog", "memory", "recovery", "backup", "restore", "priority", "codec"]
+ORDER = ["safe", "single", "backlog", "memory", "recovery", "backup", "restore", "priority", "codec", "reader"]
 SEGMENT_MB = 16 * 1.048576
 IDLE_S = 11
 
@@ -512,3 +512,40 @@ def figure_codec(place):
     begun = time.monotonic()
     subprocess.run([place.bin / "walcheck", *paths], check=True, stdout=subprocess.DEVNULL)
     print(f"  {len(paths) * SEGMENT_MB / (time.monotonic() - begun):.0f} MB/s")
+
+
+class ReadWal(Contender):
+    """A program reads the segments, which are in the cache."""
+
+    def __init__(self, place, name, folder, names, command):
+        super().__init__(place, name)
+        self.folder, self.names, self.command = folder, names, command
+
+    def prepare(self):
+        for name in self.names:
+            (self.folder / name).read_bytes()
+
+    def run(self):
+        subprocess.run(self.command, cwd=self.folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def reader_of(place, title, folder, names, target_mbs):
+    megabytes = len(names) * SEGMENT_MB
+    costs = in_turn([ReadWal(place, "seawall", folder, names, [place.bin / "walcheck", "--quiet", "--decode", *names]),
+                     ReadWal(place, "pg_waldump --stats", folder, names,
+                             [DEBIAN_BIN / "pg_waldump", "--stats", "-p", folder, names[0], names[-1]])], place.options.rounds)
+    table(f"reading {megabytes:.0f} MB of WAL, {title}: CPU time of the process, the file's reading included; MB/s", costs,
+          lambda cost: megabytes / cost.cpu_s, "MB/s", "pg_waldump --stats")
+    told = subprocess.run([place.bin / "walspeed", str(place.options.rounds), *names], cwd=folder, check=True, capture_output=True,
+                          text=True).stdout
+    speed = {key: float(value) for key, value in (line.split("=") for line in told.splitlines())}
+    print("  in memory, one core, MB/s: one CRC-32C over all {crc_mbs:.0f}; proven {prove_mbs:.0f}; block references too "
+          "{decode_mbs:.0f}; events too {tell_mbs:.0f}".format(**speed), flush=True)
+    return verdict(f"reader, {title}, GB/s", speed["decode_mbs"] / 1000, target_mbs / 1000, True)
+
+
+def figure_reader(place):
+    wal, short = limited(place.wal(), 24), place.short()
+    good = [reader_of(place, "page images prevail", wal[0].data / "pg_wal", wal[2], 3500),
+            reader_of(place, "short records only", short[0].data / "pg_wal", short[1], 2000)]
+    return all(good)

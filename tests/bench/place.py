@@ -109,6 +109,21 @@ class Place:
             (self.folder / "wal.done").write_text("\n".join(names))
         return cluster, base, (self.folder / "wal.done").read_text().split()[:want]
 
+    def short(self):
+        """The folder of a stopped cluster with WAL of short records only (no page images), and 24 of its segments."""
+        cluster = self.cluster("short")
+        if not (self.folder / "short.done").exists():
+            say("making WAL without page images (pgbench)")
+            shutil.rmtree(cluster.data, ignore_errors=True)
+            self.load("short", 10, full_page_writes="off")
+            while len(cluster.pending()) < 26:
+                self.pgbench(cluster, "-c", 4, "-j", 2, "-T", 5, "-n")
+            cluster.switch_wal()
+            cluster.stop()
+            names = [name for name in cluster.pending() if len(name) == 24]
+            (self.folder / "short.done").write_text("\n".join(names[2:26]))
+        return cluster, (self.folder / "short.done").read_text().split()
+
     def quiet(self, count):
         """The same of a cluster where next to nothing happens in a segment (archive_timeout), without a backup."""
         cluster = self.cluster("quiet")

@@ -7,6 +7,7 @@
 #   safe      the hook when the segment is already safe       restore   into an empty directory
 #   memory    of the server: peak, and private when idle      priority  pushes during a full backup
 #   codec     sealing and the record walk alone, one core
+#   reader    WAL read and decoded, beside pg_waldump --stats
 #   s3_put    compressed segments, beside curl
 #   s3_backlog, s3_recovery, s3_restore   the same with a repository in S3: a Ceph with bluestore on loopback, https
 #   s3_latency                            pushes with 50 ms more for each request
@@ -21,14 +22,14 @@ cd "$(dirname "$0")/../.."
 # shellcheck disable=SC2086 # one word for each package
 packages_need $PACKAGES_BUILD $PACKAGES_POSTGRES $PACKAGES_S3 pgbackrest lz4 python3 python3-psycopg2
 make -s -j"$(nproc)" all build/release/tests/tools/sealbench build/release/tests/tools/walcheck \
-	build/release/tests/tools/storeput
+	build/release/tests/tools/walspeed build/release/tests/tools/storeput
 
 SCRATCH=$(mktemp -d /tmp/swbench.XXXXXX)
 trap 'rm -rf "$SCRATCH"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -p "$SCRATCH/build/release" "$SCRATCH/tests"
 cp build/release/seawall build/release/seawall-wal build/release/tests/tools/sealbench \
-	build/release/tests/tools/walcheck build/release/tests/tools/storeput "$SCRATCH/build/release"
+	build/release/tests/tools/walcheck build/release/tests/tools/walspeed build/release/tests/tools/storeput "$SCRATCH/build/release"
 cp -R tests/bench tests/pg tests/services "$SCRATCH/tests"
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/floor" tests/bench/floor.c -llz4 -lxxhash
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/archive" tests/bench/archive.c

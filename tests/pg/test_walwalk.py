@@ -23,7 +23,7 @@ def walcheck(segments, *options):
     """Exit status, records of interest, summary."""
     ended = subprocess.run([WALCHECK, *options, *segments], capture_output=True, text=True, check=False)
     told = [line for line in ended.stdout.splitlines() if re.match("[A-Z_]+ start=", line)]
-    seen = dict(line.split("=", 1) for line in ended.stdout.splitlines() if re.match("[a-z_]+=", line))
+    seen = dict(line.split("=", 1) for line in ended.stdout.splitlines() if re.match("[a-z_0-9]+=", line))
     return ended.returncode, told, seen | {"error": ended.stderr}
 
 

@@ -234,6 +234,71 @@ struct breakage {
 	const char *said;
 };
 
+enum { BROKEN_PAGES = CRAFT_SEGMENT_BYTES / CRAFT_PAGE_BYTES };
+
+static bool is_damaged(struct craft *craft)
+{
+	struct walwalk walk = walk_new(false);
+	struct err err = {0};
+
+	return !walk_all(&walk, craft, &err) && err.code == ERR_DAMAGED;
+}
+
+/* Of two segments, of which the second ends with a switch. */
+static void each_zeroed_or_swapped_page_is_found(void **state)
+{
+	uint8_t page[CRAFT_PAGE_BYTES];
+	struct craft craft;
+
+	(void)state;
+	craft_init(&craft, 7, 2);
+	craft_fill(&craft, 0);
+	craft_filler(&craft, 100);
+	craft_switch(&craft);
+	for (size_t i = 0; i < BROKEN_PAGES; i++) {
+		uint8_t *here = craft.bytes + i * CRAFT_PAGE_BYTES, *next = here + CRAFT_PAGE_BYTES;
+
+		memcpy(page, here, CRAFT_PAGE_BYTES);
+		memset(here, 0, CRAFT_PAGE_BYTES);
+		assert_true(is_damaged(&craft));
+		memcpy(here, next, CRAFT_PAGE_BYTES);
+		memcpy(next, page, CRAFT_PAGE_BYTES);
+		assert_true(is_damaged(&craft));
+		memcpy(next, here, CRAFT_PAGE_BYTES);
+		memcpy(here, page, CRAFT_PAGE_BYTES);
+	}
+	assert_false(is_damaged(&craft));
+	craft_release(&craft);
+}
+
+/* The WAL ends with the last record that is whole; strictly, a short file is no segment at all. */
+static void a_file_cut_at_any_byte_ends_with_its_last_whole_record(void **state)
+{
+	lsn start[64];
+	uint64_t records = 0, seen = 0;
+	struct craft craft;
+
+	(void)state;
+	craft_init(&craft, 7, 1);
+	for (; craft.at < craft.start + 3 * CRAFT_PAGE_BYTES; records++)
+		start[records] = craft_filler(&craft, 300 + records * 97 % 900);
+	for (size_t cut = 0; cut <= craft.at - craft.start; cut++)
+		for (int tail = 0; tail < 2; tail++) {
+			struct walwalk walk = walk_new(tail);
+			struct err err = {0};
+
+			assert_true(walwalk_begin(&walk, 1, 7, &err));
+			assert_true(walwalk_feed(&walk, craft.bytes, cut, &err));
+			assert_int_equal(walwalk_end(&walk, &err), tail);
+			assert_true(walk.seen.last_end < craft.start + cut + 8);
+			assert_true(walk.seen.records - seen <= 1);
+			seen = walk.seen.records;
+			assert_true(walk.seen.last_start == (seen ? start[seen - 1] : 0));
+		}
+	assert_int_equal(seen, records);
+	craft_release(&craft);
+}
+
 static void what_is_wrong_is_named(void **state)
 {
 	static const struct breakage breakage[] = {
@@ -647,6 +712,8 @@ int main(void)
 	        cmocka_unit_test(a_record_longer_than_a_segment_is_walked),
 	        cmocka_unit_test(pieces_of_any_size_give_the_same),
 	        cmocka_unit_test(every_flipped_byte_is_found),
+	        cmocka_unit_test(each_zeroed_or_swapped_page_is_found),
+	        cmocka_unit_test(a_file_cut_at_any_byte_ends_with_its_last_whole_record),
 	        cmocka_unit_test(what_is_wrong_is_named),
 	        cmocka_unit_test(what_follows_a_switch_is_no_damage_but_told),
 	        cmocka_unit_test(another_cluster_or_version_is_refused),

@@ -1,0 +1,41 @@
+"""WAL that is damaged in pg_wal before it is archived: nothing of it is stored as good, and everybody hears of it."""
+
+import struct
+
+from seawalltest.wait import wait_for
+
+SEGMENT = 1 << 20
+
+
+def segments_waiting(cluster):
+    return sorted(name for name in cluster.pending() if len(name) == 24)
+
+
+def continues(path):
+    """How many bytes of a record from the segment before come first."""
+    return struct.unpack_from("<I", path.read_bytes(), 16)[0]
+
+
+def test_a_record_damaged_across_two_segments_stops_archiving_until_it_is_accepted(made):
+    cluster = made.cluster(segment_mb=1, archive_command="")
+    wall = made.seawall(cluster)
+    wall.init()
+    wall.serve()
+    cluster.start()
+    cluster.sql("SELECT pg_logical_emit_message(true, 'm', repeat('x', 5000)) FROM generate_series(1, 1000)")
+    names = segments_waiting(cluster)
+    first, second = next((a, b) for a, b in zip(names[1:], names[2:]) if continues(cluster.data / "pg_wal" / b) > 8)
+    path = cluster.data / "pg_wal" / first
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    wall.archive()
+    wait_for(lambda: cluster.one("SELECT last_failed_wal FROM pg_stat_archiver") == second, "the seam to be found", 60)
+    wait_for(lambda: "does not go on as the WAL before it" in cluster.log_tail(400), "PostgreSQL's log", 30)
+    assert "--accept-damaged" in cluster.log_tail(400)
+    assert second in wall.run("status", status=None).out
+    assert not list((wall.repository / "main").glob(f"*/wal/*/*/{second}"))
+    wall.run("wal", "push", str(cluster.data / "pg_wal" / second), status=1)
+    wall.run("wal", "push", "--accept-damaged", str(cluster.data / "pg_wal" / second))
+    wall.wait_archived(cluster.switch_wal())
+    wait_for(lambda: second not in wall.run("status", status=None).out, "the alarm to be over", 30)
