@@ -487,9 +487,9 @@ static void states_have_names_without_the_first_word(void **state)
 
 int main(void)
 {
-#define TEST(name)                                                                                 \
-	cmocka_unit_test_setup_teardown(name, setup, teardown) const struct CMUnitTest tests[] = {
-	cmocka_unit_test(states_have_names_without_the_first_word),
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(states_have_names_without_the_first_word),
 	        TEST(work_runs_once_and_its_parent_goes_on),
 	        TEST(jobs_that_wait_for_the_disk_leave_the_cores_to_others),
 	        TEST(a_nap_lasts_as_long_as_it_says_and_the_loop_sleeps_meanwhile),
@@ -502,7 +502,7 @@ int main(void)
 	        TEST(a_backup_cannot_take_the_places_that_belong_to_wal),
 	        TEST(blocks_are_given_and_come_back),
 	        TEST(four_hundred_stories_with_random_cancels_each_end_once),
-};
+	};
 
-return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
