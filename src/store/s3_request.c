@@ -111,12 +111,12 @@ bool s3_range_begins(struct s3_attempt *attempt, struct err *err)
 			               "the answer is not the range that was asked for");
 		return true;
 	}
-	length = http_header(&attempt->request, "Content-Length");
-	if (get->offset > 0 || !length || !str_u64(length, &get->object_bytes))
-		return err_set(err, ERR_STORE, "the store does not answer ranges of objects");
 	if (!http_header(&attempt->request, "Last-Modified")) /* a 200 that carries an error */
 		return err_set(err, ERR_NETWORK,
 		               "the answer is no object, though its status is 200");
+	length = http_header(&attempt->request, "Content-Length");
+	if (get->offset > 0 || !length || !str_u64(length, &get->object_bytes))
+		return err_set(err, ERR_STORE, "the store does not answer ranges of objects");
 	return true;
 }
 

@@ -559,6 +559,22 @@ static void d03_a_get_whose_200_carries_an_error_is_repeated(void **state)
 	assert_string_equal(buf_text(&buf), "text");
 }
 
+/* Nor is the store called one that cannot answer ranges. */
+static void a_range_whose_200_carries_an_error_is_repeated(void **state)
+{
+	struct peer *peer = *state;
+	uint8_t *block = xmalloc(BLOCK_BYTES);
+	struct store_get request = {
+	        .name = "a/b", .offset = 2, .length = 10, .block = &block, .blocks = 1};
+
+	SERVE(peer, ANSWER("200 OK", "Content-Length: 113\r\n", ERROR_BODY("InternalError")),
+	      RANGE("2", "3", "4", "xt"));
+	request.store = peer->store;
+	assert_true(RUN(peer->loop, store_get_start, &request));
+	assert_int_equal(request.got, 2);
+	free(block);
+}
+
 static void another_range_than_asked_for_is_not_taken(void **state)
 {
 	struct peer *peer = *state;
@@ -703,6 +719,7 @@ int main(void)
 	        TEST(a_host_of_somebody_else_gets_nothing),
 	        TEST(a_get_that_ends_early_is_repeated),
 	        TEST(d03_a_get_whose_200_carries_an_error_is_repeated),
+	        TEST(a_range_whose_200_carries_an_error_is_repeated),
 	        TEST(another_range_than_asked_for_is_not_taken),
 	        TEST(names_may_hold_any_bytes_and_only_ours_are_listed),
 	        TEST(a_listing_that_is_none_is_asked_for_again),
