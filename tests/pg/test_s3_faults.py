@@ -1,9 +1,7 @@
 """Every fault of a store, through the proxy before a real S3: nothing is lost, nothing wrong is believed, nothing opens short."""
 
-import itertools
-
 import pytest
-from seawalltest import checks, faults, wait_for
+from seawalltest import faults, wait_for
 from seawalltest.s3 import at, seawall_in
 from test_fetch import UNKNOWN, Past, found
 
@@ -32,11 +30,6 @@ DAMAGED = {"a flipped byte", "200 with an error"}  # of an object that is read: 
 def places(made, rgw, proxy):
     """What makes the configuration for a cluster whose store is behind the proxy."""
     return lambda cluster: seawall_in(made, cluster, rgw, at(proxy))
-
-
-def arm(proxy, method, which, path="", **more):
-    """Every fault, each for one request; which one comes first is met first."""
-    return {name: proxy.add(kind, method=method, path=path, **options, **more) for name, (kind, options) in which.items()}
 
 
 def test_d3_every_fault_of_a_push_is_survived_and_what_is_stored_is_what_postgresql_wrote(made, rgw, rgw_proxy):
@@ -73,29 +66,6 @@ def test_every_fault_of_a_fetch_gives_the_file_or_no_file_and_is_never_the_end(m
             assert rgw.name in said or "local" in said, said
         status, said, path = past.fetch(restored, past.names[0], served=False)
         assert status == 0 and path.read_bytes() == original, f"after {name}\n{said}"
-
-
-def test_backup_and_restore_survive_every_fault(made, rgw, rgw_proxy):
-    """Those that are final end the backup, or the restore, with an error; the next try succeeds."""
-    past = Past(made, seawall=places(made, rgw, rgw_proxy)).write(3)
-    armed = arm(rgw_proxy, "PUT", QUICK, "^((?!/wal/).)*$")
-    for attempt in itertools.count():
-        said = past.wall.run("backup", status=None)
-        if said.status:
-            assert "AccessDenied" in said.err or "NoSuchBucket" in said.err, said
-        elif not any(fault.times for fault in armed.values()):
-            break
-        assert attempt < 10, {name: fault.times for name, fault in armed.items()}
-    assert past.write(1).wall.run("list").status == 0
-    armed = arm(rgw_proxy, "GET", QUICK, dir="down")
-    for attempt in itertools.count():
-        target = made.folder / f"restored{attempt}"
-        said = past.wall.run("restore", "main", "--to", "latest", "--pgdata", target, status=None)
-        if said.status == 0:
-            checks.verify_directory(target)
-        if said.status == 0 and not any(fault.times for fault in armed.values()):
-            break
-        assert attempt < 10, {name: fault.times for name, fault in armed.items()}
 
 
 def test_an_outage_under_load_stops_nothing_and_is_filled_up_afterwards(made, rgw, rgw_proxy):
