@@ -144,6 +144,9 @@ bool archiver_owners_after(struct archive_copy *copy)
 	int64_t now_ms = clock_mono_us() / 1000;
 	bool look = place_note(place, &copy->push);
 
+	/* `adopt --new-generation` is how a conflict is settled: it is looked for. */
+	if (op_failed(&copy->push.op) && copy->push.op.err.code == ERR_EXISTS)
+		place->destination.known = false;
 	free(place->folder);
 	place->folder = xstrdup(copy->item->folder);
 	if (place->archiver->ahead == 0)

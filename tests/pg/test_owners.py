@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from seawalltest import process
+from seawalltest import Target, process
 from seawalltest.cluster import Cluster
 from seawalltest.wait import wait_for
 
@@ -116,3 +116,102 @@ def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
     # What had been stored before may be stored again.
     stored = min(name for name in segments(wall) if name.startswith("00000002") and (copy.data / "pg_wal" / name).exists())
     other.run("wal", "push", copy.data / "pg_wal" / stored)
+
+
+def test_a_failover_leaves_no_gap_and_the_old_primary_is_fenced(made):
+    cluster, wall = production(made, serve=False)
+    standby, other = copy_of(made, cluster, wall, "standby", hot_standby="on",
+                             primary_conninfo=cluster.dsn().replace("dbname=postgres", ""))
+    standby.start()
+    # The primary's archiving fails, and all the time the standby receives its WAL by streaming.
+    cluster.configure(archive_command="false")
+    last = write(cluster, "primary", 4)
+    end = cluster.insert_lsn()
+    wait_for(lambda: standby.one("SELECT pg_last_wal_replay_lsn() >= %s", end), "the standby to replay")
+    cluster.stop("immediate")
+    assert last not in segments(wall)
+    other.serve()
+    standby.promote()
+    standby.wait_primary()
+    wait_for(lambda: last in segments(wall), "the segments that streaming had left out")
+    other.wait_archived(write(standby, "new primary", 2))
+    assert not listed(wall)["contested"]
+    restored, _ = other.restore(target_latest(), "restored", "--start")
+    made.add(restored)
+    assert restored.sql("SELECT who, count(*) FROM t GROUP BY who ORDER BY who") == [("new primary", 200), ("primary", 400)]
+    restored.stop("immediate")
+    other.run("adopt")
+    # The old primary comes back and goes on, on a branch that was left behind.
+    cluster.configure(archive_command=wall.archive_command())
+    cluster.start()
+    last = write(cluster, "ghost", 2)
+    wait_for(lambda: failures(cluster) > 0 and set_aside(wall, min(
+        name for name in cluster.pending() if name.startswith("00000001"))), "the old primary to be refused")
+    assert last not in segments(wall)
+    assert "was fenced from" in cluster.log.read_text()
+    # What it has is not needed any more: pg_rewind makes it a standby of the new one.
+    cluster.stop()
+    standby.sql("CHECKPOINT")
+    subprocess.run([cluster.bin / "pg_rewind", "-D", cluster.data, "--source-server", standby.dsn()], check=True, cwd="/",
+                   **process.OWNER)
+    assert "ghost" not in str(standby.sql("SELECT DISTINCT who FROM t"))
+    other.wait_archived(write(standby, "new primary"))
+
+
+def target_latest():
+    return Target("latest")
+
+
+def test_two_histories_of_the_same_timeline_and_a_new_generation(made):
+    cluster, wall = production(made, serve=False)
+    wall.wait_archived(write(cluster, "both"))
+    first, other = promoted_elsewhere(made, cluster, wall, name="first")
+    write(cluster, "production")
+    second, third = copy_of(made, cluster, wall, "second")
+    second.start()
+    second.promote()
+    second.wait_primary()
+    other.wait_archived(write(first, "first"))
+    wait_for(lambda: failures(second) > 0, "the second history to be refused")
+    history = "00000002.history"
+    result = third.run("wal", "push", second.data / "pg_wal" / history, status=1)
+    assert "with other content" in result.err and str(first.data) in result.err, result
+    assert "--new-generation" in result.err and set_aside(wall, history), result
+    # It is the right one after all; the other one was stopped.
+    first.stop()
+    told = json.loads(third.run("adopt", "--new-generation", "--dry-run", "--json").out)
+    assert told["generation"].endswith("-15-1")
+    assert json.loads(third.run("adopt", "--new-generation", "--json").out)["generation"].endswith("-15-2")
+    third.wait_archived(write(second, "second"))
+    third.run("backup")
+    restored, _ = third.restore(target_latest(), "restored", "--start")
+    made.add(restored)
+    assert ("first",) not in restored.sql("SELECT DISTINCT who FROM t")
+    assert ("second",) in restored.sql("SELECT DISTINCT who FROM t")
+
+
+def test_whoever_was_adopted_by_mistake_is_fenced_by_the_next_adoption(made):
+    cluster, wall = production(made, serve=False)
+    wall.wait_archived(write(cluster, "both"))
+    copy, other = promoted_elsewhere(made, cluster, wall)
+    other.wait_archived(write(copy, "copy"))
+    other.run("adopt")
+    before = failures(cluster)
+    write(cluster, "production", 2)
+    wait_for(lambda: failures(cluster) > before, "production to be refused")
+    told = json.loads(wall.run("adopt", "--json").out)["notes"]
+    assert {(note["kind"], note["timeline"]) for note in told} == {("lift", 1), ("fence", 2)}
+    wall.wait_archived(write(cluster, "production"))
+    write(copy, "copy", 2)
+    wait_for(lambda: failures(copy) > 0, "the copy to be refused")
+    assert [fence["timeline"] for fence in listed(wall)["fences"]] == [2]
+    # The same again says nothing new.
+    assert not json.loads(wall.run("adopt", "--json").out)["notes"]
+
+
+def test_a_standby_and_an_unfinished_restore_are_not_adopted(made):
+    cluster, wall = production(made, serve=False)
+    copy, other = copy_of(made, cluster, wall)
+    result = other.run("adopt", status=5)
+    assert "recovery has not ended" in result.err, result
+    assert not listed(wall)["fences"] and (copy.data / "standby.signal").exists()
