@@ -5,7 +5,7 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show find wal cat adopt key help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show find wal cat verify adopt key help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
@@ -36,6 +36,7 @@ _seawall() {
 	'wal list') options='--config --json --verbose --quiet --help' ;;
 	'wal index') options='--rebuild --dry-run --config --json --verbose --quiet --help' ;;
 	'cat') options='--cluster --config --json --verbose --quiet --help' ;;
+	'verify') options='--rate --budget --anew --repository --dry-run --config --json --verbose --quiet --help' ;;
 	'adopt') options='--new-generation --pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'key list') options='--config --json --verbose --quiet --help' ;;
 	'key add') options='--key-file --passphrase-file --key-command --dry-run --config --json --verbose --quiet --help' ;;

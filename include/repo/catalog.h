@@ -59,6 +59,8 @@ struct catalog_load {
 	uint32_t segment_bytes;
 	unsigned what;
 	enum gate_class class;
+	bool tolerant;       /* a history or note that is damaged is passed over: where nothing is
+	                        proven by its absence */
 	struct catalog *ret; /* zero-filled by the caller, or what another repository holds */
 	/* private */
 	struct catalog_detail *detail;

@@ -19,6 +19,7 @@
 	X(wal_list)                                                                                \
 	X(wal_index)                                                                               \
 	X(cat)                                                                                     \
+	X(verify)                                                                                  \
 	X(adopt)                                                                                   \
 	X(key_list)                                                                                \
 	X(key_add)                                                                                 \
@@ -28,7 +29,6 @@
 
 #define COMMANDS_LATER(X)                                                                          \
 	X("wal verify")                                                                            \
-	X("verify")                                                                                \
 	X("expire")                                                                                \
 	X("drill")                                                                                 \
 	X("standby")                                                                               \

@@ -323,6 +323,7 @@ static void watch_begin(struct owner_watch *watch)
 	                              .generation = watch->destination->generation,
 	                              .segment_bytes = watch->destination->facts.segment_bytes,
 	                              .what = CATALOG_HISTORIES,
+	                              .tolerant = true,
 	                              .class = GATE_WAL,
 	                              .ret = &watch->owners};
 	catalog_load_start(&watch->op, &watch->load);

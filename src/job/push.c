@@ -462,6 +462,7 @@ static void push_load_owners(struct op *op, struct push *push)
 	                                   .generation = push->destination->generation,
 	                                   .segment_bytes = push->control.segment_bytes,
 	                                   .what = CATALOG_HISTORIES,
+	                                   .tolerant = true,
 	                                   .class = GATE_WAL,
 	                                   .ret = &push->owners};
 	catalog_load_start(op, &push->load);

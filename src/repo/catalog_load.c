@@ -341,6 +341,11 @@ static void load_next(struct catalog_load *load)
 	load_end(load, NULL);
 }
 
+static bool load_passes_over(const struct catalog_load *load, const struct err *err)
+{
+	return load->tolerant && err->code == ERR_DAMAGED;
+}
+
 static void load_note(struct catalog_load *load)
 {
 	struct catalog_detail *d = load->detail;
@@ -370,7 +375,7 @@ static void load_has_note(struct catalog_load *load)
 	                                      &note, &known, &err))
 		err_wrap(&err, "object \"%s\" in repository \"%s\" is not valid", d->name,
 		         store_label(load->repo->store));
-	if (err_is(&err) && err.code != ERR_NOTFOUND)
+	if (err_is(&err) && err.code != ERR_NOTFOUND && !load_passes_over(load, &err))
 		return load_end(load, &err);
 	note.tli = d->note_tli[d->at];
 	note.n = d->note_n[d->at];
@@ -412,6 +417,10 @@ static void load_has_read(struct catalog_load *load)
 	                                    d->read.content.length, &history, &err))
 		err_wrap(&err, "could not read object \"%s\" in repository \"%s\"", d->name,
 		         store_label(load->repo->store));
+	if (load_passes_over(load, &err)) {
+		catalog_add_timeline(load->ret, d->tli[d->at++]);
+		return load_read(load);
+	}
 	if (err_is(&err))
 		return load_end(load, &err);
 	catalog_add_history(load->ret, &history);

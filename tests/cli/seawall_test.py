@@ -87,9 +87,9 @@ def wrong_command_lines():
                 ("doc",), ("doc", "man", "x"), ("--config", "x"), ("serve", "now"), ("list", "a", "b"),
                 ("cat",), ("show",), ("backup", "--lable", "x"), ("restore", "--to"), ("restore", "--then", "x"),
                 ("wal",), ("wal", "psuh", "x"), ("wal", "push"), ("wal", "push", "a", "b"), ("wal", "push", "--x", "a"),
-                ("wal", "fetch"), ("wal", "fetch", "a"), ("wal", "fetch", "--x"), ("wal", "list", "--x"), ("adopt", "--x"),
+                ("wal", "fetch"), ("wal", "fetch", "a"), ("wal", "fetch", "--x"), ("wal", "list", "--x"), ("adopt", "--x"), ("verify", "--x"),
                 ("adopt", "a", "b")]
-    yield from [(name,) for name in ("verify", "expire", "drill", "standby", "extract", "promote", "failback")]
+    yield from [(name,) for name in ("expire", "drill", "standby", "extract", "promote", "failback")]
     yield from [("wal", "verify"), ("wal", "index")]
 
 
