@@ -1,11 +1,11 @@
 """WAL that is damaged in pg_wal before it is archived: nothing of it is stored as good, and everybody hears of it."""
 
 import struct
+import threading
 
+import pytest
 from seawalltest.wait import wait_for
-
-SEGMENT = 1 << 20
-
+from test_walwalk import lsn, write_until_killed
 
 def segments_waiting(cluster):
     return sorted(name for name in cluster.pending() if len(name) == 24)
@@ -39,3 +39,31 @@ def test_a_record_damaged_across_two_segments_stops_archiving_until_it_is_accept
     wall.run("wal", "push", "--accept-damaged", str(cluster.data / "pg_wal" / second))
     wall.wait_archived(cluster.switch_wal())
     wait_for(lambda: second not in wall.run("status", status=None).out, "the alarm to be over", 30)
+
+
+@pytest.mark.parametrize("major", [13, 15, 18])
+def test_crashes_in_the_middle_of_records_and_promotions_are_no_damage(made, major):
+    cluster = made.cluster(major, segment_mb=1, wal_buffers="64kB")
+    wall = made.seawall(cluster)
+    wall.init()
+    wall.serve()
+    cluster.start()
+    wall.archive()
+    for _ in range(3):
+        writer = threading.Thread(target=write_until_killed, args=[cluster])
+        begin = lsn(cluster.insert_lsn())
+        writer.start()
+        wait_for(lambda since=begin: lsn(cluster.insert_lsn()) > since + 6_000_000, "big records")
+        cluster.kill()
+        writer.join()
+        cluster.start()
+    for _ in range(2):
+        cluster.sql("SELECT pg_logical_emit_message(true, 'm', repeat('x', 700000))")
+        cluster.stop("immediate")
+        (cluster.data / "standby.signal").touch()
+        cluster.start()
+        cluster.promote()
+        cluster.wait_primary()
+        cluster.sql("SELECT pg_logical_emit_message(true, 'm', repeat('x', 3000000))")
+    wall.wait_archived(cluster.switch_wal(), deadline_s=120)
+    assert "does not go on" not in wall.log_tail(5000)
