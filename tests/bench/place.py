@@ -113,11 +113,13 @@ class Place:
         """The folder of a stopped cluster with WAL of short records only (no page images), and 24 of its segments."""
         cluster = self.cluster("short")
         if not (self.folder / "short.done").exists():
-            say("making WAL without page images (pgbench)")
+            say("making WAL without page images")
             shutil.rmtree(cluster.data, ignore_errors=True)
             self.load("short", 10, full_page_writes="off")
+            self.pgbench(cluster, "-c", 4, "-j", 2, "-T", 5, "-n")
             while len(cluster.pending()) < 26:
-                self.pgbench(cluster, "-c", 4, "-j", 2, "-T", 5, "-n")
+                cluster.sql("UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 5 = 0")
+                cluster.sql("INSERT INTO pgbench_history SELECT 1, 1, g, 1, now() FROM generate_series(1, 100000) g")
             cluster.switch_wal()
             cluster.stop()
             names = [name for name in cluster.pending() if len(name) == 24]
