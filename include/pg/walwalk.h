@@ -56,6 +56,7 @@ enum walrecord_kind {
 struct walrecord {
 	enum walrecord_kind kind;
 	lsn start, end; /* end: aligned; of a SWITCH the end of the segment */
+	lsn previous;   /* start of the record before it */
 	uint32_t tli;   /* of the page on which it starts */
 	uint32_t xid; /* COMMIT, ABORT: the top transaction (of COMMIT PREPARED the prepared one) */
 	bool prepared;   /* COMMIT, ABORT: of a prepared transaction */

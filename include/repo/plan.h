@@ -140,6 +140,7 @@ struct restore_ask {
 	const struct timeline_facts *fact;
 	size_t facts;
 	struct restore_searched searched; /* RESTORE_XID, RESTORE_NAME */
+	lsn beyond; /* RESTORE_TIME: a commit beyond it; the backup must end before. 0: not known */
 	bool local; /* in place: the segment behind the last archived one may be in pg_wal */
 };
 

@@ -4,8 +4,7 @@
  *   START -> LOOKING (a worker: what lies at the target, is it ours)
  *         -> SAVING (in place: what pg_wal has and the archive lacks)
  *         -> LOADING (generation, listings, heads)
- *         -> FINDING (looks into the WAL, as often as the choice of a path needs one)
- *         -> ENDING (the last record, where the target needs it)
+ *         -> CHOOSING (backup, path and end: restore_choosing.c)
  *         -> SCANNING (the manifest: how much goes where)
  *         -> ROOM (a worker: disks, rights, tablespaces)      nothing was written until here
  *         -> MAKING (a worker: folders, journal, plan; in place: pg_control moves away)
@@ -31,8 +30,7 @@ enum restore_state {
 	RESTORE_LOOKING,
 	RESTORE_SAVE,
 	RESTORE_LOADING,
-	RESTORE_FINDING,
-	RESTORE_ENDING,
+	RESTORE_CHOOSING,
 	RESTORE_SCANNING,
 	RESTORE_ROOM,
 	RESTORE_MAKING,
@@ -142,200 +140,6 @@ static void random_id(char out[RESTORE_ID_BYTES])
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		abort(); /* cannot be for so few */
 	str_hex_of(bytes, sizeof(bytes), out);
-}
-
-static bool read_timeline(const struct restore *restore, uint32_t *ret, struct err *err)
-{
-	const char *text = restore->options->timeline;
-
-	*ret = 0;
-	if (!text)
-		return true;
-	if (strcmp(text, "latest") == 0)
-		*ret = catalog_highest_tli(&restore->detail->load.catalog);
-	else if (!str_u32(text, ret) || *ret == 0)
-		return err_set(err, ERR_USAGE, "\"--timeline %s\" is no timeline", text);
-	return true;
-}
-
-/* The zone of the newest backup that knows one. */
-static const char *zone_of(const struct restore_detail *detail)
-{
-	const struct manifest_head *newest = NULL;
-
-	for (size_t i = 0; i < detail->load.heads.count; i++) {
-		const struct manifest_head *head = &detail->load.heads.head[i];
-
-		if (head->time_zone[0] && (!newest || head->stop_time_us > newest->stop_time_us))
-			newest = head;
-	}
-	return newest ? newest->time_zone : detail->load.facts.time_zone;
-}
-
-static struct timeline_facts *facts_for(struct restore_detail *detail, uint32_t tli)
-{
-	for (size_t i = 0; i < detail->facts; i++)
-		if (detail->fact[i].tli == tli)
-			return &detail->fact[i];
-	detail->fact = xrealloc(detail->fact, (detail->facts + 1) * sizeof(detail->fact[0]));
-	detail->fact[detail->facts] = (struct timeline_facts){.tli = tli};
-	return &detail->fact[detail->facts++];
-}
-
-/* In place, the unfinished last segment holds the last commits. */
-static bool looks_local(const struct restore *restore)
-{
-	return restore->options->in_place && !restore->detail->place.empty;
-}
-
-static void find_start(struct restore *restore, enum find_what what, uint32_t tli, int state)
-{
-	struct restore_detail *detail = restore->detail;
-	struct restore_plan *plan = &restore->plan;
-
-	if (what == FIND_BEGIN) { /* no path was chosen yet: that of the timeline itself */
-		const struct catalog_timeline *timeline =
-		        catalog_timeline(&detail->load.catalog, tli);
-
-		history_release(&plan->path);
-		history_init(&plan->path, tli);
-		for (size_t i = 0; timeline && i < timeline->history.count; i++)
-			history_add(&plan->path, timeline->history.entry[i].tli,
-			            timeline->history.entry[i].switch_lsn, "");
-	}
-	plan->segment_bytes = detail->load.facts.segment_bytes;
-	detail->find = (struct restore_find){
-	        .site = restore->site,
-	        .plan = plan,
-	        .generation = detail->load.generation,
-	        .system_identifier = detail->load.facts.system_identifier,
-	        .what = what,
-	        .tli = tli,
-	        .below = what == FIND_AGAIN ? detail->searched.start : LSN_MAX,
-	        .local = looks_local(restore) ? detail->place.path : NULL,
-	};
-	detail->find_path_tli = what == FIND_END ? plan->path.tli : 0;
-	restore_find_start(&restore->op, &detail->find);
-	op_wait(&restore->op, state);
-}
-
-static void plan_complete(struct restore *restore);
-static void ended(struct restore *restore);
-
-static bool needs_end(const struct restore *restore)
-{
-	enum restore_target_kind kind = restore->plan.target.kind;
-
-	return kind == RESTORE_LATEST || kind == RESTORE_LSN || kind == RESTORE_TIME ||
-	       kind == RESTORE_NAME || kind == RESTORE_XID;
-}
-
-static void choose(struct restore *restore)
-{
-	static const enum find_what wanted[] = {[RESTORE_NEEDS_BEGIN] = FIND_BEGIN,
-	                                        [RESTORE_NEEDS_END] = FIND_END,
-	                                        [RESTORE_NEEDS_SEARCH] = FIND_TARGET,
-	                                        [RESTORE_NEEDS_AGAIN] = FIND_AGAIN};
-	struct restore_detail *detail = restore->detail;
-	struct restore_ask ask = {.catalog = &detail->load.catalog,
-	                          .head = detail->load.heads.head,
-	                          .heads = detail->load.heads.count,
-	                          .target = &detail->target,
-	                          .timeline = detail->timeline,
-	                          .fact = detail->fact,
-	                          .facts = detail->facts,
-	                          .searched = detail->searched,
-	                          .local = looks_local(restore)};
-	enum restore_need need;
-	uint32_t tli;
-
-	if (!restore_choose(&ask, &restore->plan, &need, &tli, &restore->op.err))
-		return op_fail_own(&restore->op);
-	if (need != RESTORE_NEEDS_NOTHING)
-		return find_start(restore, wanted[need], tli, RESTORE_FINDING);
-	if (!needs_end(restore))
-		return plan_complete(restore);
-	/* It may have been looked up already, to choose the path. */
-	if (detail->find_path_tli != restore->plan.path.tli)
-		return find_start(restore, FIND_END, tli, RESTORE_ENDING);
-	ended(restore);
-}
-
-static void take_facts(struct restore *restore)
-{
-	struct restore_detail *detail = restore->detail;
-	const struct restore_find *find = &detail->find;
-	struct timeline_facts *fact;
-
-	switch (find->what) {
-	case FIND_BEGIN:
-		fact = facts_for(detail, find->tli);
-		fact->begun_known = true;
-		fact->begun_us = find->begun_us;
-		return;
-	case FIND_END:
-		fact = facts_for(detail, restore->plan.path.tli);
-		fact->end_known = true;
-		fact->last_commit_us = find->last_commit_us;
-		fact->last_commit_lsn = find->last_commit_lsn;
-		return;
-	case FIND_TARGET:
-		detail->searched.stretches++;
-		detail->searched.from = restore->plan.first_segno;
-		detail->searched.found = find->found;
-		detail->searched.start = find->found_start;
-		detail->searched.time_us = find->found_us;
-		return;
-	case FIND_AGAIN:
-		detail->searched.again_searched = true;
-		detail->searched.again = find->found;
-		detail->searched.again_start = find->found_start;
-		detail->searched.again_us = find->found_us;
-		return;
-	}
-}
-
-/* The last record is what "the latest" means; also for a target that lies exactly behind it. */
-static bool take_end(struct restore *restore, struct err *err)
-{
-	const struct restore_find *find = &restore->detail->find;
-	struct restore_plan *plan = &restore->plan;
-	bool is_target = plan->target.kind == RESTORE_LATEST;
-
-	plan->last_commit_us = find->last_commit_us == INT64_MIN ? 0 : find->last_commit_us;
-	plan->last_commit_lsn = find->last_commit_lsn;
-	plan->kept_segno = find->local_found ? plan->last_segno + 1 : 0;
-	if (find->end_start == 0 || find->end_lsn < plan->stop_lsn)
-		return err_set(err, ERR_REFUSED,
-		               "the archived WAL ends at " LSN_FORMAT
-		               ", before the end of backup %s at " LSN_FORMAT,
-		               LSN_ARGS(find->end_lsn), plan->backup, LSN_ARGS(plan->stop_lsn));
-	if (plan->target.kind == RESTORE_TIME)
-		is_target = !plan->target.before && plan->target.time_us >= find->last_commit_us;
-	if (plan->target.kind == RESTORE_LSN && plan->target.position > find->end_start) {
-		if (plan->target.position > find->end_lsn) {
-			err_set(err, ERR_REFUSED,
-			        "the target lsn " LSN_FORMAT " lies after the end of the archive",
-			        LSN_ARGS(plan->target.position));
-			err_hint(err, "The last record ends at lsn:" LSN_FORMAT ".",
-			         LSN_ARGS(find->end_lsn));
-			return false;
-		}
-		is_target = true;
-	}
-	if (!is_target)
-		return true;
-	plan->end_start = find->end_start;
-	plan->end_lsn = find->end_lsn;
-	plan->end_tli = find->end_tli;
-	return true;
-}
-
-static void ended(struct restore *restore)
-{
-	if (!take_end(restore, &restore->op.err))
-		return op_fail_own(&restore->op);
-	plan_complete(restore);
 }
 
 /* ---- the plan is there ---- */
@@ -567,7 +371,6 @@ static void ready(struct restore *restore)
 static void loaded(struct restore *restore)
 {
 	struct restore_detail *detail = restore->detail;
-	struct op *op = &restore->op;
 	char line[ERR_TEXT_MAX];
 
 	for (size_t i = 0; i < detail->load.heads.unreadables; i++) {
@@ -576,10 +379,9 @@ static void loaded(struct restore *restore)
 	}
 	if (detail->place.resume)
 		return plan_complete(restore);
-	if (!read_timeline(restore, &detail->timeline, &op->err) ||
-	    !restore_target_resolve(&detail->target, zone_of(detail), clock_now_us(), &op->err))
-		return op_fail_own(op);
-	choose(restore);
+	detail->choosing = (struct restore_choosing){.restore = restore};
+	restore_choosing_start(&restore->op, &detail->choosing);
+	op_wait(&restore->op, RESTORE_CHOOSING);
 }
 
 static void begin(struct restore *restore)
@@ -658,15 +460,12 @@ static bool plan_step(struct restore *restore)
 		else
 			loaded(restore);
 		return true;
-	case RESTORE_FINDING:
-	case RESTORE_ENDING:
-		if (op_failed(&detail->find.op)) {
-			op_fail(op, &detail->find.op.err, "could not plan the restore");
-		} else if (op->state == RESTORE_FINDING) {
-			take_facts(restore);
-			choose(restore);
+	case RESTORE_CHOOSING:
+		if (op_failed(&detail->choosing.op)) {
+			op->err = detail->choosing.op.err;
+			op_fail_own(op);
 		} else {
-			ended(restore);
+			plan_complete(restore);
 		}
 		return true;
 	default:
@@ -790,7 +589,7 @@ void restore_release(struct restore *restore)
 	restore_load_release(&detail->load);
 	if (detail->folder >= 0)
 		close(detail->folder);
-	free(detail->fact);
+	restore_choosing_release(&detail->choosing);
 	free(detail->command);
 	free(detail->pg_bin);
 	free(detail->repository);

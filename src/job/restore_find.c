@@ -22,6 +22,25 @@
 enum { PIECE_BYTES = 256 * 1024, COMMIT_SEGMENTS_MAX = 16, HEAD_BYTES = 64 * 1024 };
 enum find_state { FIND_START, FIND_LOOKING, FIND_PIECES, FIND_ASKING, FIND_READING };
 
+static void take_found(struct restore_find *find, const struct walrecord *record)
+{
+	find->found = true;
+	find->found_start = record->start;
+	find->found_end = record->end;
+	find->found_previous = record->previous;
+	find->found_tli = record->tli;
+	find->found_us = record->time_us;
+}
+
+/* Where PostgreSQL would stop for a time (recoveryStopsBefore, access/transam/xlogrecovery.c). */
+static bool is_beyond(const struct restore_target *target, const struct walrecord *record)
+{
+	if (record->kind != WALRECORD_COMMIT && record->kind != WALRECORD_ABORT)
+		return false;
+	return target->before ? record->time_us >= target->time_us
+	                      : record->time_us > target->time_us;
+}
+
 static void find_record(void *context, const struct walrecord *record)
 {
 	struct restore_find *find = context;
@@ -38,16 +57,20 @@ static void find_record(void *context, const struct walrecord *record)
 	}
 	if (find->what == FIND_END || record->start >= find->below)
 		return;
-	if (find->what == FIND_AGAIN && record->start < find->plan->start_lsn)
+	if ((find->what == FIND_AGAIN || find->what == FIND_MOMENT) &&
+	    record->start < find->plan->start_lsn)
 		return;
+	if (find->what == FIND_MOMENT) {
+		if (!find->found && is_beyond(target, record))
+			take_found(find, record);
+		return;
+	}
 	if (target->kind == RESTORE_XID
 	            ? (record->kind == WALRECORD_COMMIT || record->kind == WALRECORD_ABORT) &&
 	                      record->xid == target->xid
 	            : record->kind == WALRECORD_RESTORE_POINT &&
 	                      strcmp(record->text, target->name) == 0) {
-		find->found = true;
-		find->found_start = record->start;
-		find->found_us = record->time_us;
+		take_found(find, record);
 	}
 }
 
@@ -286,6 +309,10 @@ static void find_end(struct restore_find *find)
 		if (!find->found)
 			return candidate_next(find);
 		return op_done(&find->op);
+	case FIND_MOMENT:
+		if (!find->found && find->segno < find->moment)
+			return read_again(find, find->segno + 1, true);
+		return op_done(&find->op);
 	}
 }
 
@@ -295,6 +322,8 @@ static uint64_t find_first(const struct restore_find *find)
 
 	if (find->what == FIND_AGAIN)
 		return lsn_segno(find->below, find->plan->segment_bytes);
+	if (find->what == FIND_MOMENT)
+		return MAX(find->plan->first_segno, find->moment - 1);
 	if (find->what != FIND_BEGIN)
 		return find->plan->last_segno;
 	if (!history_span(&find->plan->path, find->tli, &begin, &end))

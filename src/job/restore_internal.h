@@ -9,6 +9,7 @@
 #include "restore_conf.h"
 #include "restore_save.h"
 #include "restore_scan.h"
+#include "restore_sketch.h"
 
 /* What lies at the target before anything is written. */
 struct restore_place {
@@ -61,6 +62,25 @@ MUST_USE bool restore_journal_write(const char *pgdata, const char *command,
 MUST_USE bool restore_journal_read(const char *pgdata, char **ret_command,
                                    enum journal_phase *ret_phase, struct err *err);
 
+/* Fills in restore->plan: backup, path, range of WAL, and the end as far as it is known. */
+struct restore_choosing {
+	struct op op;
+	struct restore *restore; /* in: with its detail loaded */
+	/* private */
+	struct restore_sketch sketch;
+	struct restore_find find;
+	struct restore_find end;    /* the last FIND_END: what it found */
+	struct restore_find record; /* the last FIND_TARGET */
+	uint32_t find_path_tli;     /* end is that of the path to this timeline; 0: it is not */
+	struct timeline_facts *fact;
+	size_t facts;
+	struct restore_searched searched;
+	uint64_t moment; /* the segment where the first transaction beyond the target's time ends */
+	lsn beyond;      /* and its record, when that lay inside a backup; 0: it did not */
+};
+void restore_choosing_start(struct op *parent, struct restore_choosing *choosing);
+void restore_choosing_release(struct restore_choosing *choosing);
+
 struct restore_detail {
 	struct restore *restore;
 	struct restore_target target;
@@ -69,11 +89,7 @@ struct restore_detail {
 	struct restore_place place;
 	struct err refused; /* plan_only: why the directory would be refused */
 	struct restore_load load;
-	struct restore_find find;
-	uint32_t find_path_tli; /* find is the end of the path to this timeline; 0: it is not */
-	struct timeline_facts *fact;
-	size_t facts;
-	struct restore_searched searched;
+	struct restore_choosing choosing;
 	const struct manifest_head *head;
 	char *pg_bin;
 	char *repository; /* folder of a file repository, or NULL */

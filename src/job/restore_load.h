@@ -37,6 +37,7 @@ enum find_what {
 	FIND_END,    /* the last record and the last commit of the plan's path */
 	FIND_TARGET, /* the plan's xid or restore point on its path, the newest */
 	FIND_AGAIN,  /* the plan's restore point once more: the newest that starts before `below` */
+	FIND_MOMENT, /* the first commit or abort beyond the plan's time, which ends in `moment` */
 };
 struct restore_find {
 	struct op op;
@@ -49,10 +50,12 @@ struct restore_find {
 	enum find_what what;
 	uint32_t tli;      /* FIND_BEGIN */
 	lsn below;         /* FIND_AGAIN; else LSN_MAX */
+	uint64_t moment;   /* FIND_MOMENT: a segment */
 	const char *local; /* FIND_END: a data directory whose last segment counts too; or NULL */
 	/* out */
-	bool found;             /* FIND_TARGET, FIND_AGAIN */
-	lsn found_start;        /* of its record */
+	bool found;                                 /* FIND_TARGET, FIND_AGAIN, FIND_MOMENT */
+	lsn found_start, found_end, found_previous; /* of its record; start of the one before it */
+	uint32_t found_tli;
 	int64_t found_us;       /* its time */
 	int64_t begun_us;       /* INT64_MAX: it has no WAL */
 	lsn end_start, end_lsn; /* of the last complete record; 0: none */

@@ -57,7 +57,7 @@ static void add_wal(const struct restore_plan *plan, struct buf *out)
 	if (plan->end_lsn) {
 		buf_addf(out, "  end       " LSN_FORMAT " on timeline %u", LSN_ARGS(plan->end_lsn),
 		         plan->end_tli);
-		if (plan->last_commit_us) {
+		if (plan->last_commit_us && plan->last_commit_lsn <= plan->end_lsn) {
 			buf_addstr(out, ", last commit ");
 			add_time(plan, plan->last_commit_us, out);
 		}

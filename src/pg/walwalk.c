@@ -361,6 +361,7 @@ static bool wanted_finish(struct walwalk *walk, lsn end, struct err *err)
 		            walk->header[17], walk->header[16]);
 	record.start = walk->record_start;
 	record.end = end;
+	record.previous = get_u64(walk->header + 8);
 	timeline_note(walk, &record);
 	if (record.kind == WALRECORD_COMMIT || record.kind == WALRECORD_ABORT)
 		xact_note(&walk->seen, &record);

@@ -222,6 +222,8 @@ static bool backup_before_target(const struct restore_ask *ask, const struct man
 {
 	const struct restore_target *target = ask->target;
 
+	if (target->kind == RESTORE_TIME && ask->beyond && head->stop_lsn > ask->beyond)
+		return false;
 	if (target->kind == RESTORE_TIME)
 		return target->before ? head->stop_time_us < target->time_us
 		                      : head->stop_time_us <= target->time_us;

@@ -84,3 +84,21 @@ def test_a_restore_point_that_begins_in_one_segment_and_ends_in_the_next_is_foun
     story.archived()
     restored, _ = story.restore("--to", "name:across")
     assert {n for (n,) in restored.sql("SELECT n FROM ledger")} == rows
+
+
+def test_with_the_index_every_target_is_one_record_before_anything_is_written(story):
+    behind = story.archived()
+    story.write(20)
+    mark = story.ledger.mark("here")
+    story.write(20)
+    story.archived()
+    story.wall.run("wal", "index", "main")
+    for target in [*story.ledger.targets(mark), *(story.ledger.random_target(kind, behind) for kind in ("time", "xid", "time"))]:
+        plan = story.wall.run("restore", *target.arguments, "--pgdata", story.made.folder / "plan", "--plan").out
+        assert target.kind == "lsn" or " end " in plan, plan
+        restored, _ = story.restore(*target.arguments)
+        text = (restored.data / "postgresql.auto.conf").read_text()
+        assert "recovery_target_time" not in text and "recovery_target_xid" not in text, text
+        story.ledger.check(restored, target)
+        restored.stop("immediate")
+    refused(story, "--to", "xid:2000000000", status=1, says="is not in the WAL of the path")

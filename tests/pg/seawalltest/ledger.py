@@ -240,9 +240,9 @@ class Ledger:
         return [Target("time", mark.time, mark=mark), Target("lsn", mark.lsn, mark=mark),
                 Target("name", mark.name, mark=mark), Target("xid", mark.xid, mark=mark)]
 
-    def random_target(self, kind=None):
-        """A target at some commit."""
-        sure = [entry for entry in self.entries.values() if not entry.unsure]
+    def random_target(self, kind=None, after="0/0"):
+        """A target at some commit behind a position."""
+        sure = [entry for entry in self.entries.values() if not entry.unsure and entry.lsn_after > lsn_bytes(after)]
         entry, kind = self.random.choice(sure), kind or self.random.choice(("time", "lsn", "xid"))
         if kind == "lsn":
             return Target("lsn", f"{entry.lsn_after >> 32:X}/{entry.lsn_after & 0xFFFFFFFF:X}")

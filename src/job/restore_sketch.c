@@ -1,0 +1,142 @@
+/*
+ * restore_sketch.c — reads the WAL index for a search, piece by piece, and keeps one time of
+ * each segment.
+ *
+ * A record counts for the segment in which it ends, so it may begin in the one before.
+ */
+#include "restore_sketch.h"
+#include <stdlib.h>
+#include "base/poison.h"
+
+enum sketch_state { SKETCH_START, SKETCH_LISTING, SKETCH_READING };
+
+static struct sketch_segment *segment_add(struct restore_sketch *sketch)
+{
+	if (sketch->segments == sketch->size) {
+		sketch->size = MAX(2 * sketch->size, (size_t)256);
+		sketch->segment =
+		        xrealloc(sketch->segment, sketch->size * sizeof(*sketch->segment));
+	}
+	return &sketch->segment[sketch->segments++];
+}
+
+static void piece_take(struct restore_sketch *sketch, const struct walindex_piece *piece)
+{
+	for (uint64_t i = 0; i <= piece->last - piece->first; i++) {
+		const struct walindex_segment *from = &piece->segment[i];
+
+		*segment_add(sketch) =
+		        (struct sketch_segment){.tli = piece->tli,
+		                                .segno = piece->first + i,
+		                                .xacts = from->commits + from->aborts,
+		                                .max_us = from->max_us};
+	}
+}
+
+static void read_next(struct restore_sketch *sketch)
+{
+	const struct walpieces *pieces = &sketch->pieces;
+
+	for (; sketch->timeline < pieces->timelines; sketch->timeline++, sketch->next = 0) {
+		const struct walpieces_timeline *timeline = &pieces->timeline[sketch->timeline];
+
+		while (sketch->next < timeline->count &&
+		       timeline->piece[sketch->next].last < sketch->first)
+			sketch->next++;
+		if (sketch->next == timeline->count)
+			continue;
+		sketch->read = (struct walpiece_read){.repo = sketch->repo,
+		                                      .generation = sketch->generation,
+		                                      .segment_bytes = sketch->segment_bytes,
+		                                      .which = timeline->piece[sketch->next++]};
+		walpiece_read_start(&sketch->op, &sketch->read);
+		return op_wait(&sketch->op, SKETCH_READING);
+	}
+	op_done(&sketch->op);
+}
+
+static void sketch_step(struct op *op)
+{
+	struct restore_sketch *sketch = container_of(op, struct restore_sketch, op);
+
+	switch ((enum sketch_state)op->state) {
+	case SKETCH_START:
+		sketch->load = (struct walpieces_load){.repo = sketch->repo,
+		                                       .generation = sketch->generation,
+		                                       .segment_bytes = sketch->segment_bytes,
+		                                       .ret = &sketch->pieces};
+		walpieces_load_start(op, &sketch->load);
+		return op_wait(op, SKETCH_LISTING);
+	case SKETCH_LISTING:
+		if (op_failed(&sketch->load.op))
+			return op_done(op);
+		return read_next(sketch);
+	case SKETCH_READING:
+		if (!op_failed(&sketch->read.op)) {
+			piece_take(sketch, &sketch->read.piece);
+			walindex_release(&sketch->read.piece);
+		}
+		return read_next(sketch);
+	}
+}
+
+void restore_sketch_start(struct op *parent, struct restore_sketch *sketch)
+{
+	static const struct op_type type = {.name = "restore_sketch", .step = sketch_step};
+
+	op_start(parent, &sketch->op, &type);
+}
+
+void restore_sketch_release(struct restore_sketch *sketch)
+{
+	walpieces_release(&sketch->pieces);
+	free(sketch->segment);
+	sketch->segment = NULL;
+	sketch->segments = sketch->size = 0;
+}
+
+static const struct sketch_segment *segment_at(const struct restore_sketch *sketch, uint32_t tli,
+                                               uint64_t segno)
+{
+	size_t low = 0, high = sketch->segments;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct sketch_segment *at = &sketch->segment[middle];
+
+		if (at->tli == tli && at->segno == segno)
+			return at;
+		if (at->tli < tli || (at->tli == tli && at->segno < segno))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static const struct sketch_segment *on_path(const struct restore_sketch *sketch,
+                                            const struct restore_plan *plan, uint64_t segno)
+{
+	return segment_at(sketch, history_tli_of_segment(&plan->path, segno, plan->segment_bytes),
+	                  segno);
+}
+
+bool restore_sketch_beyond(const struct restore_sketch *sketch, const struct restore_plan *plan,
+                           uint64_t *ret_segno)
+{
+	const struct restore_target *target = &plan->target;
+
+	*ret_segno = 0;
+	for (uint64_t segno = plan->first_segno; segno <= plan->last_segno; segno++) {
+		const struct sketch_segment *segment = on_path(sketch, plan, segno);
+
+		if (!segment)
+			return false;
+		if (!segment->xacts || (target->before ? segment->max_us < target->time_us
+		                                       : segment->max_us <= target->time_us))
+			continue;
+		*ret_segno = segno;
+		return true;
+	}
+	return true;
+}

@@ -1,0 +1,43 @@
+/*
+ * restore_sketch.h — when transactions ended in each segment, by the WAL index: where a moment is.
+ * Private to this layer.
+ */
+#ifndef JOB_RESTORE_SKETCH_H
+#define JOB_RESTORE_SKETCH_H
+
+#include "repo/plan.h"
+#include "repo/walpieces.h"
+
+struct sketch_segment {
+	uint32_t tli;
+	bool xacts; /* commits or aborts */
+	uint64_t segno;
+	int64_t max_us; /* the latest of them; they are not in order */
+};
+
+struct restore_sketch {
+	struct op op;
+	/* in; must stay */
+	struct repo *repo;
+	const char *generation;
+	uint32_t segment_bytes;
+	uint64_t first; /* nothing below it is wanted */
+	/* out; restore_sketch_release */
+	struct sketch_segment *segment; /* by timeline and number */
+	size_t segments, size;
+	/* private */
+	struct walpieces pieces;
+	struct walpieces_load load;
+	struct walpiece_read read;
+	size_t timeline, next;
+};
+/* An index that is not there, or cannot be read, leaves it empty: then all is read. */
+void restore_sketch_start(struct op *parent, struct restore_sketch *sketch);
+void restore_sketch_release(struct restore_sketch *sketch);
+
+/* The first segment of the plan's range in which a commit or abort ends that lies beyond the
+ * target's time, 0: there is none. False: the index does not cover the range. */
+bool restore_sketch_beyond(const struct restore_sketch *sketch, const struct restore_plan *plan,
+                           uint64_t *ret_segno);
+
+#endif
