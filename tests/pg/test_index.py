@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from seawalltest import index
+from seawalltest import index, process
 from seawalltest.cluster import DEBIAN_BIN
 from seawalltest.wait import wait_for
 
@@ -289,3 +289,49 @@ def test_a_plan_reads_only_the_wal_that_can_hold_the_target(made):
         begun = time.monotonic()
         result = wall.run("restore", "--to", target, "--pgdata", wall.folder / "new", "--plan", status=1)
         assert time.monotonic() - begun < 1 and "is not in the WAL of the path" in result.err
+
+
+def test_a_timeline_that_forks_is_indexed_from_its_beginning(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    wall.run("backup")
+    cluster.sql("INSERT INTO items SELECT n, repeat('y', 900) FROM generate_series(1, 3000) n")
+    wall.wait_archived()
+    cluster.stop()
+    (cluster.data / "standby.signal").touch()
+    process.own(cluster.data / "standby.signal")
+    cluster.configure(restore_command=wall.restore_command())
+    cluster.start()
+    cluster.promote()
+    cluster.wait_primary()
+    cluster.sql("INSERT INTO items SELECT n, repeat('z', 900) FROM generate_series(1, 3000) n")
+    wall.wait_archived()
+    wal_index(wall)
+    pieces = {piece.tli: piece for piece in index.pieces(wall, unseal)}
+    assert set(pieces) == {1, 2}
+    (begun,) = (event for event in pieces[2].events if event["kind"] == "timeline")
+    assert (begun["number"], begun["position"], begun["tli"]) == (2, 1, 2)
+    assert pieces[2].segments[0].lost == 0 and pieces[2].segments[0].records > 0
+    told = {interval["timeline"]: interval for interval in intervals(wall, "status")}
+    assert micros(told[2]["last_transaction"]) > micros(told[1]["last_transaction"])
+    assert told[1]["first_backup"] == told[2]["first_backup"] and "hole" not in told[2]
+
+
+def test_a_segment_that_cannot_be_read_is_named_and_the_rest_is_indexed(made):
+    cluster, wall = archiving(made)
+    work(cluster)
+    wall.wait_archived()
+    names = archived(wall)
+    broken = names[len(names) // 2]
+    path = next((wall.repository / "main").rglob(broken))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+    result = wall.run("wal", "index", "--rebuild", status=7)
+    assert broken in result.err
+    found = covered(wall)
+    assert {name[8:] for name in names} - found == {broken[8:]}
+    after = next(segment for piece in index.pieces(wall, unseal) for segment in piece.segments
+                 if segment.number == int(broken[8:16], 16) * 4096 + int(broken[16:], 16) + 1)
+    assert after.lost > 0 or after.records > 0
