@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "job/backup.h"
+#include "job/indexer.h"
 
 #include "base/poison.h"
 
@@ -142,6 +143,25 @@ static void status_backups(const struct member *member, struct jval *object, str
 	}
 }
 
+static void status_index(const struct member *member, struct jval *object, struct jval *problems)
+{
+	const struct err *error;
+	const struct indexer *indexer = index_of(member, &error);
+	const struct catalog *catalog = indexer ? indexer_catalog(indexer) : NULL;
+	struct jval *index = jset_object(object, "index");
+
+	if (indexer) {
+		jset_u64(index, "segments", indexer_figures(indexer)->segments);
+		jset_u64(index, "segments_from_pg_wal", indexer_figures(indexer)->from_pg_wal);
+		jset_u64(index, "pieces_written", indexer_figures(indexer)->written);
+		jset_u64(index, "bytes_stored", indexer_figures(indexer)->stored_bytes);
+	}
+	if (catalog)
+		jset_u64(index, "archived_segments", catalog->segments);
+	if (error)
+		problem_add_err(problems, member->site->cluster, error);
+}
+
 /* Each repository of the cluster: whether it answers, and what it lacks. */
 static void status_places(const struct member *member, struct jval *object, struct jval *problems)
 {
@@ -192,6 +212,7 @@ static void status_cluster(const struct member *member, struct jval *clusters,
 	status_owners(member, problems);
 	status_fetcher(member, object);
 	status_backups(member, object, problems);
+	status_index(member, object, problems);
 	if (err_is(&member->look_error))
 		problem_add_err(problems, cluster->name, &member->look_error);
 }

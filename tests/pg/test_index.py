@@ -335,3 +335,32 @@ def test_a_segment_that_cannot_be_read_is_named_and_the_rest_is_indexed(made):
     after = next(segment for piece in index.pieces(wall, unseal) for segment in piece.segments
                  if segment.number == int(broken[8:16], 16) * 4096 + int(broken[16:], 16) + 1)
     assert after.lost > 0 or after.records > 0
+
+
+def test_every_repository_of_a_cluster_has_the_same_index(made):
+    cluster = made.cluster(segment_mb=1, wal_keep_size="1GB")
+    wall = made.seawall(cluster)
+    other = wall.folder / "other"
+    wall.sections["repository other"] = {"url": f"file://{other}"}
+    wall.sections["cluster main"]["repositories"] = "local, other"
+    wall.write_config()
+    wall.init()
+    wall.serve()
+    cluster.start()
+    wall.archive()
+    work(cluster)
+    last = wall.wait_archived()
+    wait_for(lambda: last[8:] in covered(wall), "the index to reach the last segment", 60)
+
+    def pieces_of(root):
+        repository = unseal.Repository(root)
+        return {str(path.relative_to(root)): b"".join(repository.read(str(path.relative_to(root))))
+                for path in (root / "main").glob("*/index/*/*/*")}
+
+    wait_for(lambda: pieces_of(other) == pieces_of(wall.repository), "the other repository's index", 60)
+    shutil.rmtree(next((other / "main").glob("*/index")))
+    wall.stop()
+    told = json.loads(wal_index(wall, "--json").out)["repositories"]
+    assert [item["repository"] for item in told] == ["local", "other"]
+    whole = {name: data for name, data in pieces_of(wall.repository).items() if name in pieces_of(other)}
+    assert whole and whole == {name: data for name, data in pieces_of(other).items() if name in whole}
