@@ -5,7 +5,7 @@ _seawall() {
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show find wal cat verify adopt key help --help --version' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'init check serve status backup restore list show copy find wal cat verify adopt key help --help --version' -- "$word")
 		return
 	fi
 	if [ "$command" = wal ]; then
@@ -30,6 +30,7 @@ _seawall() {
 	'restore') options='--to --before --including --timeline --pgdata --in-place --start --then --tablespace --link-pgwal --port --option --owner --without --plan --dry-run --config --json --verbose --quiet --help' ;;
 	'list') options='--config --json --verbose --quiet --help' ;;
 	'show') options='--cluster --files --config --json --verbose --quiet --help' ;;
+	'copy') options='--from --to --cluster --dry-run --config --json --verbose --quiet --help' ;;
 	'find') options='--dropped --truncated --deleted --table --restore-points --xid --around --since --until --config --json --verbose --quiet --help' ;;
 	'wal push') options='--cluster --restore --accept-damaged --dry-run --config --json --verbose --quiet --help' ;;
 	'wal fetch') options='--cluster --restore --dry-run --config --json --verbose --quiet --help' ;;

@@ -13,6 +13,7 @@
 	X(restore)                                                                                 \
 	X(list)                                                                                    \
 	X(show)                                                                                    \
+	X(copy)                                                                                    \
 	X(find)                                                                                    \
 	X(wal_push)                                                                                \
 	X(wal_fetch)                                                                               \
