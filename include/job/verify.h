@@ -45,12 +45,14 @@ struct verify {
 	struct heads heads;
 	struct heads_load heads_load;
 	char prefix[NAME_BYTES], note[NAME_BYTES];
+	int64_t note_us;
 	struct store_walk walk;
 	struct object_read read;
 	struct store_list list;
 	unsigned at; /* in the page */
 	char after[NAME_BYTES], previous[NAME_BYTES];
-	bool wrapped, last_page, stop;
+	uint64_t assigned; /* bytes that lanes have got */
+	bool wrapped, stop, taken;
 	int64_t begun_ms, begun_us;
 	struct verify_lane *lane[VERIFY_LANES_MAX];
 	unsigned lanes, busy;
