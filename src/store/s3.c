@@ -262,9 +262,11 @@ static bool removed(struct s3_attempt *attempt, struct err *err)
 		return true;
 	str_clean(removal.key);
 	str_clean(removal.code);
-	return err_set(err, s3_code_retry(removal.code) ? ERR_NETWORK : ERR_STORE,
-	               "%u of the objects could not be removed, one is \"%s\": %s", removal.failed,
-	               removal.key, removal.code);
+	err_set(err, s3_code_retry(removal.code) ? ERR_NETWORK : ERR_STORE,
+	        "%u of the objects could not be removed, one is \"%s\": %s", removal.failed,
+	        removal.key, removal.code);
+	s3_code_hint(removal.code, err);
+	return false;
 }
 
 static bool head_taken(struct s3_attempt *attempt, struct err *err)

@@ -109,6 +109,8 @@ void s3_error(struct s3_attempt *attempt);
 bool s3_body_is_error(const struct s3_attempt *attempt);
 /* By code, for one key of a batch: whether to try it again. */
 bool s3_code_retry(const char *code);
+/* What is probably wrong, as the hint. */
+void s3_code_hint(const char *code, struct err *err);
 
 /* s3_redirect.c: the answer says where the bucket is, and that was taken over: ask again. False
  * with base.op.err: it must not be. */

@@ -84,6 +84,14 @@ bool s3_code_retry(const char *code)
 	return meaning && err_code_retry(meaning->code);
 }
 
+void s3_code_hint(const char *code, struct err *err)
+{
+	const struct s3_meaning *meaning = meaning_of(code);
+
+	if (meaning && meaning->hint)
+		err_hint(err, "%s", meaning->hint);
+}
+
 static void fault_element(void *context, const char *path, const char *text)
 {
 	struct s3_fault *fault = context;

@@ -197,6 +197,24 @@ def test_a_region_that_is_written_and_wrong_is_named_with_the_right_one_and_else
     assert fault.hits == 1
 
 
+def test_a_key_that_may_not_delete_archives_and_check_says_what_it_lacks(made, rgw, rgw_proxy):
+    cluster, wall = archiving(made, rgw, at(rgw_proxy))
+    for method in ("DELETE", "POST"):
+        rgw_proxy.add("status", times=-1, method=method, code=403, error="AccessDenied")
+    write(cluster, wall, 2)
+    said = wall.run("check", "--no-segment", status=None).out
+    step = said[said.index("write, read, delete"):].split("several writers")[0]
+    assert all(words in step for words in ("could not be deleted", "403 AccessDenied", "needs no right to delete")), step
+
+
+def test_a_backup_goes_on_where_a_token_ended_and_the_next_one_is_taken(made, rgw, rgw_proxy):
+    _, wall = archiving(made, rgw, at(rgw_proxy))
+    fault = rgw_proxy.add("status", times=3, method="PUT", code=400, error="ExpiredToken")
+    wall.run("backup")
+    assert fault.hits == 3
+    assert wall.run("list").out.count("main") >= 1
+
+
 def test_a_bucket_that_is_deleted_under_a_running_server_is_named_and_nothing_counts_as_archived(made, rgw):
     cluster, wall = archiving(made, rgw)
     write(cluster, wall, 3)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,6 +27,7 @@ struct peer {
 	struct err err; /* of the last operation */
 	struct timer timer;
 	bool lifted;
+	const char *rewrites, *rewritten; /* a file that becomes another before an answer */
 	bool anywhere;    /* the configuration names no region, the environment "here" */
 	const char *host; /* as the configuration names it; NULL: its address */
 };
@@ -68,7 +70,8 @@ static void *peer_main(void *context)
 		fd = accept(peer->listener, NULL, NULL);
 		if (peer->given < SEEN_MAX && peer_read(peer->seen[peer->given], fd)) {
 			answer = peer->given < peer->answers ? peer->answer[peer->given] : "";
-			peer->given++;
+			if (peer->given++ == 0 && peer->rewrites)
+				(void)rename(peer->rewrites, peer->rewritten);
 			(void)send(fd, answer, strlen(answer), MSG_NOSIGNAL);
 		}
 		close(fd);
@@ -333,6 +336,52 @@ static void a_token_that_ended_is_asked_for_again(void **state)
 	unsetenv("AWS_SESSION_TOKEN");
 }
 
+#define EXPIRED FAULT("400 Bad Request", "ExpiredToken")
+
+static void a_token_that_ended_and_is_not_renewed_is_said_to_have(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, EXPIRED, EXPIRED, EXPIRED, EXPIRED, EXPIRED, EXPIRED, EXPIRED, EXPIRED);
+	assert_int_equal(put(peer, "text", 500), ERR_TIMEOUT);
+	assert_true(peer->given >= 2);
+	assert_said(&peer->err, "400 ExpiredToken");
+	assert_said(&peer->err, "The credentials have ended and there are no newer ones.");
+}
+
+static void write_key(const char *path, const char *key)
+{
+	FILE *file = fopen(path, "wx");
+
+	assert_non_null(file);
+	fchmod(fileno(file), 0600);
+	fprintf(file, "[default]\naws_access_key_id = %s\naws_secret_access_key = s\n", key);
+	fclose(file);
+}
+
+/* The key is in a file, which is replaced while a request waits to be tried again. */
+static void a_key_that_is_renewed_meanwhile_signs_the_next_try(void **state)
+{
+	struct peer *peer = *state;
+	char folder[] = "/tmp/seawall-s3-key.XXXXXX", path[64], next[64];
+	const char *const answer[] = {EXPIRED, OK};
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/key", folder);
+	snprintf(next, sizeof(next), "%s/next", folder);
+	write_key(path, "OLD");
+	write_key(next, "NEW");
+	peer->rewrites = next;
+	peer->rewritten = path;
+	serve_with(peer, (struct store_s3){.credentials_file = path}, 2, answer);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 2);
+	assert_non_null(strstr(peer->seen[0], "Credential=OLD/"));
+	assert_non_null(strstr(peer->seen[1], "Credential=NEW/"));
+	unlink(path);
+	rmdir(folder);
+}
+
 static void without_a_key_nothing_is_asked(void **state)
 {
 	struct peer *peer = *state;
@@ -446,24 +495,16 @@ static void a_region_that_is_written_down_is_said_to_be_wrong_and_which_is_right
 	assert_int_equal(peer->given, 2);
 }
 
-static void regions_that_send_in_a_circle_end(void **state)
+static void regions_that_send_in_a_circle_end_and_what_is_none_is_not_signed_for(void **state)
 {
 	struct peer *peer = *state;
 
 	peer->anywhere = true;
-	SERVE(peer, MOVED_TO("a"), MOVED_TO("b"), MOVED_TO("c"), OK);
+	SERVE(peer, MOVED_TO("a"), MOVED_TO("b"), MOVED_TO("c"), MOVED_TO("evil.example/"), OK);
 	assert_int_equal(put(peer, "text", 0), ERR_STORE);
 	assert_int_equal(peer->given, 3);
-}
-
-static void what_is_no_region_is_not_signed_for(void **state)
-{
-	struct peer *peer = *state;
-
-	peer->anywhere = true;
-	SERVE(peer, MOVED_TO("evil.example/"), OK);
 	assert_int_equal(put(peer, "text", 0), ERR_STORE);
-	assert_int_equal(peer->given, 1);
+	assert_int_equal(peer->given, 4);
 }
 
 static const char *elsewhere(struct buf *buf, const char *host)
@@ -651,6 +692,27 @@ static void a_batch_says_what_could_not_be_removed(void **state)
 	assert_non_null(strstr(peer->seen[0], "<Key>root/a</Key>"));
 }
 
+static void a_key_that_may_not_delete_is_told_what_it_lacks(void **state)
+{
+	static const char *const names[] = {"a", "b"};
+	struct peer *peer = *state;
+	struct store_remove remove = {.name = names, .names = 1};
+
+	remove.store =
+	        SERVE(peer, FAULT("403 Forbidden", "AccessDenied"),
+	              ANSWER("200 OK", "",
+	                     "<DeleteResult><Error><Key>root/b</Key><Code>AccessDenied</Code>"
+	                     "</Error></DeleteResult>"));
+	for (unsigned count = 1; count <= 2; count++) {
+		remove.names = count;
+		assert_false(RUN(peer->loop, store_remove_start, &remove));
+		assert_int_equal(remove.op.err.code, ERR_STORE);
+		assert_said(&remove.op.err, "AccessDenied");
+		assert_said(&remove.op.err, "s3:DeleteObject");
+		assert_int_equal(peer->given, count); /* not tried again */
+	}
+}
+
 static void one_is_removed_by_its_name(void **state)
 {
 	static const char *const names[] = {"a"};
@@ -705,6 +767,8 @@ int main(void)
 	        TEST(a_limit_holds_and_can_be_lifted_meanwhile),
 	        TEST(a_refusal_names_everything_and_is_final),
 	        TEST(a_token_that_ended_is_asked_for_again),
+	        TEST(a_token_that_ended_and_is_not_renewed_is_said_to_have),
+	        TEST(a_key_that_is_renewed_meanwhile_signs_the_next_try),
 	        TEST(without_a_key_nothing_is_asked),
 	        TEST(a_clock_that_is_off_is_named),
 	        TEST(a_bucket_that_is_not_there_is_no_missing_object),
@@ -713,8 +777,7 @@ int main(void)
 	        TEST(another_repository_is_no_place_where_something_is_missing),
 	        TEST(the_right_region_is_found_and_remembered),
 	        TEST(a_region_that_is_written_down_is_said_to_be_wrong_and_which_is_right),
-	        TEST(regions_that_send_in_a_circle_end),
-	        TEST(what_is_no_region_is_not_signed_for),
+	        TEST(regions_that_send_in_a_circle_end_and_what_is_none_is_not_signed_for),
 	        TEST(a_host_below_the_endpoint_is_followed),
 	        TEST(a_host_of_somebody_else_gets_nothing),
 	        TEST(a_get_that_ends_early_is_repeated),
@@ -724,6 +787,7 @@ int main(void)
 	        TEST(names_may_hold_any_bytes_and_only_ours_are_listed),
 	        TEST(a_listing_that_is_none_is_asked_for_again),
 	        TEST(a_batch_says_what_could_not_be_removed),
+	        TEST(a_key_that_may_not_delete_is_told_what_it_lacks),
 	        TEST(one_is_removed_by_its_name),
 	        TEST(what_cannot_be_meant_is_refused_at_opening),
 	};
