@@ -1,10 +1,12 @@
 """A cluster at several repositories: one of them goes, comes back, or is damaged."""
 
 import contextlib
+import pathlib
 import re
 
 import pytest
 from seawalltest import Target
+from seawalltest.s3 import section
 from seawalltest.wait import wait_for
 
 
@@ -258,3 +260,35 @@ def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_suc
     (generation / "pack").unlink()
     wall.run("backup")
     assert len(backups(wall, "local")) == 2 and len(backups(wall, "b")) == 1
+
+
+def peak_mb(pid):
+    """The most memory that the process ever had."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+
+
+@pytest.mark.s3
+def test_the_server_stays_below_128_mb_with_a_backlog_that_does_not_compress_to_two_repositories_in_s3(made, rgw):
+    cluster = made.cluster(segment_mb=16)
+    wall = made.seawall(cluster)
+    wall.sections["server"]["memory"] = "96MB"  # the default
+    for name in ("local", "b"):
+        wall.sections[f"repository {name}"] = {**section(rgw, wall.folder), "url": f"s3://{rgw.name}/{name}"}
+    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.write_config()
+    wall.init()
+    cluster.start()
+    cluster.sql("CREATE TABLE noise (bytes bytea); ALTER TABLE noise ALTER bytes SET STORAGE EXTERNAL")
+    cluster.sql("INSERT INTO noise SELECT decode(string_agg(md5(random()::text || n), ''), 'hex') FROM generate_series(1, 1000000) n")
+    for _ in range(12):
+        cluster.sql("SELECT pg_logical_emit_message(false, 'x', bytes) FROM noise")
+    last = cluster.switch_wal()
+    wall.serve()
+    wall.archive()
+    wall.wait_archived(last, deadline_s=120)
+    sizes = sorted(len(rgw.get(key)) for key in rgw.keys("b/") if re.search(r"/[0-9A-F]{24}$", key))
+    assert len(sizes) > 12 and sizes[4] > 15 << 20, "it was meant not to compress"
+    peak = peak_mb(wall.server.pid)
+    print(f"peak: {peak:.1f} MB")
+    assert peak < 128
