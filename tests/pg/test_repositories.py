@@ -6,7 +6,7 @@ import re
 
 import pytest
 from seawalltest import Target
-from seawalltest.s3 import section
+from seawalltest.s3 import at, section
 from seawalltest.wait import wait_for
 
 
@@ -292,3 +292,39 @@ def test_the_server_stays_below_128_mb_with_a_backlog_that_does_not_compress_to_
     peak = peak_mb(wall.server.pid)
     print(f"peak: {peak:.1f} MB")
     assert peak < 128
+
+
+def segments_in(rgw):
+    return {key.rsplit("/", 1)[1] for key in rgw.keys() if re.search(r"/wal/.*/[0-9A-F]{24}$", key)}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("repositories", ["local", "local, b"])
+def test_an_outage_under_load_stops_nothing_and_everything_is_filled_up_afterwards(made, rgw, rgw_proxy, repositories):
+    cluster = made.cluster(segment_mb=1)
+    wall = made.seawall(cluster)
+    wall.sections["repository local"] = section(rgw, wall.folder, at(rgw_proxy))
+    wall.sections["repository b"] = {"url": f"file://{folder(wall, 'b')}"}
+    wall.sections["cluster main"] |= {"repositories": repositories, "ack": "any"}
+    wall.write_config()
+    wall.init()
+    wall.serve()
+    cluster.start()
+    wall.archive()
+    cluster.sql("CREATE TABLE t (n int, filler text)")
+    wall.run("backup")
+    before = write(cluster)
+    wall.wait_archived(before)
+    with rgw_proxy.outage():
+        last = write(cluster, 12)
+        if repositories == "local, b":
+            wall.wait_archived(last)
+            assert failures(cluster) == 0, "PostgreSQL noticed"
+        assert last not in segments_in(rgw)
+        assert cluster.one("SELECT count(*) FROM t") == 13 * 500
+    wall.wait_archived(last, deadline_s=120)
+    first = f"{last[:16]}{int(last[16:], 16) - 12:08X}"
+    wait_for(lambda: len([name for name in segments_in(rgw) if first <= name <= last]) == 13, "the store to be filled up", 120)
+    assert failures(cluster) == 0 or repositories == "local"
+    if repositories == "local, b":
+        assert {name for name in segments(wall, "b") if name <= last} <= segments_in(rgw)
