@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/zone.h"
 #include "codec/json.h"
+#include "find_names.h"
 #include "repo/walfind.h"
 #include "repo/walpieces.h"
 #include "shown.h"
@@ -33,10 +34,11 @@ struct finding {
 	struct op op;
 	struct walpieces_load load;
 	struct walpiece_read read;
+	struct find_names names;
 	size_t timeline, next;
 };
 
-enum finding_state { FINDING_START, FINDING_PIECES, FINDING_READING };
+enum finding_state { FINDING_START, FINDING_NAMES, FINDING_PIECES, FINDING_READING };
 
 static void finding_next(struct finding *finding)
 {
@@ -66,6 +68,12 @@ static void finding_step(struct op *op)
 
 	switch ((enum finding_state)op->state) {
 	case FINDING_START:
+		finding->names = (struct find_names){.repo = finding->archive.repo,
+		                                     .generation = generation->generation};
+		find_names_start(op, &finding->names);
+		return op_wait(op, FINDING_NAMES);
+	case FINDING_NAMES:
+		finding->find.names = &finding->names.names;
 		finding->load =
 		        (struct walpieces_load){.repo = finding->archive.repo,
 		                                .generation = generation->generation,
@@ -345,6 +353,7 @@ static bool find_run(struct cli *cli, struct err *err)
 		               "nothing of the kind happened in the WAL that is indexed");
 	walfind_release(&finding->find);
 	walpieces_release(&finding->pieces);
+	find_names_release(&finding->names);
 	zone_free(finding->zone);
 	archive_close(&finding->archive);
 	free(finding);

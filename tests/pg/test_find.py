@@ -63,6 +63,23 @@ def test_accidents_are_found_and_the_restore_named_leads_to_the_moment_before(st
         restored.stop("immediate")
 
 
+def test_a_table_is_found_by_its_name_long_after_it_is_gone(story):
+    happen(story.cluster)
+    story.backup()  # the names are taken then
+    story.cluster.sql("DROP TABLE old.orders")
+    story.cluster.sql("TRUNCATE items")
+    story.cluster.sql("DROP TABLE orders")
+    story.archived()
+    story.backup()
+    (old,) = find(story, "--dropped", "old.*")
+    (new,) = find(story, "--dropped", "public.orders")
+    assert (old["schema"], old["name"], old["database"]) == ("old", "orders", "postgres") and old["lsn"] != new["lsn"], (old, new)
+    assert {event["lsn"] for event in find(story, "--dropped", "orders")} == {old["lsn"], new["lsn"]}
+    assert [event["name"] for event in find(story, "--truncated", "--table", "items")] == ["items"]
+    assert not find(story, "--dropped", "items")
+    assert re.search(r"dropped +postgres +old\.orders", story.wall.run("find", "main", "--dropped", "orders").out)
+
+
 def test_the_table_for_people_and_bad_questions(story):
     happen(story.cluster)
     story.cluster.sql("DROP TABLE orders")
