@@ -6,14 +6,14 @@ import subprocess
 
 import pytest
 
-from seawalltest import Target, process
+from seawalltest import Target, faults, process
 from seawalltest.cluster import Cluster
 from seawalltest.wait import wait_for
 
 
-def production(made, serve):
+def production(made, serve, kind="release"):
     cluster = made.cluster(segment_mb=1, wal_keep_size="64MB", wal_log_hints="on")
-    wall = made.seawall(cluster)
+    wall = made.seawall(cluster, kind=kind)
     wall.init()
     wall.archive()
     if serve:
@@ -215,3 +215,29 @@ def test_a_standby_and_an_unfinished_restore_are_not_adopted(made):
     result = other.run("adopt", status=5)
     assert "recovery has not ended" in result.err, result
     assert not listed(wall)["fences"] and (copy.data / "standby.signal").exists()
+
+
+KILLED_LEAST = 20  # of some 770 points, each 29th; fewer: they are not where they were
+
+
+def test_an_adoption_that_is_killed_anywhere_is_begun_again(made):
+    cluster, wall = production(made, serve=False, kind="debug")
+    wall.wait_archived(write(cluster, "both"))
+    copy, other = promoted_elsewhere(made, cluster, wall)
+    other.wait_archived(write(copy, "copy"))
+    (copy.data / "seawall.clone").touch()
+    killed = 0
+    for count in range(1, 1000, 29):
+        # Each round the other server is adopted last, so that there is something to be done.
+        wall.run("adopt")
+        (copy.data / "seawall.clone").touch()
+        result = wall.run("adopt", "--pgdata", copy.data, status=None, **faults.environment("kill", count))
+        if result.status == 0:
+            break
+        assert result.status == -9, result
+        killed += 1
+        wall.run("adopt", "--pgdata", copy.data)
+        fences = listed(wall)["fences"]
+        assert [fence["timeline"] for fence in fences] == [1] and not (copy.data / "seawall.clone").exists(), count
+    print(f'{killed} points hit')
+    assert killed >= KILLED_LEAST, killed
