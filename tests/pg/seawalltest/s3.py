@@ -1,5 +1,6 @@
 """A real S3 for a test: one Ceph for the whole run, a bucket for each test, and the proxy that spoils what passes."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import uuid
 import pytest
 
 from . import process
+from .wait import wait_for
 
 SERVICES = pathlib.Path(__file__).resolve().parents[2] / "services"
 sys.path.insert(0, str(SERVICES))
@@ -67,9 +69,15 @@ class Bucket:
         self.store.must("DELETE", f"/{self.name}/{key}")
 
     def remove(self):
-        """With all that is in it; it may be gone already."""
-        if self.store.ask("GET", f"/{self.name}").status != 404:
+        """With all that is in it; it may be gone already, and a server that still runs may put something into it meanwhile."""
+        wait_for(self.is_removed, f"bucket {self.name} to be empty and removed", 30)
+
+    def is_removed(self):
+        if self.store.ask("GET", f"/{self.name}").status == 404:
+            return True
+        with contextlib.suppress(OSError):
             self.store.remove_bucket(self.name)
+        return False
 
 
 @pytest.fixture
