@@ -11,7 +11,7 @@
 #   s3       store tests and whole runs with a real S3, Ceph (tests/store, tests/pg)
 #   versions the main run with PostgreSQL 13, 14, 16, 17, 18 (tests/versions)
 #
-# Without a KIND: all that the tree has, at most 30 minutes on two cores. Installs what is missing (--as-is: does not),
+# Without a KIND: all that the tree has, at most 45 minutes on two cores. Installs what is missing (--as-is: does not),
 # builds, and ends in one line "N passed, N failed, N skipped". PostgreSQL refuses to run as root: started as root,
 # the tests run as the user postgres, on a copy in a short folder below /tmp; what needs root itself runs before.
 # SEAWALL_PG_NPM is the folder for the other versions of PostgreSQL (default: build/pg-npm).

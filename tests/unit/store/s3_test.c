@@ -17,7 +17,7 @@
 enum { SEEN_MAX = 16, SEEN_BYTES = 4096, ANSWERS_MAX = 16 };
 
 struct peer {
-	const char *answer[ANSWERS_MAX]; /* a whole answer; "": none, the connection is closed */
+	char *answer[ANSWERS_MAX]; /* owned: a whole answer; "": none, the connection is closed */
 	unsigned answers, given;
 	char seen[SEEN_MAX][SEEN_BYTES];
 	int listener, stop[2], port;
@@ -111,6 +111,8 @@ static int end(void **state)
 	close(peer->listener);
 	close(peer->stop[0]);
 	close(peer->stop[1]);
+	for (unsigned i = 0; i < ANSWERS_MAX; i++)
+		free(peer->answer[i]);
 	free(peer);
 	return 0;
 }
@@ -123,7 +125,7 @@ static struct store *serve_with(struct peer *peer, struct store_s3 s3, unsigned 
 
 	assert_true(count <= ANSWERS_MAX);
 	for (unsigned i = 0; i < count; i++)
-		peer->answer[i] = answer[i];
+		peer->answer[i] = xstrdup(answer[i]);
 	peer->answers = count;
 	snprintf(endpoint, sizeof(endpoint), "http://%s:%d", peer->host ? peer->host : "127.0.0.1",
 	         peer->port);
