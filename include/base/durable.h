@@ -49,6 +49,9 @@ MUST_USE bool durable_sync_dir(const char *path, struct err *err);
 MUST_USE bool durable_sync_filesystem(const char *path, struct err *err);
 /* Makes path and what is missing above it, each synced into its parent; existing is success. */
 MUST_USE bool durable_mkdir(const char *path, mode_t mode, struct err *err);
+/* The same for a path below root, which is never made: when it has gone meanwhile (renamed,
+ * unmounted), that is the error, and nothing appears where it was. */
+MUST_USE bool durable_mkdir_below(const char *root, const char *path, mode_t mode, struct err *err);
 /* Whether a file name (without folder) is one of our drafts: left over from a killed process. */
 bool durable_is_draft(const char *name);
 

@@ -18,6 +18,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/str.h"
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -342,13 +343,14 @@ static bool make_one(const char *path, mode_t mode, struct err *err)
 	return sync_folder_of(path, err);
 }
 
-bool durable_mkdir(const char *path, mode_t mode, struct err *err)
+/* From the first folder that begins at `first` in path. */
+static bool make_from(const char *path, size_t first, mode_t mode, struct err *err)
 {
 	AUTO_FREE
 	char *copy = xstrdup(path);
 	struct stat st;
 
-	for (char *slash = copy + strspn(copy, "/"); (slash = strchr(slash, '/')) != NULL;) {
+	for (char *slash = copy + first; (slash = strchr(slash, '/')) != NULL;) {
 		*slash = '\0';
 		if (stat(copy, &st) != 0 && !make_one(copy, mode, err))
 			return false;
@@ -357,6 +359,20 @@ bool durable_mkdir(const char *path, mode_t mode, struct err *err)
 	}
 	/* "a/b/": the loop has made it; its parent is not what path_folder() would say. */
 	return str_ends(copy, "/") || make_one(copy, mode, err);
+}
+
+bool durable_mkdir(const char *path, mode_t mode, struct err *err)
+{
+	return make_from(path, strspn(path, "/"), mode, err);
+}
+
+bool durable_mkdir_below(const char *root, const char *path, mode_t mode, struct err *err)
+{
+	size_t length = strlen(root), between;
+
+	assert(strncmp(path, root, length) == 0);
+	between = strspn(path + length, "/");
+	return !path[length + between] || make_from(path, length + between, mode, err);
 }
 
 bool durable_is_draft(const char *name)

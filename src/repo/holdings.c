@@ -263,7 +263,8 @@ static void take_behind(struct intervals_times *times, struct interval *interval
 {
 	const struct walindex_piece *piece = &times->read.piece;
 
-	for (uint64_t n = piece->first; n <= piece->last; n++) {
+	/* The piece may be older than the hole, and cover what is before it too. */
+	for (uint64_t n = MAX(piece->first, interval->hole_last_segno + 1); n <= piece->last; n++) {
 		const struct walindex_segment *segment = walindex_segment(piece, n);
 
 		if (segment->commits + segment->aborts == 0)

@@ -236,7 +236,7 @@ static bool put_write(struct work *work, const struct store_put *put, struct dra
 static bool put_publish(const struct file_store *store, const struct file_attempt *attempt,
                         const char *folder, struct draft *draft, struct err *err)
 {
-	if (!durable_mkdir(folder, FOLDER_MODE, err) ||
+	if (!durable_mkdir_below(store->root, folder, FOLDER_MODE, err) ||
 	    (!attempt->known && !sync_up(store, folder, err))) {
 		draft_drop(draft);
 		return put_error(store, folder, err);

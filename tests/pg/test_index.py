@@ -225,6 +225,7 @@ def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
     (told,) = intervals(wall, "list")
     assert told["hole"] == told["hole_last"] == lost
     assert times[0] <= micros(told["last_transaction"]) == micros(told["hole_from"]) < times[-1]
+    assert micros(told["hole_from"]) < micros(told["hole_until"]) <= times[-1]  # the piece of the index covers both sides
     assert newest > lost
     assert f"then a HOLE at {lost}" in wall.run("list").out
     # a status that goes by the index sees it as soon as the index is made again

@@ -168,6 +168,27 @@ static void folders_are_made_with_what_is_above(void **state)
 	assert_int_equal(err.code, ERR_IO);
 }
 
+static void folders_below_a_root_that_went_away_are_not_made(void **state)
+{
+	AUTO_FREE
+	char *root = path_join(*state, "root");
+	AUTO_FREE
+	char *path = path_join(root, "a/b");
+	AUTO_FREE
+	char *away = path_join(*state, "away");
+	struct err err = {0};
+	struct stat st;
+
+	assert_int_equal(mkdir(root, 0700), 0);
+	assert_true(durable_mkdir_below(root, root, 0700, &err));
+	assert_true(durable_mkdir_below(root, path, 0700, &err));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(rename(root, away), 0);
+	assert_false(durable_mkdir_below(root, path, 0700, &err));
+	assert_int_equal(err.code, ERR_NOTFOUND);
+	assert_int_not_equal(stat(root, &st), 0);
+}
+
 static void files_are_renamed_removed_and_synced(void **state)
 {
 	AUTO_FREE
@@ -431,8 +452,8 @@ int main(int argc, char **argv)
 	        in_scratch(a_missing_folder_is_a_clear_error),
 	        in_scratch(a_very_long_name_has_a_draft_too),
 	        cmocka_unit_test(names_of_drafts_are_known),
-	        cmocka_unit_test(names_of_drafts_are_known),
 	        in_scratch(folders_are_made_with_what_is_above),
+	        in_scratch(folders_below_a_root_that_went_away_are_not_made),
 	        in_scratch(files_are_renamed_removed_and_synced),
 	        in_scratch(without_syncfs_each_file_and_folder_is_synced),
 	        in_scratch(a_full_disk_is_full_in_words_and_code),
