@@ -63,6 +63,9 @@ struct archiver_figures {
 	int64_t failing_since_us; /* 0: the last attempt was fine */
 	char failing[64];
 	struct err last_error;
+	/* A segment that is archived and whole there, and was damaged in pg_wal since, while it is
+	 * there; "": none is known. */
+	char suspect[64];
 };
 void archiver_figures(const struct archiver *archiver, struct archiver_figures *ret);
 

@@ -264,6 +264,19 @@ static void copy_push(struct op *op, struct archive_copy *copy)
 	op_wait(op, COPY_PUSHING);
 }
 
+/* What the push needed of the segment before was not as it was when that was archived. */
+static void copy_suspects(struct archive_copy *copy)
+{
+	struct archiver *archiver = copy->item->archiver;
+	struct archiver_figures *figures = &archiver->figures;
+
+	if (!copy->push.before.rescued)
+		return;
+	snprintf(figures->suspect, sizeof(figures->suspect), "%s", copy->push.before.suspect);
+	free(archiver->suspect);
+	archiver->suspect = xasprintf("%s/pg_wal/%s", copy->item->folder, figures->suspect);
+}
+
 static void copy_step(struct op *op)
 {
 	struct archive_copy *copy = container_of(op, struct archive_copy, op);
@@ -279,6 +292,7 @@ static void copy_step(struct op *op)
 			               copy->item->text, copy->site->cluster);
 		return copy_push(op, copy);
 	case COPY_PUSHING:
+		copy_suspects(copy);
 		if (archiver_owners_after(copy)) {
 			archiver_owners_watch(copy);
 			return op_wait(op, COPY_WATCHING);
@@ -624,6 +638,7 @@ static void close_step(struct op *op)
 	for (unsigned i = 0; i < REMEMBERED_MAX; i++)
 		remembered_release(&archiver->remembered[i]);
 	free(archiver->folder);
+	free(archiver->suspect);
 	free(archiver);
 	close->archiver = NULL;
 	op_done(op);
@@ -646,4 +661,6 @@ void archiver_figures(const struct archiver *archiver, struct archiver_figures *
 {
 	*ret = archiver->figures;
 	ret->under_way = archiver->items_count;
+	if (archiver->suspect && access(archiver->suspect, F_OK) != 0)
+		ret->suspect[0] = '\0';
 }

@@ -90,6 +90,7 @@ struct archiver {
 	struct ready ready;
 	unsigned ready_next;
 	char *folder;            /* the data directory that asked last; owned */
+	char *suspect;           /* the path of figures.suspect; owned */
 	struct timer fill_timer; /* with several repositories, in the server */
 	struct timer owners_timer;
 	struct archiver_close *closing;

@@ -1,11 +1,11 @@
 /*
  * push.c — one file of pg_wal made safe in the repository.
  *
- *   START -> LOOKING -> [QUEUED -> OPENING -> OWNERS] -> [FETCHING -> JOINING] -> WRITING -> done
- *                                                               |          |
- *                              (other content has the name)     |          +-> ASIDE -> failed
- *                              (its branch is fenced)           +-> FENCED -> NAMING -> ASIDE
- *                                            (does not prove)   +-> DIGESTING -> ASKING -> failed
+ *   START -> LOOKING -> [QUEUED -> OPENING -> OWNERS] -> [JOINING] -> WRITING -> done
+ *                                                            |          |
+ *                              (other content has the name)  |          +-> ASIDE -> failed
+ *                              (its branch is fenced)        +-> FENCED -> NAMING -> ASIDE
+ *                                         (does not prove)   +-> DIGESTING -> ASKING -> failed
  *
  * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
  * a file that is none, a wrong size. OPENING finds the generation of the repository, once for all
@@ -17,9 +17,9 @@
  * is in the repository already (FENCED looks): the same again is success.
  *
  * LOOKING also proves the seam to the segment before (push_before.c); when pg_wal does not have
- * that one any more, FETCHING reads the repository's. A segment that does not prove is not stored,
- * and PostgreSQL keeps it, until somebody has stored it with accept_damaged: then the same content
- * is in the repository (DIGESTING, ASKING), and is success.
+ * that one any more, or a damaged one, JOINING reads the repository's. A segment that does not
+ * prove is not stored, and PostgreSQL keeps it, until somebody has stored it with accept_damaged:
+ * then the same content is in the repository (DIGESTING, ASKING), and is success.
  */
 #include "push.h"
 
@@ -39,7 +39,7 @@
 /* clang-format off */
 #define PUSH_STATES(X) \
 	X(PUSH_START) X(PUSH_LOOKING) X(PUSH_QUEUED) X(PUSH_OPENING) X(PUSH_OWNERS) \
-	X(PUSH_FENCED) X(PUSH_NAMING) X(PUSH_FETCHING) X(PUSH_JOINING) X(PUSH_WRITING) \
+	X(PUSH_FENCED) X(PUSH_NAMING) X(PUSH_JOINING) X(PUSH_WRITING) \
 	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING)
 /* clang-format on */
 OP_STATES(push_state, PUSH_STATES)
@@ -187,21 +187,15 @@ static bool push_digest(struct push *push, struct err *err)
 	return got == 0 || err_sys(err, "could not read file \"%s\"", push->path);
 }
 
-/* The seam to the segment before; what is wrong is kept for the decision what to do. A copy from
- * another repository was proven when it came there. */
+/* The seam to the segment before, as far as pg_wal tells. A copy from another repository was proven
+ * when it came there. */
 static bool push_look_before(struct push *push, struct err *err)
 {
 	if (push->name.kind != WALNAME_SEGMENT || push->known.segment_bytes)
 		return true;
 	push->before = (struct push_before){
 	        .path = push->path, .fd = push->fd, .name = &push->name, .control = &push->control};
-	if (push_before_look(&push->before, err))
-		return true;
-	if (err->code != ERR_DAMAGED)
-		return false;
-	push->damage = *err;
-	err_clear(err);
-	return true;
+	return push_before_look(&push->before, err);
 }
 
 static bool push_about_cluster(struct push *push, struct err *err)
@@ -235,47 +229,6 @@ static void push_look(struct work *work)
 		return;
 }
 
-/* ---- FETCHING, JOINING: the segment before, from the repository ---- */
-
-static bool push_before_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
-                                size_t length, struct err *err)
-{
-	struct push *push = stream->context;
-
-	(void)offset;
-	return walwalk_feed(push->before.walk, bytes, length, err);
-}
-
-static void push_before_run(struct work *work)
-{
-	struct push *push = container_of(work, struct push, look);
-
-	if (!push_before_go_on(&push->before, &work->op.err) && work->op.err.code == ERR_DAMAGED) {
-		push->damage = work->op.err;
-		err_clear(&work->op.err);
-	}
-}
-
-static void push_fetch_before(struct op *op, struct push *push)
-{
-	struct push_before *before = &push->before;
-
-	gate_leave(&push->ticket);
-	name_wal(push->object, push->destination->generation, &before->segment, NULL);
-	push->before_stream = (struct object_stream){
-	        .repo = push->site->repo,
-	        .name = push->object,
-	        .kind = SEALED_WAL,
-	        .class = GATE_WAL,
-	        .from = before->position % push->control.segment_bytes,
-	        .consume = push_before_consume,
-	        .context = push,
-	};
-	push->before_stream.length = push->control.segment_bytes - push->before_stream.from;
-	object_stream_start(op, &push->before_stream);
-	op_wait(op, PUSH_FETCHING);
-}
-
 /* ---- DIGESTING: of what does not prove ---- */
 
 static void push_digest_run(struct work *work)
@@ -294,6 +247,13 @@ static void push_digest_begin(struct op *op, struct push *push)
 
 static void push_hint(struct push *push)
 {
+	if (op_failed(&push->before.op))
+		err_hint(&push->damage,
+		         "Nothing was stored, and PostgreSQL keeps the file. It or what the "
+		         "repository has before it is damaged (`seawall verify` tells); no "
+		         "recovery gets past that: take a backup. To archive it all the same: "
+		         "seawall wal push --accept-damaged %s",
+		         push->path);
 	err_hint(&push->damage,
 	         "Nothing was stored, and PostgreSQL keeps the file. Look for what damages it "
 	         "(disk, "
@@ -521,9 +481,11 @@ static void push_begin_write(struct op *op, struct push *push)
 /* Where it goes is known: the seam to the segment before first, if that is still to be proven. */
 static void push_go_on(struct op *op, struct push *push)
 {
-	if (push->before.missing && !err_is(&push->damage))
-		return push_fetch_before(op, push);
-	push_begin_write(op, push);
+	if (!push_before_is_open(&push->before))
+		return push_begin_write(op, push);
+	gate_leave(&push->ticket);
+	push_before_ask_start(op, &push->before, push->site->repo, push->destination->generation);
+	op_wait(op, PUSH_JOINING);
 }
 
 static void push_take_owners(struct op *op, struct push *push)
@@ -537,27 +499,21 @@ static void push_take_owners(struct op *op, struct push *push)
 	push_go_on(op, push);
 }
 
-static void push_fetched(struct op *op, struct push *push)
-{
-	struct err *err = &push->before_stream.op.err;
-
-	if (op_failed(&push->before_stream.op)) {
-		if (err->code == ERR_NOTFOUND) /* archiving begins here, or after a hole */
-			return push_begin_write(op, push);
-		if (err->code != ERR_DAMAGED)
-			return push_end(push, err);
-		push->damage = *err;
-		return push_begin_write(op, push);
-	}
-	work_start_look(op, &push->look, WORK_WAL, push_before_run);
-	op_wait(op, PUSH_JOINING);
-}
-
 static void push_joined(struct op *op, struct push *push)
 {
-	if (op_failed(&push->look.op))
-		return push_end(push, &push->look.op.err);
-	push_go_on(op, push);
+	const struct push_before *before = &push->before;
+	const struct err *err = op_failed(&before->op) ? &before->op.err : &before->here;
+
+	if (before->rescued)
+		log_warning("cluster \"%s\": \"%s\" in pg_wal is damaged, and whole in repository "
+		            "\"%s\"; \"%s\" was proven with that",
+		            push->site->cluster, before->suspect, push->site->repository,
+		            push->text);
+	else if (err->code == ERR_DAMAGED)
+		push->damage = *err;
+	else if (err_is(err))
+		return push_end(push, err);
+	push_begin_write(op, push);
 }
 
 /* The same is there: somebody accepted it. */
@@ -730,9 +686,6 @@ static void push_step(struct op *op)
 
 	case PUSH_OWNERS:
 		return push_take_owners(op, push);
-
-	case PUSH_FETCHING:
-		return push_fetched(op, push);
 
 	case PUSH_JOINING:
 		return push_joined(op, push);

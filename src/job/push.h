@@ -55,6 +55,8 @@ struct push {
 	bool repeated;                 /* it was there already, the same */
 	struct err damage; /* with accept_damaged, or stored so before: what is wrong with it */
 	bool fenced;       /* failed, because of a fence, and is safe under conflict/ */
+	struct push_before
+	        before; /* rescued: pg_wal has a damaged segment that is archived whole */
 	uint64_t bytes, stored_bytes;
 	/* private */
 	char text[WALNAME_BYTES];
@@ -66,8 +68,6 @@ struct push {
 	struct digest digest; /* of a .partial, known before it is written */
 	struct walwalk *walk;
 	bool unproven; /* its walk has failed, and goes no further */
-	struct push_before before;
-	struct object_stream before_stream;
 	struct object_stat there;
 	struct work look;
 	struct ticket ticket;

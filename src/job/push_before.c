@@ -9,6 +9,12 @@
  * the repository's copy is read. If neither has it, archiving begins here or there is a hole, and
  * nothing can be said.
  *
+ * A file in pg_wal can also be damaged after it was archived. So when the folder's copy does not
+ * prove, the walk is made again with what the repository has, and only that counts for the archive:
+ * its WAL must go on from what is stored, not from what lies here.
+ *
+ *   START -> STREAMING -> JOINING -> [STREAMING …] -> done
+ *
  * Nothing is remembered from one segment to the next, so it is the same whatever the order in which
  * segments are pushed, how many at a time, by which process, and after whatever crash.
  *
@@ -136,10 +142,12 @@ static bool segment_walk(struct push_before *before, struct err *err)
 	next_segment(before, lsn_segno(before->position, segment_bytes));
 	walname_format(&before->segment, text);
 	path = path_join(folder, text);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	before->missing = fd < 0 && errno == ENOENT;
+	if (!before->anew)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	before->missing = before->anew || (fd < 0 && errno == ENOENT);
 	if (fd < 0 && !before->missing)
 		return err_sys(err, "could not open file \"%s\"", path);
+	before->looked_here |= fd >= 0;
 	if (!segment_begin(before, before->position, err))
 		return false;
 	return before->missing ||
@@ -172,15 +180,30 @@ static bool all_walk(struct push_before *before, struct err *err)
 	return here_walk(before, err);
 }
 
+/* What does not prove, whatever the reason, is damage. */
 static bool told(struct push_before *before, bool good, struct err *err)
 {
+	const char *where = "";
+
 	if (good)
 		return true;
-	if (err->code == ERR_DAMAGED || err->code == ERR_REFUSED)
-		return err_wrap_as(err, ERR_DAMAGED,
-		                   "it does not go on as the WAL before it, from " LSN_FORMAT " on",
-		                   LSN_ARGS(before->walk->run_start));
-	return false;
+	if (err->code != ERR_DAMAGED && err->code != ERR_REFUSED)
+		return false;
+	if (before->anew)
+		where = ", neither in pg_wal nor in the repository";
+	else if (before->generation)
+		where = " in the repository";
+	return err_wrap_as(err, ERR_DAMAGED,
+	                   "it does not go on as the WAL before it%s, from " LSN_FORMAT " on",
+	                   where, LSN_ARGS(before->start));
+}
+
+/* What the folder has before it cannot be used. */
+static void suspect(struct push_before *before, const struct err *err)
+{
+	before->here = *err;
+	before->missing = false;
+	walname_format(&before->segment, before->suspect);
 }
 
 bool push_before_look(struct push_before *before, struct err *err)
@@ -199,26 +222,142 @@ bool push_before_look(struct push_before *before, struct err *err)
 	    lsn_of_segno(segno, segment_bytes) - before->position >
 	            UINT64_C(2) * WALWALK_RECORD_MAX)
 		return true;
+	before->start = before->position;
 	walk_new(before, false);
-	return told(before, all_walk(before, err), err);
-}
-
-bool push_before_go_on(struct push_before *before, struct err *err)
-{
-	uint32_t segment_bytes = before->control->segment_bytes;
-
-	before->missing = false;
-	if (is_over(before->walk))
-		return true;
-	if (!walwalk_end(before->walk, err))
-		return told(before, false, err);
-	before->position =
-	        lsn_of_segno(lsn_segno(before->position, segment_bytes) + 1, segment_bytes);
-	return told(before, all_walk(before, err), err);
+	if (!told(before, all_walk(before, err), err)) {
+		suspect(before, err);
+		err_clear(err);
+	}
+	return true;
 }
 
 void push_before_release(struct push_before *before)
 {
 	free(before->walk);
 	before->walk = NULL;
+}
+
+/* ---- from the repository ---- */
+
+/* clang-format off */
+#define BEFORE_STATES(X) X(BEFORE_START) X(BEFORE_STREAMING) X(BEFORE_JOINING)
+/* clang-format on */
+
+OP_STATES(before_state, BEFORE_STATES)
+
+static bool consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                    size_t length, struct err *err)
+{
+	struct push_before *before = stream->context;
+
+	(void)offset;
+	before->unproven = !walwalk_feed(before->walk, bytes, length, err);
+	return !before->unproven;
+}
+
+static void fetch(struct push_before *before)
+{
+	before->missing = false;
+	name_wal(before->object, before->generation, &before->segment, NULL);
+	before->stream = (struct object_stream){
+	        .repo = before->repo,
+	        .name = before->object,
+	        .kind = SEALED_WAL,
+	        .class = GATE_WAL,
+	        .from = before->position % before->control->segment_bytes,
+	        .consume = consume,
+	        .context = before,
+	};
+	before->stream.length = before->control->segment_bytes - before->stream.from;
+	object_stream_start(&before->op, &before->stream);
+	op_wait(&before->op, BEFORE_STREAMING);
+}
+
+/* Everything again; nothing of the folder but the segment itself is looked at any more. */
+static void fetch_anew(struct push_before *before)
+{
+	before->anew = true;
+	before->position = before->start;
+	walk_new(before, false);
+	if (!all_walk(before, &before->op.err))
+		return op_fail_own(&before->op);
+	fetch(before);
+}
+
+/* On a worker: the one that was read has ended. */
+static void join(struct work *work)
+{
+	struct push_before *before = container_of(work, struct push_before, work);
+	uint32_t segment_bytes = before->control->segment_bytes;
+
+	if (is_over(before->walk))
+		return;
+	if (!walwalk_end(before->walk, &work->op.err)) {
+		told(before, false, &work->op.err);
+		return;
+	}
+	before->position =
+	        lsn_of_segno(lsn_segno(before->position, segment_bytes) + 1, segment_bytes);
+	(void)!told(before, all_walk(before, &work->op.err), &work->op.err);
+}
+
+static void streamed(struct push_before *before)
+{
+	struct err *err = &before->stream.op.err;
+
+	if (!op_failed(&before->stream.op)) {
+		work_start_look(&before->op, &before->work, WORK_WAL, join);
+		return op_wait(&before->op, BEFORE_JOINING);
+	}
+	if (err->code == ERR_NOTFOUND) /* archiving begins here, or after a hole */
+		return op_done(&before->op);
+	before->op.err = *err;
+	if (before->unproven)
+		told(before, false, &before->op.err);
+	else if (err->code == ERR_DAMAGED)
+		err_wrap(&before->op.err, "the segment before it is damaged in the repository");
+	op_fail_own(&before->op);
+}
+
+static void joined(struct push_before *before)
+{
+	const struct err *err = &before->work.op.err;
+
+	if (!err_is(err) && before->missing)
+		return fetch(before);
+	before->rescued = !err_is(err) && before->anew;
+	if (!err_is(err))
+		return op_done(&before->op);
+	if (err->code == ERR_DAMAGED && !before->anew && before->looked_here) {
+		suspect(before, err);
+		return fetch_anew(before);
+	}
+	before->op.err = *err;
+	op_fail_own(&before->op);
+}
+
+static void before_step(struct op *op)
+{
+	struct push_before *before = container_of(op, struct push_before, op);
+
+	switch ((enum before_state)op->state) {
+	case BEFORE_START:
+		return err_is(&before->here) ? fetch_anew(before) : fetch(before);
+	case BEFORE_STREAMING:
+		return streamed(before);
+	case BEFORE_JOINING:
+		return joined(before);
+	}
+}
+
+static const struct op_type before_type = {
+        .name = "push-before", .step = before_step, .state_name = before_state_name};
+
+void push_before_ask_start(struct op *parent, struct push_before *before, struct repo *repo,
+                           const char *generation)
+{
+	before->repo = repo;
+	before->generation = generation;
+	before->anew = before->unproven = before->rescued = false;
+	op_start(parent, &before->op, &before_type);
 }

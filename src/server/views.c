@@ -86,6 +86,14 @@ static void status_archiver(const struct member *member, struct jval *object, st
 		snprintf(text, sizeof(text), "%u segments wait to be archived", figures.ready);
 		problem_add(problems, member->site->cluster, text);
 	}
+	if (figures.suspect[0]) {
+		jset_str(archiver, "damaged_in_pg_wal", figures.suspect);
+		snprintf(text, sizeof(text),
+		         "\"%s\" in pg_wal is damaged, and whole in the repository: look for what "
+		         "damages files there (disk, memory, another program)",
+		         figures.suspect);
+		problem_add(problems, member->site->cluster, text);
+	}
 	if (figures.failing_since_us == 0)
 		return;
 	jset_str(archiver, "failing", figures.failing);

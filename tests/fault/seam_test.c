@@ -102,6 +102,85 @@ static void a_segment_before_that_was_recycled_is_read_from_the_repository(void 
 	world_free(world);
 }
 
+static void a_segment_that_was_damaged_here_after_it_was_archived_stops_nothing(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	struct archiver_figures figures;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	flip(world, 0, LAST_BYTE);
+	assert_int_equal(archive(world, archiver, segment_text(1), NULL), ANSWER_STORED);
+	archiver_figures(archiver, &figures);
+	assert_string_equal(figures.suspect, segment_text(0));
+	forget_file(world, 0); /* it was recycled: nobody has to care any more */
+	archiver_figures(archiver, &figures);
+	assert_string_equal(figures.suspect, "");
+	archiver_end(world, archiver);
+	/* the segment itself is the damaged one */
+	assert_int_equal(push(world, 2, NULL), ANSWER_STORED);
+	flip(world, 1, LAST_BYTE);
+	flip(world, 2, TAIL_BYTE);
+	assert_int_equal(push(world, 2, &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "neither in pg_wal nor in the repository"));
+	world_free(world);
+}
+
+static void a_segment_before_that_cannot_be_opened_is_read_from_the_repository(void **state)
+{
+	struct world *world = world_new();
+	char path[256], elsewhere[256];
+
+	(void)state;
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	snprintf(path, sizeof(path), "%s/pg_wal/%s", world->folder, segment_text(0));
+	snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", world->folder);
+	assert_int_equal(rename(path, elsewhere), 0);
+	assert_int_equal(symlink(elsewhere, path), 0); /* O_NOFOLLOW */
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	world_free(world);
+}
+
+static void what_the_repository_has_before_is_damaged_is_refused_and_said(void **state)
+{
+	struct world *world = world_new();
+	char object[NAME_BYTES];
+	uint64_t at = 4000;
+	struct err err;
+
+	(void)state;
+	/* damaged already when it was stored: nobody could know */
+	flip(world, 0, LAST_BYTE);
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	forget_file(world, 0);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(push(world, 1, &err), ANSWER_FAILED);
+		assert_int_equal(err.code, ERR_DAMAGED);
+		assert_non_null(strstr(err.text, "as the WAL before it in the repository, from"));
+		assert_non_null(strstr(err.hint, "seawall verify"));
+	}
+	/* with a damaged one here as well, each is named */
+	write_segment(world, 0);
+	refuses(world, 1);
+	/* stored bytes rot */
+	assert_int_equal(push_as(world, segment_text(1), true, NULL), ANSWER_STORED);
+	assert_int_equal(push(world, 2, NULL), ANSWER_STORED);
+	forget_file(world, 1);
+	snprintf(object, sizeof(object), "main/%llu-15-1/wal/00000001/00000000/%s",
+	         (unsigned long long)CRAFT_SYSTEM, segment_text(1));
+	while (store_mem_damage(store_name, object, at))
+		at += 4000;
+	flip(world, 2, CRAFT_SEGMENT_BYTES / 2 + 1000); /* not what is stored */
+	assert_int_equal(push(world, 2, &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_DAMAGED);
+	assert_non_null(strstr(err.text, "the segment before it is damaged in the repository"));
+	assert_non_null(strstr(err.text, object));
+	world_free(world);
+}
+
 static void where_archiving_begins_nothing_can_be_said_of_the_seam(void **state)
 {
 	struct world *world = world_new();
@@ -283,12 +362,43 @@ static void a_record_over_three_segments_is_proven_with_the_last(void **state)
 	world_free(world);
 }
 
+static void of_a_long_record_each_segment_is_read_where_it_is_whole(void **state)
+{
+	struct world *world = world_new();
+	struct craft craft;
+
+	(void)state;
+	craft_init(&craft, FIRST_SEGNO, 4);
+	fill_to(&craft, CRAFT_SEGMENT_BYTES / 2);
+	craft_filler(&craft, CRAFT_SEGMENT_BYTES * 3 / 2);
+	craft_fill(&craft, 2);
+	for (unsigned i = 0; i < 3; i++)
+		folder_ready(world->folder, segment_text(i), craft_segment(&craft, i),
+		             CRAFT_SEGMENT_BYTES);
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	forget_file(world, 0);
+	/* the second is here alone: it is not archived yet */
+	assert_int_equal(push(world, 2, NULL), ANSWER_STORED);
+	/* and is damaged here when it is archived */
+	assert_int_equal(push(world, 1, NULL), ANSWER_STORED);
+	craft.bytes[CRAFT_SEGMENT_BYTES * 3 / 2 + 100] ^= 1;
+	folder_ready(world->folder, segment_text(1), craft_segment(&craft, 1), CRAFT_SEGMENT_BYTES);
+	assert_int_equal(push(world, 2, NULL), ANSWER_STORED);
+	craft_release(&craft);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_record_damaged_where_it_begins_is_found_when_its_end_arrives),
 	        cmocka_unit_test(a_record_damaged_where_it_ends_is_found_in_any_order),
 	        cmocka_unit_test(a_segment_before_that_was_recycled_is_read_from_the_repository),
+	        cmocka_unit_test(
+	                a_segment_that_was_damaged_here_after_it_was_archived_stops_nothing),
+	        cmocka_unit_test(
+	                a_segment_before_that_cannot_be_opened_is_read_from_the_repository),
+	        cmocka_unit_test(what_the_repository_has_before_is_damaged_is_refused_and_said),
 	        cmocka_unit_test(where_archiving_begins_nothing_can_be_said_of_the_seam),
 	        cmocka_unit_test(a_segment_of_another_branch_is_not_taken_for_the_next),
 	        cmocka_unit_test(what_was_accepted_damaged_is_success_ever_after),
@@ -297,6 +407,7 @@ int main(void)
 	        cmocka_unit_test(after_a_switch_the_next_segment_names_it),
 	        cmocka_unit_test(a_timeline_goes_on_from_its_parents_segment),
 	        cmocka_unit_test(a_record_over_three_segments_is_proven_with_the_last),
+	        cmocka_unit_test(of_a_long_record_each_segment_is_read_where_it_is_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,7 @@ static inline struct world *world_new(void)
 	                            .acks = 1,
 	                            .blocks = blocks_new(world->loop, 96 * BLOCK_BYTES),
 	                            .cluster = "main",
+	                            .repository = "test",
 	                            .wal_compression = {.kind = SEALED_LZ4},
 	                            .workers = 2};
 	world->folder = folder_new(CRAFT_SYSTEM);
