@@ -1,9 +1,13 @@
 """Processes seen through /proc, which also shows what is not our child."""
 
+import json
 import os
 import pathlib
 import shutil
 import signal
+import subprocess
+import sys
+from collections import namedtuple
 
 from .wait import wait_for
 
@@ -68,3 +72,29 @@ def kill_family(pid, number=signal.SIGKILL):
     for member in family:
         send(member, number)
     wait_for(lambda: not any(map(alive, family)), f"the end of {family}")
+
+
+Measure = namedtuple("Measure", "seconds peak_mb cpu_s out")
+
+# A process that is started takes the peak of the one that forked it with it, through its exec. So the command is started by
+# one that is small, and not by the suite, which has hundreds of megabytes after an hour.
+STARTER = """
+import json, os, subprocess, sys, time
+begun = time.monotonic()
+command = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+out = command.stdout.read()
+_, status, usage = os.wait4(command.pid, 0)
+json.dump([time.monotonic() - begun, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, status,
+           out.decode()], sys.stdout)
+"""
+
+
+def measured(command, environment, status=0):
+    """What a command that ends with `status` costs: seconds, peak memory in MB, CPU seconds; and its output."""
+    starter = subprocess.run([sys.executable, "-I", "-S", "-c", STARTER, *map(str, command)], env=environment,
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert starter.returncode == 0, starter.stderr
+    *figures, ended, out = json.loads(starter.stdout)
+    ended = os.waitstatus_to_exitcode(ended)
+    assert ended == status, f"{command} ended with {ended}: {out}"
+    return Measure(*figures, out)
