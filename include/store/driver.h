@@ -8,7 +8,9 @@
  *   put     whole or not at all, visible and durable only on success; a taken name is ERR_EXISTS;
  *           fills versioned
  *   get     fills got and object_bytes; past the end: fewer bytes; not there is ERR_NOTFOUND,
- * proven list    fills entry (names owned), count and more; names that are not valid are left out
+ *           proven. One that pins fills version, calls sized as soon as it can (or never), and with
+ *           a pin gives bytes of that version only
+ *   list    fills entry (names owned), count and more; names that are not valid are left out
  *   head    as get, without bytes
  *   remove  all names of the batch; one that is not there is success
  *
@@ -67,6 +69,7 @@ struct store_driver {
 	struct credentials_source *(*credentials)(struct store *store);
 	/* May be NULL: as store_limit. */
 	void (*limit)(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
+	bool pins; /* it can hold a get to one version, and large ones are faster in ranges */
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */

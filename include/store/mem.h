@@ -15,6 +15,7 @@ enum mem_effect {
 	MEM_DELAY,       /* ms before it takes effect */
 	MEM_CUT,         /* a get ends after `bytes` bytes */
 	MEM_FLIP,        /* a get that holds byte `bytes` of the object has it flipped */
+	MEM_REPLACE,     /* before a get, another object takes the name: each byte is another */
 };
 
 enum { MEM_EVERY = 0 };

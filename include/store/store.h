@@ -23,6 +23,11 @@ enum {
 	STORE_REMOVE_MAX = 1000,       /* names in a batch */
 	STORE_DEADLINE_MS = 60 * 1000, /* one operation with its repetitions */
 	STORE_PATIENCE_MS = 12 * 1000, /* the same before a person, until the store has answered */
+	/* Where a store can pin a version, a get beyond the first of these is read as that much
+	 * and, meanwhile, ranges of about the second each (ranges.c). */
+	STORE_RANGE_FIRST_BYTES = 8 * 1024 * 1024,
+	STORE_RANGE_BYTES = 4 * 1024 * 1024,
+	STORE_VERSION_BYTES = 128,
 };
 
 struct store;
@@ -146,7 +151,9 @@ struct store_put {
 void store_put_start(struct op *parent, struct store_put *put);
 
 /* A range into blocks: from offset, at most length bytes or what the blocks hold. Past the end:
- * fewer bytes, no error; no such object: ERR_NOTFOUND, and that is proven. */
+ * fewer bytes, no error; no such object: ERR_NOTFOUND, and that is proven. Read by several requests
+ * at once when it is large; all of its bytes are of one version of the object. */
+struct store_ranges;
 struct store_get {
 	struct op op;
 	struct store *store;
@@ -159,6 +166,14 @@ struct store_get {
 	int64_t deadline_ms;
 	enum work_class class;
 	struct store_call call;
+	/* Of one request among several, private to store: */
+	bool single;                          /* is never cut into ranges */
+	const char *pin;                      /* only that version; another: replaced, ERR_STORE */
+	void (*sized)(struct store_get *get); /* the size and the version are known; only wakes */
+	void *context;                        /* of sized */
+	char version[STORE_VERSION_BYTES];    /* out: which bytes these are; "": it does not say */
+	bool replaced;                        /* out */
+	struct store_ranges *ranges;
 };
 void store_get_start(struct op *parent, struct store_get *get);
 

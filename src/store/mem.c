@@ -9,6 +9,7 @@
 #include "store/mem.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -21,6 +22,7 @@ struct mem_object {
 	uint8_t *bytes;
 	uint64_t length;
 	int64_t modified_us;
+	unsigned version;
 	bool unlisted, ghost; /* only listings lack it; only listings have it */
 };
 
@@ -37,6 +39,7 @@ struct mem_place {
 	size_t count, size;
 	struct mem_planned *plan;
 	struct mem_lies lies;
+	unsigned versions; /* given so far */
 	unsigned calls[STORE_VERBS];
 	unsigned users;
 	struct mem_place *next;
@@ -265,6 +268,7 @@ static bool mem_put(struct mem_place *place, const struct mem_attempt *attempt, 
 	if (there)
 		object_drop(place, there);
 	put->versioned = place->lies.versioned;
+	object.version = place->versions++;
 	object.name = xstrdup(put->name);
 	object.bytes = xmalloc(MAX(object.length, 1));
 	object.length = 0;
@@ -292,14 +296,29 @@ static void copy_out(const struct store_get *get, const uint8_t *bytes, uint64_t
 	}
 }
 
+static void object_replace(struct mem_place *place, struct mem_object *object)
+{
+	for (uint64_t i = 0; i < object->length; i++)
+		object->bytes[i] ^= 0x55;
+	object->version = place->versions++;
+}
+
 static bool mem_get(struct mem_place *place, struct store_get *get, const struct mem_fault *fault,
                     struct err *err)
 {
-	const struct mem_object *object = object_find(place, get->name);
+	struct mem_object *object = object_find(place, get->name);
 	uint64_t length = MIN(get->length, (uint64_t)get->blocks * BLOCK_BYTES);
 
 	if (!object)
 		return err_set(err, ERR_NOTFOUND, "there is no such object");
+	if (fault && fault->effect == MEM_REPLACE)
+		object_replace(place, object);
+	snprintf(get->version, sizeof(get->version), "\"%u\"", object->version);
+	if (get->pin && strcmp(get->pin, get->version) != 0) {
+		get->replaced = true;
+		return err_set(err, ERR_STORE,
+		               "the object was replaced by another while it was read");
+	}
 	get->object_bytes = object->length;
 	length = get->offset < object->length ? MIN(length, object->length - get->offset) : 0;
 	if (fault && fault->effect == MEM_CUT)
@@ -475,6 +494,7 @@ const struct store_driver store_mem_driver = {
         .scheme = "mem:",
         .open = mem_open,
         .close = mem_close,
+        .pins = true,
         .attempt_bytes = sizeof(struct mem_attempt),
         .start = mem_start,
 };

@@ -82,6 +82,7 @@ static void ask_get(struct s3_attempt *attempt, struct s3_ask *ask)
 	range = xasprintf("bytes=%llu-%llu", (unsigned long long)get->offset,
 	                  (unsigned long long)last);
 	add_header(ask, "range", range);
+	add_header(ask, "if-match", get->pin);
 	ask->collect = true;
 }
 
@@ -371,6 +372,10 @@ static void judge_failure(struct s3_attempt *attempt)
 		return ask_this(attempt);
 	if (err_is(&op->err))
 		return finish(attempt);
+	if (status == 412 && attempt->base.verb == STORE_GET && attempt->base.get->pin) {
+		s3_replaced(attempt, &op->err);
+		return finish(attempt);
+	}
 	if (status == 416 && attempt->base.verb == STORE_GET) {
 		attempt->base.get->got = 0;
 		if (s3_range_total(attempt, &attempt->base.get->object_bytes))
@@ -396,6 +401,10 @@ static bool request_failed(struct s3_attempt *attempt)
 		return false;
 	attempt->fresh = true; /* a connection that stalled or broke is not used again */
 	op->err = attempt->request.op.err;
+	if (attempt->base.verb == STORE_GET && attempt->base.get->replaced) {
+		err_clear(&op->err); /* there was an answer */
+		s3_replaced(attempt, &op->err);
+	}
 	op_fail_own(op);
 	return true;
 }
@@ -493,6 +502,7 @@ const struct store_driver store_s3_driver = {
         .anchor = s3_anchor,
         .credentials = s3_credentials,
         .limit = s3_limit,
+        .pins = true,
         .attempt_bytes = sizeof(struct s3_attempt),
         .start = s3_start,
         .release = s3_release,

@@ -91,6 +91,8 @@ void s3_escape(struct buf *out, const char *text);
 const struct buf *s3_answer(const struct s3_attempt *attempt);
 /* Whether the answer's headers are those of the bytes that were asked for; fills object_bytes. */
 MUST_USE bool s3_range_begins(struct s3_attempt *attempt, struct err *err);
+/* The object is not the version that the get is pinned to. False. */
+bool s3_replaced(struct s3_attempt *attempt, struct err *err);
 /* Of a 416: the object's size, where it is said. */
 bool s3_range_total(const struct s3_attempt *attempt, uint64_t *ret_total);
 /* What a request kept. */

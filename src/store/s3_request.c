@@ -97,6 +97,21 @@ static bool content_range(const char *text, uint64_t *ret_first, uint64_t *ret_t
 	return true;
 }
 
+bool s3_replaced(struct s3_attempt *attempt, struct err *err)
+{
+	attempt->base.get->replaced = true;
+	return err_set(err, ERR_STORE, "the object was replaced by another while it was read");
+}
+
+/* A strong one: a weak one stands for bytes that are alike, not for the same. */
+static void version_take(const struct s3_attempt *attempt, struct store_get *get)
+{
+	const char *tag = http_header(&attempt->request, "ETag");
+
+	if (!tag || tag[0] != '"' || !str_copy(get->version, sizeof(get->version), tag))
+		get->version[0] = '\0';
+}
+
 bool s3_range_begins(struct s3_attempt *attempt, struct err *err)
 {
 	struct store_get *get = attempt->base.get;
@@ -104,6 +119,9 @@ bool s3_range_begins(struct s3_attempt *attempt, struct err *err)
 	const char *length;
 
 	if (attempt->request.status == 206) {
+		version_take(attempt, get);
+		if (get->pin && strcmp(get->version, get->pin) != 0)
+			return s3_replaced(attempt, err);
 		if (!content_range(http_header(&attempt->request, "Content-Range"), &first,
 		                   &get->object_bytes) ||
 		    first != get->offset)
@@ -136,6 +154,8 @@ static bool take_bytes(struct http_request *request, const void *bytes, size_t l
 	}
 	if (attempt->position == 0 && !s3_range_begins(attempt, err))
 		return false;
+	if (attempt->position == 0 && get->sized)
+		get->sized(get);
 	attempt->position += length;
 	for (size_t part; length > 0 && get->got < room; length -= part) {
 		size_t at = (size_t)(get->got % BLOCK_BYTES);

@@ -20,6 +20,7 @@
 #include "claim.h"
 #include "patience.h"
 #include "pretend.h"
+#include "ranges.h"
 
 #include "base/poison.h"
 
@@ -176,6 +177,7 @@ static void outputs_reset(struct store_attempt *attempt)
 	switch (attempt->verb) {
 	case STORE_GET:
 		attempt->get->got = attempt->get->object_bytes = 0;
+		attempt->get->version[0] = '\0';
 		break;
 	case STORE_LIST:
 		store_list_release(attempt->list);
@@ -629,7 +631,10 @@ void store_put_start(struct op *parent, struct store_put *put)
 void store_get_start(struct op *parent, struct store_get *get)
 {
 	get->got = get->object_bytes = 0;
-	op_start(parent, &get->op, &get_type);
+	get->version[0] = '\0';
+	get->replaced = false;
+	get->ranges = NULL;
+	op_start(parent, &get->op, ranges_wanted(get) ? &store_ranged_get : &get_type);
 }
 
 void store_list_start(struct op *parent, struct store_list *list)

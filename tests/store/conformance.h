@@ -257,6 +257,33 @@ static void big_objects(void **state)
 	}
 }
 
+/* Under a name that was removed and taken again is another version. */
+static void a_get_is_held_to_one_version(void **state)
+{
+	struct store *store = store_of(state);
+	uint8_t *block = xmalloc(BLOCK_BYTES);
+	struct store_get get = {
+	        .store = store, .name = "v", .length = 3, .block = &block, .blocks = 1};
+	char version[STORE_VERSION_BYTES];
+	const char *const name[] = {"v"};
+
+	assert_int_equal(put_text(store, "v", "one"), ERR_NONE);
+	assert_true(RUN(store->loop, store_get_start, &get));
+	if (store->driver->pins) {
+		assert_true(str_copy(version, sizeof(version), get.version));
+		assert_string_not_equal(version, "");
+		get.pin = version;
+		assert_true(RUN(store->loop, store_get_start, &get));
+		assert_int_equal(remove_names(store, name, 1), ERR_NONE);
+		assert_int_equal(put_text(store, "v", "two"), ERR_NONE);
+		assert_false(RUN(store->loop, store_get_start, &get));
+		assert_int_equal(get.op.err.code, ERR_STORE);
+		assert_true(get.replaced);
+		assert_int_equal(get.got, 0);
+	}
+	free(block);
+}
+
 /* ---- list ---- */
 
 static void put_all(struct store *store, const char *const *name, size_t count)
@@ -414,6 +441,7 @@ static void another_opening_sees_the_same(void **state)
 	        TEST(pieces_are_one_object_and_an_empty_one_is_one_too, begin),                    \
 	        TEST(odd_names, begin), TEST(ranges, begin),                                       \
 	        TEST(not_there_is_said_definitely, begin), TEST(big_objects, begin),               \
+	        TEST(a_get_is_held_to_one_version, begin),                                         \
 	        TEST(a_listing_is_flat_and_in_the_order_of_full_names, begin),                     \
 	        TEST(pages_begin_after_any_text, begin),                                           \
 	        TEST(folders_stand_once_with_a_slash, begin),                                      \

@@ -1,0 +1,537 @@
+/*
+ * ranges_test.c — large objects by several requests: on memory with planned faults, and against a
+ * scripted S3 that gives the end of the first answer only when all other ranges were asked for.
+ */
+#include "store/place.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/mem.h"
+
+enum {
+	BLOCKS = 18,
+	BYTES = 16 * BLOCK_BYTES + 12345, /* the first range, and two of the rest */
+	RANGES = 3,
+};
+
+struct reading {
+	struct store_get get;
+	uint8_t *block[BLOCKS];
+};
+
+static enum err_code read_large(struct store *store, struct reading *r, int64_t deadline_ms)
+{
+	for (unsigned i = 0; i < BLOCKS; i++)
+		r->block[i] = xcalloc(1, BLOCK_BYTES);
+	r->get = (struct store_get){.store = store,
+	                            .name = "a/large",
+	                            .length = UINT64_MAX,
+	                            .block = r->block,
+	                            .blocks = BLOCKS,
+	                            .deadline_ms = deadline_ms};
+	RUN(store->loop, store_get_start, &r->get);
+	return r->get.op.err.code;
+}
+
+static void reading_end(struct reading *r)
+{
+	for (unsigned i = 0; i < BLOCKS; i++)
+		free(r->block[i]);
+}
+
+static uint8_t byte_at(uint64_t offset, uint8_t version)
+{
+	return (uint8_t)(offset ^ offset >> 8 ^ offset >> 16 ^ version);
+}
+
+/* All of it, and all of one version. */
+static void assert_read(const struct reading *r, uint8_t version)
+{
+	assert_int_equal(r->get.got, BYTES);
+	assert_int_equal(r->get.object_bytes, BYTES);
+	for (uint64_t i = 0; i < BYTES; i++)
+		if (r->block[i / BLOCK_BYTES][i % BLOCK_BYTES] != byte_at(i, version))
+			fail_msg("byte %llu is another one", (unsigned long long)i);
+}
+
+/* ---- on memory ---- */
+
+struct fixture {
+	struct loop *loop;
+	struct store *store;
+};
+
+static int begin(void **state)
+{
+	struct fixture *f = *state = xcalloc(1, sizeof(*f));
+	uint8_t *bytes = xmalloc(BYTES);
+
+	f->loop = loop_new(&(struct loop_options){.workers = 1});
+	f->store = open_place(f->loop, "mem:ranges", true);
+	for (uint64_t i = 0; i < BYTES; i++)
+		bytes[i] = byte_at(i, 0);
+	assert_int_equal(put_bytes(f->store, "a/large", bytes, BYTES), ERR_NONE);
+	free(bytes);
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct fixture *f = *state;
+
+	store_close(f->store);
+	loop_free(f->loop);
+	store_mem_forget("ranges");
+	free(f);
+	return 0;
+}
+
+static void plan(enum mem_effect effect, unsigned nth, enum err_code code)
+{
+	store_mem_plan("ranges", &(struct mem_fault){.verb = STORE_GET,
+	                                             .effect = effect,
+	                                             .nth = nth,
+	                                             .code = code,
+	                                             .ms = 60000,
+	                                             .bytes = 100});
+}
+
+static void what_is_large_is_read_in_ranges_and_what_is_not_in_one(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	struct reading r;
+
+	assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+	assert_read(&r, 0);
+	assert_int_equal(store_counts(store)->reads, RANGES);
+	assert_int_equal(store_counts(store)->bytes_got, BYTES);
+	/* Room for more than there is costs nothing. */
+	assert_int_equal(put_text(store, "a/small", "text"), ERR_NONE);
+	r.get.name = "a/small";
+	assert_true(RUN(store->loop, store_get_start, &r.get));
+	assert_int_equal(r.get.got, 4);
+	assert_int_equal(store_counts(store)->reads, RANGES + 1);
+	/* From the middle, to a place before the end. */
+	r.get.name = "a/large";
+	r.get.offset = 5;
+	r.get.length = STORE_RANGE_FIRST_BYTES + 1;
+	assert_true(RUN(store->loop, store_get_start, &r.get));
+	assert_int_equal(r.get.got, STORE_RANGE_FIRST_BYTES + 1);
+	assert_int_equal(r.block[0][0], byte_at(5, 0));
+	assert_int_equal(r.block[8][0], byte_at(5 + STORE_RANGE_FIRST_BYTES, 0));
+	/* Behind its end. */
+	r.get.offset = BYTES;
+	r.get.length = UINT64_MAX;
+	assert_true(RUN(store->loop, store_get_start, &r.get));
+	assert_int_equal(r.get.got, 0);
+	assert_int_equal(r.get.object_bytes, BYTES);
+	r.get.name = "a/none";
+	assert_false(RUN(store->loop, store_get_start, &r.get));
+	assert_int_equal(r.get.op.err.code, ERR_NOTFOUND);
+	reading_end(&r);
+}
+
+static void each_range_that_fails_is_repeated(void **state)
+{
+	static const enum mem_effect effects[] = {MEM_FAIL, MEM_LOSE_ANSWER, MEM_CUT};
+	struct store *store = ((struct fixture *)*state)->store;
+	struct reading r;
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(effects) * RANGES; i++) {
+		uint64_t before = store_counts(store)->retries;
+
+		plan(effects[i / RANGES], 1 + i % RANGES, ERR_NETWORK);
+		assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+		assert_read(&r, 0);
+		assert_int_equal(store_counts(store)->retries, before + 1);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+	}
+}
+
+static void each_range_that_fails_for_good_is_the_end(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	struct reading r;
+
+	for (unsigned nth = 1; nth <= RANGES; nth++) {
+		plan(MEM_FAIL, nth, ERR_REFUSED);
+		assert_int_equal(read_large(store, &r, 0), ERR_REFUSED);
+		assert_string_equal(r.get.op.err.text, "could not read object \"a/large\" in "
+		                                       "repository \"test\"\nfailed by plan");
+		assert_int_equal(r.get.got, 0);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+	}
+}
+
+/* The beginning was of one version, the rest is of another: all is read again. */
+static void what_is_replaced_meanwhile_is_never_a_mixture(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	struct reading r;
+	uint8_t version = 0;
+
+	for (unsigned nth = 2; nth <= RANGES; nth++) {
+		plan(MEM_REPLACE, nth, ERR_NONE);
+		assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+		assert_read(&r, version ^= 0x55);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+	}
+	plan(MEM_REPLACE, MEM_EVERY, ERR_NONE);
+	assert_int_equal(read_large(store, &r, 0), ERR_STORE);
+	assert_non_null(
+	        strstr(r.get.op.err.text, "the object was replaced by another while it was read"));
+	assert_int_equal(r.get.got, 0);
+	reading_end(&r);
+}
+
+static void the_deadline_is_one_for_all(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	struct reading r;
+
+	for (unsigned nth = 1; nth <= RANGES; nth++) {
+		plan(MEM_DELAY, nth, ERR_NONE);
+		assert_int_equal(read_large(store, &r, 50), ERR_TIMEOUT);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+	}
+}
+
+struct cancelled {
+	struct op op;
+	struct store_get *get;
+	struct timer timer;
+};
+
+static void cancel_fired(struct timer *timer)
+{
+	op_cancel(&container_of(timer, struct cancelled, timer)->get->op);
+}
+
+static void cancelled_step(struct op *op)
+{
+	struct cancelled *c = container_of(op, struct cancelled, op);
+
+	if (op->state == 1) {
+		timer_release(&c->timer);
+		return op_done(op);
+	}
+	timer_init(&c->timer, op->loop, cancel_fired);
+	timer_set(&c->timer, 20);
+	store_get_start(op, c->get);
+	op_wait(op, 1);
+}
+
+static void a_cancel_ends_all_ranges(void **state)
+{
+	static const struct op_type type = {.name = "cancelled", .step = cancelled_step};
+	struct store *store = ((struct fixture *)*state)->store;
+
+	for (unsigned nth = 1; nth <= RANGES; nth++) {
+		struct reading r = {0};
+		struct cancelled c = {.get = &r.get};
+
+		for (unsigned i = 0; i < BLOCKS; i++)
+			r.block[i] = xmalloc(BLOCK_BYTES);
+		r.get = (struct store_get){.store = store,
+		                           .name = "a/large",
+		                           .length = UINT64_MAX,
+		                           .block = r.block,
+		                           .blocks = BLOCKS};
+		plan(MEM_DELAY, nth, ERR_NONE);
+		loop_run_op(store->loop, &c.op, &type);
+		assert_int_equal(r.get.op.err.code, ERR_CANCELLED);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+	}
+}
+
+/* ---- against a scripted S3 ---- */
+
+enum { ROUNDS_MAX = 3, SEEN_MAX = ROUNDS_MAX * RANGES, SEEN_BYTES = 4096 };
+
+/* What is answered to the requests of one reading: the first, and, when it is answered with a
+ * version, the others. */
+struct round {
+	const char *first, *others; /* the ETag; others NULL: 412 */
+	uint8_t version;            /* of the bytes */
+	bool alone;                 /* no other comes before the first has its answer */
+};
+
+struct peer {
+	struct round round[ROUNDS_MAX];
+	unsigned rounds, seen_count;
+	char seen[SEEN_MAX][SEEN_BYTES];
+	int listener, stop[2], port;
+	pthread_t thread;
+	struct loop *loop;
+	struct store *store;
+};
+
+static int peer_accept(struct peer *peer)
+{
+	struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
+	                         {.fd = peer->stop[0], .events = POLLIN}};
+	char *seen = peer->seen[peer->seen_count];
+	size_t have = 0;
+	int fd;
+
+	poll(polls, 2, -1);
+	if (polls[1].revents || peer->seen_count == SEEN_MAX)
+		return -1;
+	fd = accept(peer->listener, NULL, NULL);
+	while (!strstr(seen, "\r\n\r\n")) {
+		ssize_t got = read(fd, seen + have, SEEN_BYTES - 1 - have);
+
+		if (got <= 0)
+			break;
+		have += (size_t)got;
+		seen[have] = '\0';
+	}
+	peer->seen_count++;
+	return fd;
+}
+
+static void send_all(int fd, const void *bytes, size_t length)
+{
+	for (ssize_t sent; length > 0; length -= (size_t)sent) {
+		sent = send(fd, bytes, length, MSG_NOSIGNAL);
+		if (sent <= 0)
+			return;
+		bytes = (const char *)bytes + sent;
+	}
+}
+
+/* Of the answer to what was seen: its headers and first byte, or the other bytes. */
+static void give(int fd, const char *seen, const char *tag, uint8_t version, bool beginning)
+{
+	unsigned long long from = 0, last = 0;
+	AUTO_FREE char *head = NULL;
+	AUTO_FREE uint8_t *bytes = NULL;
+
+	if (sscanf(strstr(seen, "range: bytes=") + 13, "%llu-%llu", &from, &last) != 2)
+		return;
+	last = MIN(last, (unsigned long long)BYTES - 1);
+	bytes = xmalloc(last + 1 - from);
+	for (uint64_t i = from; i <= last; i++)
+		bytes[i - from] = byte_at(i, version);
+	if (!beginning) {
+		send_all(fd, bytes + 1, last - from);
+		close(fd);
+		return;
+	}
+	head = xasprintf("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %llu-%llu/%d\r\n"
+	                 "Content-Length: %llu\r\n%s%s%sConnection: close\r\n\r\n",
+	                 from, last, BYTES, last + 1 - from, tag[0] ? "ETag: " : "", tag,
+	                 tag[0] ? "\r\n" : "");
+	send_all(fd, head, strlen(head));
+	send_all(fd, bytes, 1);
+}
+
+static void refuse(int fd)
+{
+	static const char answer[] =
+	        "HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n";
+
+	send_all(fd, answer, strlen(answer));
+	close(fd);
+}
+
+static void *peer_main(void *context)
+{
+	struct peer *peer = context;
+
+	for (unsigned n = 0; n < peer->rounds; n++) {
+		const struct round *round = &peer->round[n];
+		unsigned base = peer->seen_count;
+		int fd[RANGES] = {peer_accept(peer), -1, -1};
+
+		if (fd[0] < 0)
+			return NULL;
+		give(fd[0], peer->seen[base], round->first, round->version, true);
+		for (unsigned i = 1; i < RANGES && !round->alone; i++)
+			fd[i] = peer_accept(peer);
+		for (unsigned i = RANGES - 1; i > 0 && !round->alone; i--) {
+			if (fd[i] < 0)
+				return NULL;
+			if (!round->others) {
+				refuse(fd[i]);
+				continue;
+			}
+			give(fd[i], peer->seen[base + i], round->others, round->version, true);
+			give(fd[i], peer->seen[base + i], round->others, round->version, false);
+		}
+		give(fd[0], peer->seen[base], round->first, round->version, false);
+	}
+	return NULL;
+}
+
+static int peer_begin(void **state)
+{
+	struct peer *peer = *state = xcalloc(1, sizeof(*peer));
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+
+	setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE", 1);
+	setenv("AWS_SECRET_ACCESS_KEY", "very-secret", 1);
+	setenv("no_proxy", "127.0.0.1,localhost", 1);
+	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(peer->listener, 64), 0);
+	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
+	peer->port = ntohs(address.sin_port);
+	assert_int_equal(pipe(peer->stop), 0);
+	return 0;
+}
+
+static int peer_end(void **state)
+{
+	struct peer *peer = *state;
+
+	store_close(peer->store);
+	loop_free(peer->loop);
+	assert_int_equal(write(peer->stop[1], "x", 1), 1);
+	pthread_join(peer->thread, NULL);
+	close(peer->listener);
+	close(peer->stop[0]);
+	close(peer->stop[1]);
+	free(peer);
+	return 0;
+}
+
+static struct store *serve(struct peer *peer, unsigned rounds, const struct round *round)
+{
+	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%d", peer->port);
+
+	peer->rounds = rounds;
+	memcpy(peer->round, round, rounds * sizeof(*round));
+	peer->loop = loop_new(&(struct loop_options){.workers = 1});
+	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true,
+	                            &(struct store_s3){.endpoint = endpoint, .region = "here"});
+	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
+	return peer->store;
+}
+
+static void assert_asked(const struct peer *peer, unsigned request, const char *range,
+                         const char *pin)
+{
+	const char *seen = peer->seen[request];
+	AUTO_FREE char *wanted = xasprintf("range: bytes=%s\r\n", range);
+	AUTO_FREE char *match = xasprintf("if-match: %s\r\n", pin ? pin : "");
+
+	if (!strstr(seen, wanted))
+		fail_msg("no \"%s\" in\n%s", wanted, seen);
+	if (pin ? !strstr(seen, match) : strstr(seen, "if-match") != NULL)
+		fail_msg("not pinned as it should be:\n%s", seen);
+}
+
+static void the_ranges_are_in_flight_at_once_and_pinned(void **state)
+{
+	struct peer *peer = *state;
+	struct reading r;
+
+	serve(peer, 1, &(struct round){.first = "\"one\"", .others = "\"one\""});
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 0);
+	assert_int_equal(peer->seen_count, RANGES);
+	assert_asked(peer, 0, "0-8388607", NULL);
+	/* They come in any order. */
+	if (!strstr(peer->seen[1], "=8388608-"))
+		memcpy(peer->seen[0], peer->seen[2], SEEN_BYTES);
+	else
+		memcpy(peer->seen[0], peer->seen[1], SEEN_BYTES);
+	assert_asked(peer, 0, "8388608-13631487", "\"one\"");
+	assert_non_null(strstr(peer->seen[0], ";if-match;")); /* signed */
+	reading_end(&r);
+}
+
+static void a_version_that_is_gone_is_read_again_as_another(void **state)
+{
+	const struct round rounds[] = {{.first = "\"one\""},
+	                               {.first = "\"two\"", .others = "\"two\"", .version = 7}};
+	struct peer *peer = *state;
+	struct reading r;
+
+	serve(peer, 2, rounds);
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 7);
+	assert_int_equal(peer->seen_count, 2 * RANGES);
+	assert_string_equal(r.get.version, "\"two\"");
+	reading_end(&r);
+}
+
+/* A store that knows nothing of If-Match is caught by what it answers. */
+static void another_version_is_seen_also_where_the_pin_is_ignored(void **state)
+{
+	const struct round rounds[] = {{.first = "\"one\"", .others = "\"two\"", .version = 7},
+	                               {.first = "\"two\"", .others = "\"three\"", .version = 7}};
+	struct peer *peer = *state;
+	struct reading r;
+
+	serve(peer, 2, rounds);
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_STORE);
+	assert_string_equal(
+	        r.get.op.err.text,
+	        "could not read object \"a/large\" in repository \"test\"\nthe object was "
+	        "replaced by another while it was read");
+	assert_int_equal(peer->seen_count, 2 * RANGES);
+	reading_end(&r);
+}
+
+static void without_a_version_it_is_one_request(void **state, const char *tag)
+{
+	const struct round rounds[] = {{.first = tag, .alone = true},
+	                               {.first = tag, .alone = true}};
+	struct peer *peer = *state;
+	struct reading r;
+
+	serve(peer, 2, rounds);
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 0);
+	assert_int_equal(peer->seen_count, 2);
+	assert_asked(peer, 0, "0-8388607", NULL);
+	assert_asked(peer, 1, "0-18874367", NULL);
+	reading_end(&r);
+}
+
+static void a_store_without_etags_gets_one_request(void **state)
+{
+	without_a_version_it_is_one_request(state, "");
+}
+
+static void a_weak_etag_pins_nothing(void **state)
+{
+	without_a_version_it_is_one_request(state, "W/\"one\"");
+}
+
+#define ON_MEMORY(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define ON_PEER(test)   cmocka_unit_test_setup_teardown(test, peer_begin, peer_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        ON_MEMORY(what_is_large_is_read_in_ranges_and_what_is_not_in_one),
+	        ON_MEMORY(each_range_that_fails_is_repeated),
+	        ON_MEMORY(each_range_that_fails_for_good_is_the_end),
+	        ON_MEMORY(what_is_replaced_meanwhile_is_never_a_mixture),
+	        ON_MEMORY(the_deadline_is_one_for_all),
+	        ON_MEMORY(a_cancel_ends_all_ranges),
+	        ON_PEER(the_ranges_are_in_flight_at_once_and_pinned),
+	        ON_PEER(a_version_that_is_gone_is_read_again_as_another),
+	        ON_PEER(another_version_is_seen_also_where_the_pin_is_ignored),
+	        ON_PEER(a_store_without_etags_gets_one_request),
+	        ON_PEER(a_weak_etag_pins_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
