@@ -16,5 +16,11 @@ uint32_t crc32c_record(const void *record, size_t length);
 uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t length_b);
 /* The same by tables alone, for tests and machines without the instruction. */
 uint32_t crc32c_portable(uint32_t crc, const void *bytes, size_t length);
+/* All that this machine can run, for tests; crc32c() is the last of them. */
+struct crc32c_way {
+	const char *name;
+	uint32_t (*crc)(uint32_t crc, const void *bytes, size_t length);
+};
+const struct crc32c_way *crc32c_ways(size_t *ret_count);
 
 #endif
