@@ -548,7 +548,7 @@ static void ask_looked(struct archive_ask *ask)
 	}
 	if (wanted->object && !wanted->there) /* so its generation may have gone, too */
 		for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
-			archiver->place[i].destination.known = false;
+			push_destination_doubt(&archiver->place[i].destination);
 	ask->item = item_find(archiver, &wanted->name, wanted->path);
 	if (!ask->item)
 		ask->item = item_begin(archiver, &wanted->name, ask->folder, wanted->path);

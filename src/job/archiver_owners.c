@@ -146,7 +146,7 @@ bool archiver_owners_after(struct archive_copy *copy)
 
 	/* `adopt --new-generation` is how a conflict is settled: it is looked for. */
 	if (op_failed(&copy->push.op) && copy->push.op.err.code == ERR_EXISTS)
-		place->destination.known = false;
+		push_destination_doubt(&place->destination);
 	free(place->folder);
 	place->folder = xstrdup(copy->item->folder);
 	if (place->archiver->ahead == 0)

@@ -9,12 +9,13 @@
  *
  * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
  * a file that is none, a wrong size. OPENING finds the generation of the repository, once for all
- * pushes. WRITING reads the file once: each piece is proven by the record walker, hashed,
- * compressed and sealed in the same pass; nothing is visible before the last byte was proven. The
- * same content again is success. Different content is never overwritten and never accepted: it is
- * set aside under conflict/, and PostgreSQL hears so. OWNERS reads who writes which timeline (the
- * archiver reads it again now and then). A segment of a fenced branch is set aside, too, unless it
- * is in the repository already (FENCED looks): the same again is success.
+ * pushes, and once more when somebody doubts meanwhile that it is still there. WRITING reads the
+ * file once: each piece is proven by the record walker, hashed, compressed and sealed in the same
+ * pass; nothing is visible before the last byte was proven. The same content again is success.
+ * Different content is never overwritten and never accepted: it is set aside under conflict/, and
+ * PostgreSQL hears so. OWNERS reads who writes which timeline (the archiver reads it again now and
+ * then). A segment of a fenced branch is set aside, too, unless it is in the repository already
+ * (FENCED looks): the same again is success.
  *
  * LOOKING also proves the seam to the segment before (push_before.c); when pg_wal does not have
  * that one any more, or a damaged one, JOINING reads the repository's. A segment that does not
@@ -75,6 +76,12 @@ void push_destination_release(struct push_destination *destination)
 {
 	catalog_release(&destination->owners);
 	destination->known = false;
+}
+
+void push_destination_doubt(struct push_destination *destination)
+{
+	destination->known = false;
+	destination->doubts++;
 }
 
 /* ---- LOOKING: on a worker ---- */
@@ -372,6 +379,7 @@ static void push_open_generation(struct op *op, struct push *push)
 {
 	const struct control *control = &push->control;
 
+	push->doubts = push->destination->doubts;
 	push->generation = (struct generation_open){
 	        .repo = push->site->repo,
 	        .cluster = push->site->cluster,
@@ -389,6 +397,7 @@ static void push_open_generation(struct op *op, struct push *push)
 	                },
 	};
 	generation_open_start(op, &push->generation);
+	op_wait(op, PUSH_OPENING);
 }
 
 static bool push_take_generation(struct push *push, struct err *err)
@@ -495,6 +504,8 @@ static void push_take_owners(struct op *op, struct push *push)
 	catalog_release(&push->destination->owners);
 	push->destination->owners = push->owners;
 	push->owners = (struct catalog){0};
+	if (push->doubts != push->destination->doubts)
+		return push_open_generation(op, push);
 	push->destination->known = true;
 	push_go_on(op, push);
 }
@@ -674,8 +685,7 @@ static void push_step(struct op *op)
 			return push_end(push, &push->ticket.op.err);
 		if (push_destination_fits(push)) /* another push looked it up meanwhile */
 			return push_go_on(op, push);
-		push_open_generation(op, push);
-		return op_wait(op, PUSH_OPENING);
+		return push_open_generation(op, push);
 
 	case PUSH_OPENING:
 		if (op_failed(&push->generation.op))

@@ -31,12 +31,15 @@ bool file_identity_equal(const struct file_identity *a, const struct file_identi
 struct push_destination {
 	struct gate gate; /* one place: one look-up at a time */
 	bool known;
+	unsigned doubts; /* a look-up that began before the last one says nothing */
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
 	struct catalog owners; /* histories and owner notes, as last looked up (owner_watch.c) */
 };
 void push_destination_init(struct push_destination *destination);
 void push_destination_release(struct push_destination *destination);
+/* It may have gone: it is looked up again, also by those that look it up just now. */
+void push_destination_doubt(struct push_destination *destination);
 
 struct push {
 	struct op op;
@@ -72,6 +75,7 @@ struct push {
 	struct work look;
 	struct ticket ticket;
 	struct generation_open generation;
+	unsigned doubts; /* of the destination, when the look-up began */
 	struct catalog owners;
 	struct catalog_load load;
 	struct catalog_head head;

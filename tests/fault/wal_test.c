@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "../../src/job/push.h"
 #include "base/fault.h"
 #include "fault/world.h"
 #include "repo/object.h"
@@ -26,9 +27,11 @@ static void segments_are_archived_ahead_and_answered_from_memory(void **state)
 	(void)state;
 	for (unsigned i = 0; i < SEGMENTS; i++)
 		assert_int_equal(archive(world, archiver, segment_text(i), NULL), ANSWER_STORED);
+	world_settle(world); /* an owner note is put, too */
 	puts = store_mem_calls(store_name, STORE_PUT);
 	for (unsigned i = 0; i < SEGMENTS; i++)
 		assert_int_equal(archive(world, archiver, segment_text(i), NULL), ANSWER_STORED);
+	world_settle(world);
 	assert_int_equal(store_mem_calls(store_name, STORE_PUT), puts);
 	archiver_figures(archiver, &figures);
 	assert_int_equal(figures.stored, SEGMENTS);
@@ -77,14 +80,18 @@ static void memory_answers_only_for_what_the_repository_still_holds(void **state
 		assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
 	archiver_figures(archiver, &figures);
 	assert_int_equal(figures.repeated, 0); /* the second time was from memory */
+	world_settle(world); /* whoever puts something meanwhile makes folders at the old place */
 	assert_int_equal(rename(root, away), 0);
 	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
+	world_settle(world);
 	assert_int_equal(mkdir(root, 0700), 0);
 	assert_int_equal(archive(world, archiver, segment_text(0), &err), ANSWER_FAILED);
 	assert_int_equal(err.code, ERR_STORE);
+	world_settle(world);
 	assert_int_equal(rmdir(root), 0);
 	assert_int_equal(rename(away, root), 0);
 	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	world_settle(world);
 	assert_true(file_remove_tree(cluster, &err));
 	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
 	fetcher = fetcher_make(world);
@@ -93,6 +100,61 @@ static void memory_answers_only_for_what_the_repository_still_holds(void **state
 	archiver_end(world, archiver);
 	world_free(world);
 	assert_true(file_remove_tree(base, &err));
+}
+
+/* Doubts a destination while the catalog of its generation is listed. */
+struct doubter {
+	struct op op;
+	struct push_destination *destination;
+	unsigned lists;
+};
+
+static void doubter_step(struct op *op)
+{
+	struct doubter *doubter = container_of(op, struct doubter, op);
+
+	if (store_mem_calls(store_name, STORE_LIST) < doubter->lists)
+		return op_wait(op, 0); /* one turn of the loop */
+	push_destination_doubt(doubter->destination);
+	op_done(op);
+}
+
+static void start_push(struct op *parent, void *what)
+{
+	push_start(parent, what);
+}
+
+static void a_destination_that_is_doubted_during_its_look_up_is_looked_up_again(void **state)
+{
+	static const struct op_type doubter_type = {.name = "doubter", .step = doubter_step};
+	struct world *world = world_new();
+	AUTO_FREE char *path = path_join(world->folder, "pg_wal");
+	AUTO_FREE char *file = path_join(path, segment_text(0));
+	struct push_destination destination;
+	struct push push = {.site = &world->site,
+	                    .destination = &destination,
+	                    .folder = world->folder,
+	                    .path = file};
+	unsigned before = store_mem_calls(store_name, STORE_LIST);
+	struct doubter doubter = {.destination = &destination, .lists = before + 2};
+
+	(void)state;
+	push_destination_init(&destination);
+	assert_true(walname_parse(segment_text(0), &push.name));
+	store_mem_plan(store_name, &(struct mem_fault){.verb = STORE_LIST,
+	                                               .effect = MEM_DELAY,
+	                                               .nth = 1,
+	                                               .part = "/timeline/",
+	                                               .ms = 100});
+	op_start_root(world->loop, &doubter.op, &doubter_type, NULL);
+	run(world, start_push, &push);
+	world_settle(world);
+	assert_false(op_failed(&push.op));
+	assert_true(destination.known);
+	/* the generations of the cluster and the histories of the one, twice */
+	assert_int_equal(store_mem_calls(store_name, STORE_LIST) - before, 2 * 2);
+	push_destination_release(&destination);
+	world_free(world);
 }
 
 static void d51_the_same_content_again_is_success_after_a_restart(void **state)
@@ -219,12 +281,6 @@ static void what_is_no_wal_file_is_a_clear_error(void **state)
 	}
 	archiver_end(world, archiver);
 	world_free(world);
-}
-
-static struct world *world_lying(const struct mem_lies *lies)
-{
-	store_mem_lie(store_name, lies);
-	return world_new();
 }
 
 static unsigned every_store_call_of_archiving_fails_once(const struct mem_lies *lies)
@@ -376,6 +432,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(segments_are_archived_ahead_and_answered_from_memory),
 	        cmocka_unit_test(memory_answers_only_for_what_the_repository_still_holds),
+	        cmocka_unit_test(
+	                a_destination_that_is_doubted_during_its_look_up_is_looked_up_again),
 	        cmocka_unit_test(d51_the_same_content_again_is_success_after_a_restart),
 	        cmocka_unit_test(d19_other_content_is_refused_and_set_aside_and_the_first_stays),
 	        cmocka_unit_test(a_damaged_segment_is_refused_and_nothing_is_stored),

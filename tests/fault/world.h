@@ -16,7 +16,8 @@
 #include "store/mem.h"
 
 enum { SEGMENTS = 3, FIRST_SEGNO = 5, WAIT_MS = 60000 };
-static const char store_name[] = "fault-wal";
+static char store_name[32] = "fault-wal";
+static bool store_used;
 
 struct world {
 	struct loop *loop;
@@ -87,15 +88,34 @@ static inline void start_fetcher_close(struct op *parent, void *what)
 	fetcher_close_start(parent, what);
 }
 
+static inline void settle_late(struct timer *timer)
+{
+	loop_stop(timer->loop);
+}
+
+/* Until nothing is under way: what an archiver does ahead, and its looks at who writes, end after
+ * the answers. */
+static inline void world_settle(struct world *world)
+{
+	struct timer late;
+
+	timer_init(&late, world->loop, settle_late);
+	timer_set(&late, WAIT_MS);
+	loop_run(world->loop);
+	timer_release(&late);
+	assert_int_equal(loop_operations(world->loop), 0);
+}
+
 static inline bool world_open_repo(struct world *world, bool create)
 {
 	struct err err = {0};
 	struct store *store;
 	struct repo_open open = {0};
+	char url[sizeof("mem:") + sizeof(store_name)];
 
+	snprintf(url, sizeof(url), "mem:%s", store_name);
 	if (!store_open(world->loop,
-	                &(struct store_options){
-	                        .url = "mem:fault-wal", .label = "test", .create = create},
+	                &(struct store_options){.url = url, .label = "test", .create = create},
 	                &store, &err))
 		return false;
 	world->repo = repo_new(store, world->site.blocks);
@@ -113,10 +133,22 @@ static inline bool world_open_repo(struct world *world, bool create)
 	return !op_failed(&open.op);
 }
 
-static inline struct world *world_new(void)
+/* A test that failed left its world as it was: the next one gets another store. */
+static inline void world_name_store(void)
+{
+	static unsigned left;
+
+	if (store_used)
+		snprintf(store_name, sizeof(store_name), "fault-wal-%u", ++left);
+	store_used = true;
+}
+
+static inline struct world *world_lying(const struct mem_lies *lies)
 {
 	struct world *world = xcalloc(1, sizeof(*world));
 
+	world_name_store();
+	store_mem_lie(store_name, lies);
 	world->loop =
 	        loop_new(&(struct loop_options){.workers = 2, .worker_end = codec_thread_end});
 	world->site = (struct site){.loop = world->loop,
@@ -137,6 +169,11 @@ static inline struct world *world_new(void)
 	return world;
 }
 
+static inline struct world *world_new(void)
+{
+	return world_lying(&(struct mem_lies){0});
+}
+
 static inline void world_free(struct world *world)
 {
 	repo_free(world->repo);
@@ -147,6 +184,7 @@ static inline void world_free(struct world *world)
 	craft_release(&world->craft);
 	free(world);
 	store_mem_forget(store_name);
+	store_used = false;
 }
 
 static inline enum answer archive_as(struct world *world, struct archiver *archiver,
