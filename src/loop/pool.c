@@ -10,10 +10,13 @@
  * waits in fsync(2) could compress meanwhile. Looks (a stat, a rename, a small file) have another
  * one, so that a question that needs only them is not queued behind segments. And what may take its
  * time (backup, verify) has another one than WAL and restore: a job is not interrupted, so WAL
- * would wait for whole packs. Those threads run at a lower priority.
+ * would wait for whole packs. Those threads run at a lower priority, and begin nothing new while an
+ * urgent job of the same place is there, for at most HOLD_MS: what they began goes on beside it and
+ * shares the memory and the disk with it.
  */
 #include "internal.h"
 
+#include "base/clock.h"
 #include <assert.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -29,15 +32,21 @@ struct work_list {
 
 /* At most a tenth of the cores while WAL wants them: the weight that the kernel gives to it. */
 enum { NICE_PATIENT = 10 };
+/* A few times what a segment takes, so that WAL that comes in without a pause slows a backup down
+ * and never stops it. */
+enum { HOLD_MS = 100 };
 
 enum crew_kind { CREW_URGENT, CREW_PATIENT, CREW_KINDS };
 
 /* The threads for one kind of job. */
 struct crew {
 	struct pool *pool;
+	enum work_place place;
 	enum crew_kind kind;
 	pthread_cond_t wanted;
 	struct work_list queue[WORK_CLASSES];
+	unsigned jobs;         /* queued or running */
+	int64_t held_since_us; /* it could begin something but for the urgent crew; or 0 */
 	unsigned threads;
 	pthread_t thread[WORKERS_MAX];
 };
@@ -88,6 +97,55 @@ static struct work *queue_take(struct crew *crew)
 	return NULL;
 }
 
+/* Whether a crew that may take its time has to let the urgent one of its place go first. */
+static bool crew_held(struct crew *crew)
+{
+	struct pool *pool = crew->pool;
+	const struct crew *urgent = &pool->crew[crew->place][CREW_URGENT];
+	int64_t now_us;
+
+	if (crew == urgent || !urgent->jobs || pool->ending) {
+		crew->held_since_us = 0;
+		return false;
+	}
+	now_us = clock_mono_us();
+	if (!crew->held_since_us)
+		crew->held_since_us = now_us;
+	if (now_us - crew->held_since_us < 1000 * HOLD_MS)
+		return true;
+	crew->held_since_us = now_us; /* one job; the next one is held anew */
+	return false;
+}
+
+/* The next job for a thread of the crew; NULL: none, or not now. */
+static struct work *crew_next(struct crew *crew)
+{
+	for (unsigned i = 0; i < WORK_CLASSES; i++)
+		if (crew->queue[i].head)
+			return crew_held(crew) ? NULL : queue_take(crew);
+	crew->held_since_us = 0;
+	return NULL;
+}
+
+static void crew_wait(struct crew *crew)
+{
+	int64_t until_us = crew->held_since_us + 1000 * HOLD_MS;
+	struct timespec until = {.tv_sec = until_us / 1000000,
+	                         .tv_nsec = until_us % 1000000 * 1000};
+
+	if (crew->held_since_us)
+		pthread_cond_timedwait(&crew->wanted, &crew->pool->mutex, &until);
+	else
+		pthread_cond_wait(&crew->wanted, &crew->pool->mutex);
+}
+
+/* One job less is queued or running. */
+static void crew_leave(struct crew *crew)
+{
+	if (--crew->jobs == 0 && crew->kind == CREW_URGENT)
+		pthread_cond_broadcast(&crew->pool->crew[crew->place][CREW_PATIENT].wanted);
+}
+
 static void *worker_main(void *context)
 {
 	struct crew *crew = context;
@@ -99,8 +157,8 @@ static void *worker_main(void *context)
 		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_PATIENT);
 	pthread_mutex_lock(&pool->mutex);
 	for (;;) {
-		while (!(work = queue_take(crew)) && !pool->ending)
-			pthread_cond_wait(&crew->wanted, &pool->mutex);
+		while (!(work = crew_next(crew)) && !pool->ending)
+			crew_wait(crew);
 		if (!work)
 			break;
 		work->stage = STAGE_RUNNING;
@@ -108,6 +166,7 @@ static void *worker_main(void *context)
 		work->run(work);
 		pthread_mutex_lock(&pool->mutex);
 		work->stage = STAGE_RETURNED;
+		crew_leave(crew);
 		list_add(&pool->returned, work);
 		ev_async_send(pool->loop->ev, &pool->async);
 	}
@@ -138,9 +197,14 @@ static void on_returned(struct ev_loop *ev, struct ev_async *async, int events)
 
 static void crew_start(struct pool *pool, struct crew *crew, unsigned threads)
 {
+	pthread_condattr_t attributes;
+
 	crew->pool = pool;
 	crew->threads = threads;
-	pthread_cond_init(&crew->wanted, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC); /* clock_mono_us() */
+	pthread_cond_init(&crew->wanted, &attributes);
+	pthread_condattr_destroy(&attributes);
 	for (unsigned i = 0; i < WORK_CLASSES; i++)
 		list_init(&crew->queue[i]);
 	for (unsigned i = 0; i < threads; i++)
@@ -168,6 +232,7 @@ struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(vo
 
 		bool unused = crew == &pool->crew[WORK_LOOK][CREW_PATIENT];
 
+		crew->place = i / CREW_KINDS;
 		crew->kind = i % CREW_KINDS;
 		crew_start(pool, crew, unused ? 0 : workers);
 	}
@@ -216,6 +281,7 @@ void pool_submit(struct pool *pool, struct work *work)
 	pthread_mutex_lock(&pool->mutex);
 	work->stage = STAGE_QUEUED;
 	list_add(&crew->queue[work->class], work);
+	crew->jobs++;
 	pthread_cond_signal(&crew->wanted);
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -233,6 +299,7 @@ bool pool_withdraw(struct pool *pool, struct work *work)
 			if (!*at)
 				list->tail = at;
 			work->stage = STAGE_RETURNED;
+			crew_leave(crew_of(pool, work));
 			found = true;
 			break;
 		}

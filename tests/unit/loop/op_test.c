@@ -139,6 +139,84 @@ static void jobs_that_wait_for_the_disk_leave_the_cores_to_others(void **state)
 	close(patience.pipe[1]);
 }
 
+/* An urgent job and a patient one of the same place. */
+struct manners {
+	struct op op;
+	struct work urgent, patient;
+	int pipe[2];
+	unsigned order; /* atomic: who asks first gets 1 */
+	unsigned urgent_ended, patient_began;
+	bool wait_for_patient, in_time;
+};
+
+enum { URGENT_MS = 20, URGENT_LATE_MS = 50, MANNERS_ROUNDS = 50 };
+
+static void run_urgent(struct work *work)
+{
+	struct manners *manners = container_of(work->op.parent, struct manners, op);
+	struct pollfd watched = {.fd = manners->pipe[0], .events = POLLIN};
+	int64_t begun_us = clock_mono_us();
+	int limit_ms = manners->wait_for_patient ? 10000 : URGENT_MS;
+	int came = poll(&watched, 1, limit_ms);
+
+	manners->in_time = manners->wait_for_patient
+	                           ? came == 1
+	                           : clock_mono_us() - begun_us < 1000 * URGENT_LATE_MS;
+	manners->urgent_ended = __atomic_add_fetch(&manners->order, 1, __ATOMIC_SEQ_CST);
+}
+
+static void run_patient(struct work *work)
+{
+	struct manners *manners = container_of(work, struct manners, patient);
+
+	manners->patient_began = __atomic_add_fetch(&manners->order, 1, __ATOMIC_SEQ_CST);
+	if (manners->wait_for_patient)
+		assert_int_equal(write(manners->pipe[1], "!", 1), 1);
+}
+
+static void manners_step(struct op *op)
+{
+	struct manners *manners = container_of(op, struct manners, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	work_start_class(op, &manners->urgent, WORK_WAL, run_urgent);
+	work_start_class(op, &manners->patient, WORK_BACKUP, run_patient);
+	op_wait(op, 1);
+}
+
+static const struct op_type manners_type = {.name = "manners", .step = manners_step};
+
+static void what_may_take_its_time_begins_nothing_beside_what_is_urgent(void **state)
+{
+	unsigned rounds = 0;
+
+	(void)state;
+	/* A round in which the kernel let the urgent job sleep too long says nothing. */
+	for (struct manners manners = {.in_time = false}; !manners.in_time; rounds++) {
+		assert_true(rounds < MANNERS_ROUNDS);
+		manners = (struct manners){.in_time = false};
+		assert_int_equal(pipe(manners.pipe), 0);
+		loop_run_op(loop, &manners.op, &manners_type);
+		close(manners.pipe[0]);
+		close(manners.pipe[1]);
+		if (manners.in_time)
+			assert_in_range(manners.urgent_ended, 1, manners.patient_began - 1);
+	}
+}
+
+static void what_may_take_its_time_is_not_starved(void **state)
+{
+	struct manners manners = {.wait_for_patient = true};
+
+	(void)state;
+	assert_int_equal(pipe(manners.pipe), 0);
+	loop_run_op(loop, &manners.op, &manners_type);
+	assert_true(manners.in_time);
+	close(manners.pipe[0]);
+	close(manners.pipe[1]);
+}
+
 static void begin_nap(struct story *story)
 {
 	nap_start(&story->op, &story->nap, 30);
@@ -492,6 +570,8 @@ int main(void)
 	        cmocka_unit_test(states_have_names_without_the_first_word),
 	        TEST(work_runs_once_and_its_parent_goes_on),
 	        TEST(jobs_that_wait_for_the_disk_leave_the_cores_to_others),
+	        TEST(what_may_take_its_time_begins_nothing_beside_what_is_urgent),
+	        TEST(what_may_take_its_time_is_not_starved),
 	        TEST(a_nap_lasts_as_long_as_it_says_and_the_loop_sleeps_meanwhile),
 	        TEST(a_cancelled_nap_ends_at_once_as_cancelled),
 	        TEST(a_watch_ends_when_there_is_something_to_read_or_time_is_up),
