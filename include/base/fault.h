@@ -3,9 +3,10 @@
  *
  * SEAWALL_FAULT=kill:N ends the process (SIGKILL) at the N-th point passed, fail:N makes the N-th
  * call fail with EIO (fail:N:ERRNO: with that errno), count:FILE writes the number of points passed
- * to FILE at exit, delay:MS makes each store call wait before it begins. list:FILE adds a line to
- * FILE for each point passed: the place it was passed at. Points of one place are alike: the same
- * call, from the same lines, about the same kind of file or object (numbers and random ids are
+ * to FILE at exit, delay:MS makes each store call wait before it begins (a put of a backup is
+ * called "store-put-backup" then). list:FILE adds a line to FILE for each point passed: the place
+ * it was passed at. Points of one place are alike: the same call, from the same lines, about the
+ * same kind of file or object (numbers and random ids are
  * "#"). kill:N@PLACE ends the process at the N-th point of that place. SEAWALL_FAULT_ONLY=PREFIX
  * limits them to points whose name begins so.
  */

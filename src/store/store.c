@@ -369,6 +369,14 @@ static void call_judge(struct store_call *call)
 	op_wait(&call->op, CALL_RESTING);
 }
 
+/* Tests make everything slow, or only what a backup puts. */
+static unsigned call_delay_ms(const struct store_attempt *attempt)
+{
+	bool backup = attempt->verb == STORE_PUT && attempt->put->class == WORK_BACKUP;
+
+	return fault_delay_ms(backup ? "store-put-backup" : points[attempt->verb][0]);
+}
+
 static void call_step(struct op *op)
 {
 	struct store_call *call = container_of(op, struct store_call, op);
@@ -385,7 +393,7 @@ static void call_step(struct op *op)
 		timer_init(&call->timer, op->loop, call_fired);
 		timer_set(&call->timer, call->deadline_ms);
 		patience_begin(call);
-		delay_ms = fault_delay_ms(points[call->attempt->verb][0]);
+		delay_ms = call_delay_ms(call->attempt);
 		if (delay_ms == 0)
 			return call_try(call);
 		nap_start(op, &call->nap, delay_ms);

@@ -355,7 +355,8 @@ def test_a_standby_follows_the_promotion_of_another_server(made):
     assert standby.in_recovery()
 
 
-PUSHES, ROUNDS_MIN, ROUNDS_MAX, BESIDE_TIMES_MAX = 40, 3, 10, 1.5
+PUSHES, ROUNDS_MIN, ROUNDS_MAX, BESIDE_TIMES_MAX = 40, 2, 10, 1.5
+SLOW_PUT_MS = 1000  # of a backup's packs: a push that waits for one of them, or for its place or its memory, is seen
 
 
 def p95(seconds):
@@ -375,19 +376,19 @@ class Pushes:
         self.cluster.stop()
         self.names = sorted(path.name for path in folder.glob("0*") if path.name < current)[-PUSHES:]
         other = made.cluster(name="other", max_wal_size="4GB").start()
-        self.wall = made.seawall(other, name="other", memory="96MB")
+        self.wall = made.seawall(other, name="other", memory="96MB", kind="debug")
         self.wall.sections["cluster pushes"] = {"pgdata": self.cluster.data, "repositories": "local"}
         self.wall.write_config()
         self.wall.init()
         self.wall.archive()
-        other.sql("CREATE UNLOGGED TABLE filling AS SELECT n, md5(n::text) || md5((-n)::text) AS t FROM generate_series(1, 3000000) n")
+        other.sql("CREATE UNLOGGED TABLE filling AS SELECT n, md5(n::text) || md5((-n)::text) AS t FROM generate_series(1, 1500000) n")
         other.sql("ALTER TABLE filling SET LOGGED; CHECKPOINT")
 
     def again(self):
         """The server, and none of the segments in the archive."""
         self.wall.stop()
         shutil.rmtree(self.wall.repository / "pushes", ignore_errors=True)
-        self.wall.serve()
+        self.wall.serve(**faults.environment("delay", SLOW_PUT_MS, "store-put-backup"))
 
     def push(self):
         """Seconds of each push."""
@@ -404,8 +405,9 @@ class Pushes:
 
         def back_up():
             while not over.is_set() and not failed:
+                begun = time.monotonic()
                 result = self.wall.run("backup", "other", "--fast", status=None)
-                failed.extend([result] if result.status else [])
+                failed.extend([result] if result.status or time.monotonic() - begun < SLOW_PUT_MS / 1000 else [])
 
         thread = threading.Thread(target=back_up)
         thread.start()
@@ -417,8 +419,9 @@ class Pushes:
 
 
 def test_a_full_backup_does_not_hold_up_archiving(made):
-    """The 95th percentile of a push beside full backups is at most 1.5 times that without, both measured in turns. The best round of each
-    is compared, for other programs disturb both; the medians, which they disturb more, are printed."""
+    """The 95th percentile of a push beside full backups is at most 1.5 times that without, both measured in turns, while the store takes a
+    second for each pack. The best round of each is compared, for other programs disturb both; the medians, which they disturb more, are
+    printed. What a backup takes from the processor is the benchmark's figure `priority` and loop's unit test."""
     pushes, alone, beside = Pushes(made), [], []
     for number in range(1, ROUNDS_MAX + 1):
         pushes.again()
