@@ -114,7 +114,24 @@ struct timeline_facts {
 	int64_t begun_us;       /* wall clock at its first record; INT64_MIN: always there */
 	int64_t last_commit_us; /* of commits and aborts in its archived WAL; INT64_MIN: none */
 	lsn last_commit_lsn;
+	int64_t proven_us; /* of the newest record with a time: no transaction that ended before it
+	                      is missing; INT64_MIN: none */
+	lsn end_start, end_lsn; /* the last record; 0: not known */
 };
+
+enum { RESTORE_NEAR_POINTS = 3 };
+/* What was met on the search for a transaction or a restore point, and can be a target itself. */
+struct restore_near {
+	uint32_t below, above; /* the nearest transactions; 0: none */
+	struct restore_near_point {
+		char name[RESTORE_NAME_BYTES];
+		lsn start;
+		int64_t time_us;
+	} point[RESTORE_NEAR_POINTS]; /* the newest first */
+	unsigned points;
+};
+void restore_near_xid(struct restore_near *near, uint32_t wanted, uint32_t xid);
+void restore_near_point(struct restore_near *near, const char *name, lsn start, int64_t time_us);
 
 /* What the WAL was searched for so far; zero-filled is nothing. Each stretch of it without a hole
  * is a search of its own, newest first. */
@@ -129,6 +146,7 @@ struct restore_searched {
 	bool again_searched, again;
 	lsn again_start;
 	int64_t again_us;
+	struct restore_near near;
 };
 
 struct restore_ask {
@@ -155,10 +173,15 @@ enum restore_need {
 /* Chooses path, backup and range of WAL into plan (its backup…, path, first_segno, last_segno,
  * hole, sizes). With *ret_need the facts of timeline *ret_tli are missing: look them up and ask
  * again. Refusals: ERR_REFUSED (before every backup, behind a hole, a timeline that does not lead
- * there), ERR_NOTFOUND (no backup, unknown timeline), each with the nearest possible in the hint.
+ * there), ERR_NOTFOUND (no backup, unknown timeline), each with the nearest possible on both sides
+ * in the hint; with *ret_need, asked again with those facts the hint knows more.
  */
 MUST_USE bool restore_choose(const struct restore_ask *ask, struct restore_plan *plan,
                              enum restore_need *ret_need, uint32_t *ret_tli, struct err *err);
+
+/* The target position lies behind the last record of the plan's WAL. Returns false. */
+bool restore_refuse_end(const struct restore_ask *ask, const struct restore_plan *plan, lsn end_lsn,
+                        struct err *err);
 
 /* ---- delivering ---- */
 

@@ -6,6 +6,7 @@
 #ifndef REPO_WALQUERY_H
 #define REPO_WALQUERY_H
 
+#include "repo/plan.h"
 #include "repo/walpieces.h"
 
 struct walquery {
@@ -17,7 +18,9 @@ struct walquery {
 	const struct history *path;
 	uint64_t first, last; /* from last downwards */
 	uint32_t xid;
-	const char *point; /* name of a restore point; NULL: the transaction xid */
+	const char *point;         /* name of a restore point; NULL: the transaction xid */
+	struct restore_near *near; /* gets what is there instead, from `possible` on; or NULL */
+	lsn possible;
 	/* out; the caller frees it */
 	uint64_t *segno; /* descending */
 	size_t count;

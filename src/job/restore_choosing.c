@@ -4,6 +4,7 @@
  *
  *   START -> [INDEXING] -> FINDING (as often as the choice of a path needs one)
  *         -> ENDING (the last record) -> [MOMENT] -> done
+ *                        [REFUSING] what a refusal can name as the nearest possible
  *
  * A transaction, a restore point and, with the WAL index, a time become the one record that is the
  * last to be replayed. For a time that is the record before the first commit or abort beyond it, in
@@ -20,7 +21,8 @@ enum choosing_state {
 	CHOOSING_INDEXING,
 	CHOOSING_FINDING,
 	CHOOSING_ENDING,
-	CHOOSING_MOMENT
+	CHOOSING_MOMENT,
+	CHOOSING_REFUSING
 };
 
 static bool read_timeline(const struct restore *restore, uint32_t *ret, struct err *err)
@@ -58,7 +60,8 @@ static struct timeline_facts *facts_for(struct restore_choosing *choosing, uint3
 			return &choosing->fact[i];
 	choosing->fact =
 	        xrealloc(choosing->fact, (choosing->facts + 1) * sizeof(choosing->fact[0]));
-	choosing->fact[choosing->facts] = (struct timeline_facts){.tli = tli};
+	choosing->fact[choosing->facts] = (struct timeline_facts){
+	        .tli = tli, .last_commit_us = INT64_MIN, .proven_us = INT64_MIN};
 	return &choosing->fact[choosing->facts++];
 }
 
@@ -66,6 +69,20 @@ static struct timeline_facts *facts_for(struct restore_choosing *choosing, uint3
 static bool looks_local(const struct restore *restore)
 {
 	return restore->options->in_place && !restore->detail->place.empty;
+}
+
+/* Of the backups that begin there, the first end. */
+static lsn first_end(const struct restore_detail *detail, uint64_t segno)
+{
+	lsn first = LSN_MAX;
+
+	for (size_t i = 0; i < detail->load.heads.count; i++) {
+		const struct manifest_head *head = &detail->load.heads.head[i];
+
+		if (lsn_segno(head->start_lsn, detail->load.facts.segment_bytes) == segno)
+			first = MIN(first, head->stop_lsn);
+	}
+	return first;
 }
 
 static void find_start(struct restore_choosing *choosing, enum find_what what, uint32_t tli,
@@ -95,8 +112,14 @@ static void find_start(struct restore_choosing *choosing, enum find_what what, u
 	        .tli = tli,
 	        .below = what == FIND_AGAIN ? choosing->searched.start : LSN_MAX,
 	        .moment = choosing->moment,
+	        .possible = first_end(detail, plan->first_segno),
+	        .near = choosing->searched.near,
 	        .local = looks_local(restore) ? detail->place.path : NULL,
 	};
+	if (what == FIND_END && plan->target.kind == RESTORE_TIME)
+		choosing->find.sketched =
+		        restore_sketch_newest(&choosing->sketch, plan, &choosing->find.xacts_segno,
+		                              &choosing->find.sketched_us);
 	if (what != FIND_MOMENT)
 		choosing->find_path_tli = what == FIND_END ? plan->path.tli : 0;
 	restore_find_start(&choosing->op, &choosing->find);
@@ -113,6 +136,33 @@ static bool needs_end(const struct restore *restore)
 
 static void ended(struct restore_choosing *choosing);
 
+static struct restore_ask ask_of(const struct restore_choosing *choosing)
+{
+	const struct restore *restore = choosing->restore;
+	const struct restore_detail *detail = restore->detail;
+
+	return (struct restore_ask){.catalog = &detail->load.catalog,
+	                            .head = detail->load.heads.head,
+	                            .heads = detail->load.heads.count,
+	                            .target = &detail->target,
+	                            .timeline = detail->timeline,
+	                            .fact = choosing->fact,
+	                            .facts = choosing->facts,
+	                            .searched = choosing->searched,
+	                            .beyond = choosing->beyond,
+	                            .local = looks_local(restore)};
+}
+
+/* The end of the WAL that there is makes the refusal a better one, but is not worth another. */
+static void refused(struct restore_choosing *choosing, enum restore_need need, uint32_t tli)
+{
+	if (need != RESTORE_NEEDS_END)
+		return op_fail_own(&choosing->op);
+	choosing->refusal = choosing->op.err;
+	err_clear(&choosing->op.err);
+	find_start(choosing, FIND_END, tli, CHOOSING_REFUSING);
+}
+
 static void choose(struct restore_choosing *choosing)
 {
 	static const enum find_what wanted[] = {[RESTORE_NEEDS_BEGIN] = FIND_BEGIN,
@@ -120,22 +170,12 @@ static void choose(struct restore_choosing *choosing)
 	                                        [RESTORE_NEEDS_SEARCH] = FIND_TARGET,
 	                                        [RESTORE_NEEDS_AGAIN] = FIND_AGAIN};
 	struct restore *restore = choosing->restore;
-	struct restore_detail *detail = restore->detail;
-	struct restore_ask ask = {.catalog = &detail->load.catalog,
-	                          .head = detail->load.heads.head,
-	                          .heads = detail->load.heads.count,
-	                          .target = &detail->target,
-	                          .timeline = detail->timeline,
-	                          .fact = choosing->fact,
-	                          .facts = choosing->facts,
-	                          .searched = choosing->searched,
-	                          .beyond = choosing->beyond,
-	                          .local = looks_local(restore)};
+	struct restore_ask ask = ask_of(choosing);
 	enum restore_need need;
 	uint32_t tli;
 
 	if (!restore_choose(&ask, &restore->plan, &need, &tli, &choosing->op.err))
-		return op_fail_own(&choosing->op);
+		return refused(choosing, need, tli);
 	if (need != RESTORE_NEEDS_NOTHING)
 		return find_start(choosing, wanted[need], tli, CHOOSING_FINDING);
 	if (!needs_end(restore))
@@ -163,6 +203,9 @@ static void take_facts(struct restore_choosing *choosing)
 		fact->end_known = true;
 		fact->last_commit_us = find->last_commit_us;
 		fact->last_commit_lsn = find->last_commit_lsn;
+		fact->proven_us = find->proven_us;
+		fact->end_start = find->end_start;
+		fact->end_lsn = find->end_lsn;
 		return;
 	case FIND_TARGET:
 		choosing->searched.stretches++;
@@ -170,6 +213,7 @@ static void take_facts(struct restore_choosing *choosing)
 		choosing->searched.found = find->found;
 		choosing->searched.start = find->found_start;
 		choosing->searched.time_us = find->found_us;
+		choosing->searched.near = find->near;
 		choosing->record = choosing->find;
 		return;
 	case FIND_AGAIN:
@@ -183,8 +227,19 @@ static void take_facts(struct restore_choosing *choosing)
 	}
 }
 
+static bool refuse_end(struct restore_choosing *choosing, struct err *err)
+{
+	struct restore_plan *plan = &choosing->restore->plan;
+	struct restore_ask ask;
+
+	choosing->find = choosing->end;
+	take_facts(choosing);
+	ask = ask_of(choosing);
+	return restore_refuse_end(&ask, plan, choosing->end.end_lsn, err);
+}
+
 /* The last record is what "the latest" means; also for a target that lies exactly behind it. */
-static bool take_end(const struct restore_choosing *choosing, struct err *err)
+static bool take_end(struct restore_choosing *choosing, struct err *err)
 {
 	struct restore *restore = choosing->restore;
 	const struct restore_find *find = &choosing->end;
@@ -200,16 +255,11 @@ static bool take_end(const struct restore_choosing *choosing, struct err *err)
 		               ", before the end of backup %s at " LSN_FORMAT,
 		               LSN_ARGS(find->end_lsn), plan->backup, LSN_ARGS(plan->stop_lsn));
 	if (plan->target.kind == RESTORE_TIME)
-		is_target = !plan->target.before && plan->target.time_us >= find->last_commit_us;
+		is_target = plan->target.before ? plan->target.time_us > find->last_commit_us
+		                                : plan->target.time_us >= find->last_commit_us;
 	if (plan->target.kind == RESTORE_LSN && plan->target.position > find->end_start) {
-		if (plan->target.position > find->end_lsn) {
-			err_set(err, ERR_REFUSED,
-			        "the target lsn " LSN_FORMAT " lies after the end of the archive",
-			        LSN_ARGS(plan->target.position));
-			err_hint(err, "The last record ends at lsn:" LSN_FORMAT ".",
-			         LSN_ARGS(find->end_lsn));
-			return false;
-		}
+		if (plan->target.position > find->end_lsn)
+			return refuse_end(choosing, err);
 		is_target = true;
 	}
 	if (!is_target)
@@ -295,10 +345,30 @@ static void begin(struct restore_choosing *choosing)
 	choose(choosing);
 }
 
+/* The same refusal, with what was found out about it. */
+static void refused_with(struct restore_choosing *choosing)
+{
+	struct restore_ask ask;
+	enum restore_need need;
+	uint32_t tli;
+
+	if (!op_failed(&choosing->find.op)) {
+		take_facts(choosing);
+		ask = ask_of(choosing);
+		err_clear(&choosing->refusal);
+		if (restore_choose(&ask, &choosing->restore->plan, &need, &tli, &choosing->refusal))
+			err_set(&choosing->refusal, ERR_INTERNAL, "the target became possible");
+	}
+	choosing->op.err = choosing->refusal;
+	op_fail_own(&choosing->op);
+}
+
 static void choosing_step(struct op *op)
 {
 	struct restore_choosing *choosing = container_of(op, struct restore_choosing, op);
 
+	if (op->state == CHOOSING_REFUSING)
+		return refused_with(choosing);
 	if (op->state > CHOOSING_INDEXING && op_failed(&choosing->find.op))
 		return op_fail(op, &choosing->find.op.err, "could not plan the restore");
 	switch ((enum choosing_state)op->state) {
@@ -316,6 +386,8 @@ static void choosing_step(struct op *op)
 		return ended(choosing);
 	case CHOOSING_MOMENT:
 		return moment_found(choosing);
+	case CHOOSING_REFUSING:
+		return;
 	}
 }
 

@@ -41,6 +41,28 @@ static bool is_beyond(const struct restore_target *target, const struct walrecor
 	                      : record->time_us > target->time_us;
 }
 
+/* A checkpoint at work says when it began, and it may have taken long. */
+static void seen_add(struct restore_find *find, const struct walrecord *record)
+{
+	if (!record->time_us)
+		return;
+	if (record->kind == WALRECORD_CHECKPOINT && !record->shutdown)
+		find->seen_us = MAX(find->seen_us, record->time_us);
+	else
+		find->seen_us = record->time_us;
+}
+
+static void near_add(struct restore_find *find, const struct walrecord *record)
+{
+	const struct restore_target *target = &find->plan->target;
+
+	if (target->kind == RESTORE_XID &&
+	    (record->kind == WALRECORD_COMMIT || record->kind == WALRECORD_ABORT))
+		restore_near_xid(&find->near, target->xid, record->xid);
+	if (target->kind == RESTORE_NAME && record->kind == WALRECORD_RESTORE_POINT)
+		restore_near_point(&find->near, record->text, record->start, record->time_us);
+}
+
 static void find_record(void *context, const struct walrecord *record)
 {
 	struct restore_find *find = context;
@@ -55,7 +77,9 @@ static void find_record(void *context, const struct walrecord *record)
 			find->begun_us = record->time_us;
 		return;
 	}
-	if (find->what == FIND_END || record->start >= find->below)
+	if (find->what == FIND_END)
+		return seen_add(find, record);
+	if (record->start >= find->below)
 		return;
 	if ((find->what == FIND_AGAIN || find->what == FIND_MOMENT) &&
 	    record->start < find->plan->start_lsn)
@@ -65,6 +89,8 @@ static void find_record(void *context, const struct walrecord *record)
 			take_found(find, record);
 		return;
 	}
+	if (find->what == FIND_TARGET && record->start >= find->possible)
+		near_add(find, record);
 	if (target->kind == RESTORE_XID
 	            ? (record->kind == WALRECORD_COMMIT || record->kind == WALRECORD_ABORT) &&
 	                      record->xid == target->xid
@@ -76,7 +102,7 @@ static void find_record(void *context, const struct walrecord *record)
 
 static void head_keep(struct find_head *head, uint64_t offset, const uint8_t *bytes, size_t length)
 {
-	if (!head->bytes || offset != head->length || head->length == HEAD_BYTES)
+	if (!head->bytes || head->whole || offset != head->length || head->length == HEAD_BYTES)
 		return;
 	length = MIN(length, HEAD_BYTES - head->length);
 	memcpy(head->bytes + head->length, bytes, length);
@@ -161,17 +187,20 @@ static bool read_start(struct restore_find *find, bool goes_on, struct err *err)
 
 		walwalk_init(find->walk, &options);
 		find->from = find->segno;
+		find->seen_us = INT64_MIN;
 	}
 	if (!walwalk_begin(find->walk, name.tli, find->segno, err))
 		return err_wrap(err, "segment \"%s\" in the archive is not valid", text);
 	find->segments++;
-	if (find->head.bytes) {
+	find->head.whole = goes_on;
+	if (find->head.bytes && !goes_on) {
 		struct find_head old = find->next;
 
 		find->next = find->head;
 		find->head = old;
 		find->head.segno = find->segno;
 		find->head.length = 0;
+		find->head.whole = false;
 	}
 	find->at = find->site;
 	read_from(find);
@@ -253,10 +282,23 @@ static void end_step(struct restore_find *find)
 		find->segno = find->from;
 		if (!find->local_found)
 			take_end(find);
+	} else if (!complete_last(find, &find->op.err)) {
+		return op_fail_own(&find->op);
 	}
+	if (find->proven_us == INT64_MIN)
+		find->proven_us = find->seen_us;
 	if (seen->commits + seen->aborts > 0 && find->last_commit_us == INT64_MIN) {
 		take_commits(find);
 		return op_done(&find->op);
+	}
+	if (find->sketched) {
+		find->sketched = false; /* of a record that began in the one before, too */
+		if (find->proven_us == INT64_MIN)
+			find->proven_us = find->sketched_us;
+		if (find->xacts_segno == 0)
+			return op_done(&find->op);
+		if (find->xacts_segno < find->segno)
+			return read_again(find, find->xacts_segno, false);
 	}
 	/* For a time it decides; else it is only shown. */
 	if (find->segno > first &&
@@ -278,6 +320,8 @@ static void candidates_ask(struct restore_find *find, uint64_t last)
 	                                .first = find->plan->first_segno,
 	                                .last = last,
 	                                .xid = target->xid,
+	                                .near = find->what == FIND_TARGET ? &find->near : NULL,
+	                                .possible = find->possible,
 	                                .point = target->kind == RESTORE_XID ? NULL : target->name};
 	walquery_start(&find->op, &find->query);
 	op_wait(&find->op, FIND_ASKING);
@@ -371,13 +415,14 @@ static void find_begin(struct restore_find *find)
 	struct op *op = &find->op;
 
 	find->begun_us = INT64_MAX;
-	find->last_commit_us = INT64_MIN;
+	find->last_commit_us = find->proven_us = INT64_MIN;
 	find->walk = xmalloc(sizeof(*find->walk));
-	if (find->what == FIND_TARGET || find->what == FIND_AGAIN) {
+	if (find->what == FIND_TARGET || find->what == FIND_AGAIN || find->what == FIND_END) {
 		find->head.bytes = xmalloc(HEAD_BYTES);
 		find->next.bytes = xmalloc(HEAD_BYTES);
-		return pieces_start(find);
 	}
+	if (find->what == FIND_TARGET || find->what == FIND_AGAIN)
+		return pieces_start(find);
 	if (find->what == FIND_END && find->local) {
 		work_start_class(op, &find->look, WORK_RESTORE, look_run);
 		return op_wait(op, FIND_LOOKING);

@@ -77,6 +77,7 @@ struct restore_choosing {
 	struct restore_searched searched;
 	uint64_t moment; /* the segment where the first transaction beyond the target's time ends */
 	lsn beyond;      /* and its record, when that lay inside a backup; 0: it did not */
+	struct err refusal;
 };
 void restore_choosing_start(struct op *parent, struct restore_choosing *choosing);
 void restore_choosing_release(struct restore_choosing *choosing);

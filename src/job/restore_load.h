@@ -48,21 +48,29 @@ struct restore_find {
 	const char *generation;
 	uint64_t system_identifier;
 	enum find_what what;
-	uint32_t tli;      /* FIND_BEGIN */
-	lsn below;         /* FIND_AGAIN; else LSN_MAX */
-	uint64_t moment;   /* FIND_MOMENT: a segment */
+	uint32_t tli;    /* FIND_BEGIN */
+	lsn below;       /* FIND_AGAIN; else LSN_MAX */
+	lsn possible;    /* FIND_TARGET: the end of the first backup; near is from there on */
+	uint64_t moment; /* FIND_MOMENT: a segment */
+	/* FIND_END, by the WAL index: what lies between the newest segment and the one where the
+	 * last transaction ended need not be read. */
+	bool sketched;
+	uint64_t xacts_segno; /* 0: none did */
+	int64_t sketched_us;  /* as proven_us, of all but the newest segment */
 	const char *local; /* FIND_END: a data directory whose last segment counts too; or NULL */
 	/* out */
 	bool found;                                 /* FIND_TARGET, FIND_AGAIN, FIND_MOMENT */
 	lsn found_start, found_end, found_previous; /* of its record; start of the one before it */
 	uint32_t found_tli;
-	int64_t found_us;       /* its time */
-	int64_t begun_us;       /* INT64_MAX: it has no WAL */
-	lsn end_start, end_lsn; /* of the last complete record; 0: none */
+	int64_t found_us;         /* its time */
+	struct restore_near near; /* FIND_TARGET: also in, from the search before */
+	int64_t begun_us;         /* INT64_MAX: it has no WAL */
+	lsn end_start, end_lsn;   /* of the last complete record; 0: none */
 	uint32_t end_tli;
 	int64_t last_commit_us; /* the latest time in the newest segment with any; INT64_MIN: none
 	                         */
 	lsn last_commit_lsn;    /* end of its last commit */
+	int64_t proven_us;      /* FIND_END: of the newest record with a time; INT64_MIN: none */
 	uint64_t segments;      /* looked at */
 	bool local_found;       /* the end lies in the local segment, the one after last_segno */
 	/* private */
@@ -73,11 +81,13 @@ struct restore_find {
 	struct work look;
 	uint64_t segno, from; /* being read; where the walk began */
 	bool have_end;
+	int64_t seen_us; /* of the walk, as proven_us */
 	struct find_head {
 		uint8_t *bytes; /* owned: what a segment begins with */
 		uint64_t segno;
 		size_t length;
-	} head, next; /* of the segment being read, and of the one behind it */
+		bool whole; /* no more is taken */
+	} head, next;       /* of the segment being read, and of the one behind it */
 	char name[NAME_BYTES];
 	/* FIND_TARGET, FIND_AGAIN: where it can be, by the WAL index */
 	struct walpieces pieces;

@@ -20,8 +20,25 @@ static struct sketch_segment *segment_add(struct restore_sketch *sketch)
 	return &sketch->segment[sketch->segments++];
 }
 
+/* Events come by position. A checkpoint at work says when it began, and it may have taken long. */
+static void event_take(struct sketch_segment *to, const struct walindex_segment *from,
+                       const struct walindex_event *event)
+{
+	if (event->kind != WALINDEX_CHECKPOINT && event->kind != WALINDEX_TIMELINE &&
+	    event->kind != WALINDEX_RESTORE_POINT)
+		return;
+	if (event->start < from->last_xact || event->time_us == 0)
+		return;
+	if (event->kind == WALINDEX_CHECKPOINT && event->number == 0)
+		to->seen_us = MAX(to->seen_us, event->time_us);
+	else
+		to->seen_us = event->time_us;
+}
+
 static void piece_take(struct restore_sketch *sketch, const struct walindex_piece *piece)
 {
+	size_t at = sketch->segments;
+
 	for (uint64_t i = 0; i <= piece->last - piece->first; i++) {
 		const struct walindex_segment *from = &piece->segment[i];
 
@@ -29,7 +46,16 @@ static void piece_take(struct restore_sketch *sketch, const struct walindex_piec
 		        (struct sketch_segment){.tli = piece->tli,
 		                                .segno = piece->first + i,
 		                                .xacts = from->commits + from->aborts,
-		                                .max_us = from->max_us};
+		                                .max_us = from->max_us,
+		                                .seen_us = from->last_us};
+	}
+	for (size_t i = 0; i < piece->events; i++) {
+		const struct walindex_event *event = &piece->event[i];
+		uint64_t segno = lsn_segno_before(event->end, piece->segment_bytes);
+
+		if (event->end > 0 && segno >= piece->first && segno <= piece->last)
+			event_take(&sketch->segment[at + (segno - piece->first)],
+			           &piece->segment[segno - piece->first], event);
 	}
 }
 
@@ -137,6 +163,29 @@ bool restore_sketch_beyond(const struct restore_sketch *sketch, const struct res
 			continue;
 		*ret_segno = segno;
 		return true;
+	}
+	return true;
+}
+
+bool restore_sketch_newest(const struct restore_sketch *sketch, const struct restore_plan *plan,
+                           uint64_t *ret_segno, int64_t *ret_us)
+{
+	*ret_segno = 0;
+	*ret_us = INT64_MIN;
+	for (uint64_t segno = plan->last_segno; segno >= plan->first_segno && segno > 0; segno--) {
+		const struct sketch_segment *segment = on_path(sketch, plan, segno);
+
+		/* the last one is read in any case */
+		if (segno == plan->last_segno && (!segment || !segment->xacts))
+			continue;
+		if (!segment)
+			return false;
+		if (*ret_us == INT64_MIN && segment->seen_us && segno < plan->last_segno)
+			*ret_us = segment->seen_us;
+		if (segment->xacts) {
+			*ret_segno = segno;
+			return true;
+		}
 	}
 	return true;
 }

@@ -12,7 +12,8 @@ struct sketch_segment {
 	uint32_t tli;
 	bool xacts; /* commits or aborts */
 	uint64_t segno;
-	int64_t max_us; /* the latest of them; they are not in order */
+	int64_t max_us;  /* the latest of them; they are not in order */
+	int64_t seen_us; /* of the last record that has a time; 0: none has */
 };
 
 struct restore_sketch {
@@ -39,5 +40,10 @@ void restore_sketch_release(struct restore_sketch *sketch);
  * target's time, 0: there is none. False: the index does not cover the range. */
 bool restore_sketch_beyond(const struct restore_sketch *sketch, const struct restore_plan *plan,
                            uint64_t *ret_segno);
+/* The newest segment of the plan's range in which a transaction ended, 0: none; and the time of the
+ * newest record that has one, but for those of the last segment, INT64_MIN: none. False: the index
+ * does not cover what would have to be read for that. */
+bool restore_sketch_newest(const struct restore_sketch *sketch, const struct restore_plan *plan,
+                           uint64_t *ret_segno, int64_t *ret_us);
 
 #endif

@@ -13,12 +13,9 @@
  * "this morning" was), or one that forked from its very end later. For a position below the fork,
  * it is the parent when the child's own WAL is missing: the bytes are the same.
  */
-#include "repo/plan.h"
-#include "base/clock.h"
+#include "plan_refuse.h"
 #include <string.h>
 #include "base/poison.h"
-
-enum { OTHERS_MAX = 8, STRETCHES_TOLD_MAX = 3 };
 
 void restore_plan_release(struct restore_plan *plan)
 {
@@ -62,7 +59,7 @@ static bool path_of(const struct catalog *catalog, uint32_t tli, struct history 
 	return true;
 }
 
-static bool backup_on_path(const struct history *path, const struct manifest_head *head)
+bool plan_holds_backup(const struct history *path, const struct manifest_head *head)
 {
 	if (head->stop_lsn <= head->start_lsn)
 		return false;
@@ -134,89 +131,18 @@ static bool path_extent(const struct catalog *catalog, const struct history *pat
 	return segno > first;
 }
 
-/* ---- sentences ---- */
-
-static void segment_text(const struct restore_ask *ask, uint32_t tli, uint64_t segno,
-                         char out[SEGMENT_NAME_BYTES])
-{
-	segment_name(tli, segno, ask->catalog->segment_bytes, out);
-}
-
-static bool refuse_hole(const struct restore_ask *ask, const struct restore_plan *plan,
-                        const char *what, struct err *err)
-{
-	char missing[SEGMENT_NAME_BYTES], behind[SEGMENT_NAME_BYTES];
-	lsn end = lsn_of_segno(plan->hole.segno, ask->catalog->segment_bytes);
-
-	segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
-	if (plan->hole.found) {
-		segment_text(ask, plan->hole.behind_tli, plan->hole.behind_segno, behind);
-		err_set(err, ERR_REFUSED,
-		        "%s lies behind a hole: segment \"%s\" is not in the archive, the WAL "
-		        "behind "
-		        "it up to \"%s\" is",
-		        what, missing, behind);
-	} else {
-		err_set(err, ERR_REFUSED,
-		        "%s lies behind the end of the archive: segment \"%s\" is not there", what,
-		        missing);
-	}
-	err_hint(err,
-	         "The WAL of timeline %u is complete up to " LSN_FORMAT
-	         "; the nearest possible target is \"--to latest --timeline %u\".",
-	         plan->hole.tli, LSN_ARGS(end), history_tli_at(&plan->path, end - 1));
-	return false;
-}
-
-/* The end of the first usable backup is the earliest possible target. */
-static bool refuse_before(const struct restore_ask *ask, const struct history *path,
-                          const char *what, struct err *err)
-{
-	const struct manifest_head *first = NULL;
-	char time[TIME_TEXT_BYTES];
-
-	for (size_t i = 0; i < ask->heads; i++)
-		if (backup_on_path(path, &ask->head[i]) &&
-		    (!first || ask->head[i].stop_lsn < first->stop_lsn))
-			first = &ask->head[i];
-	if (!first) {
-		err_set(err, ERR_REFUSED, "no backup lies on the path to timeline %u", path->tli);
-		err_hint(err,
-		         "`seawall list` shows the backups and their timelines; choose one with "
-		         "--timeline.");
-		return false;
-	}
-	clock_text_utc(first->stop_time_us, time);
-	err_set(err, ERR_REFUSED, "%s lies before the end of every backup", what);
-	err_hint(err, "The earliest possible is the end of backup %s, lsn:" LSN_FORMAT " or %s.",
-	         first->id, LSN_ARGS(first->stop_lsn), time);
-	return false;
-}
-
-static void what_text(const struct restore_ask *ask, struct buf *out)
-{
-	char time[TIME_TEXT_BYTES];
-
-	switch (ask->target->kind) {
-	case RESTORE_TIME:
-		clock_text_utc(ask->target->time_us, time);
-		buf_addf(out, "the target time %s", time);
-		break;
-	case RESTORE_LSN:
-		buf_addf(out, "the target lsn " LSN_FORMAT, LSN_ARGS(ask->target->position));
-		break;
-	case RESTORE_XID:
-		buf_addf(out, "transaction %u", ask->target->xid);
-		break;
-	case RESTORE_NAME:
-		buf_addf(out, "restore point \"%s\"", ask->target->name);
-		break;
-	default:
-		buf_addstr(out, "the target");
-	}
-}
-
 /* ---- one path, tried whole ---- */
+
+bool plan_backup_whole(const struct restore_ask *ask, const struct history *path,
+                       const struct manifest_head *head)
+{
+	uint32_t bytes = ask->catalog->segment_bytes;
+	struct restore_hole hole;
+	uint64_t last;
+
+	return path_extent(ask->catalog, path, lsn_segno(head->start_lsn, bytes), &last, &hole) &&
+	       last >= lsn_segno_before(head->stop_lsn, bytes);
+}
 
 static bool backup_before_target(const struct restore_ask *ask, const struct manifest_head *head)
 {
@@ -266,7 +192,7 @@ static const struct manifest_head *choose_backup(const struct restore_ask *ask,
 		uint64_t last, first = lsn_segno(head->start_lsn, bytes);
 		bool whole;
 
-		if (!backup_on_path(&plan->path, head))
+		if (!plan_holds_backup(&plan->path, head))
 			continue;
 		whole = path_extent(ask->catalog, &plan->path, first, &last, &hole) &&
 		        last >= lsn_segno_before(head->stop_lsn, bytes);
@@ -296,35 +222,16 @@ static bool reaches_timeline(const struct restore_ask *ask, const struct restore
 	       catalog_has(ask->catalog, plan->path.tli, plan->last_segno);
 }
 
-static bool refuse_unreached(const struct restore_ask *ask, const struct restore_plan *plan,
-                             struct err *err)
-{
-	char missing[SEGMENT_NAME_BYTES];
-	uint32_t parent = plan->path.count ? plan->path.entry[plan->path.count - 1].tli : 1;
-	lsn fork = plan->path.count ? plan->path.entry[plan->path.count - 1].switch_lsn : 0;
-
-	segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
-	err_set(err, ERR_REFUSED,
-	        "timeline %u cannot be reached: it began at " LSN_FORMAT
-	        ", and segment \"%s\" is not in the archive",
-	        plan->path.tli, LSN_ARGS(fork), missing);
-	err_hint(err,
-	         "Archive it from the server that wrote it. If that is lost: \"--timeline %u\" "
-	         "follows timeline %u instead, \"--timeline %u --to lsn:" LSN_FORMAT
-	         " --before\" ends where timeline %u began.",
-	         parent, parent, parent, LSN_ARGS(fork), plan->path.tli);
-	return false;
-}
-
-static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
-                     unsigned *ret_usable, struct err *err)
+bool plan_try_path(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
+                   unsigned *ret_usable, struct err *err)
 {
 	const struct restore_target *target = ask->target;
 	const struct manifest_head *head;
 	AUTO_BUF struct buf what;
 
 	buf_init(&what, 256);
-	what_text(ask, &what);
+	plan_what_text(ask, &what);
+	plan->stop_lsn = 0;
 	if (!path_of(ask->catalog, tli, &plan->path, err))
 		return false;
 	plan->segment_bytes = ask->catalog->segment_bytes;
@@ -332,9 +239,9 @@ static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore
 	plan->hole = (struct restore_hole){0};
 	head = choose_backup(ask, plan, ret_usable);
 	if (!head && plan->hole.segno)
-		return refuse_hole(ask, plan, "the end of the backup", err);
+		return plan_refuse_hole(ask, plan, "the end of the backup", err);
 	if (!head)
-		return refuse_before(ask, &plan->path, buf_text(&what), err);
+		return plan_refuse_before(ask, &plan->path, buf_text(&what), err);
 	take_backup(plan, head);
 	if (target->kind == RESTORE_BACKUP_END) {
 		plan->last_segno = lsn_segno_before(head->stop_lsn, plan->segment_bytes);
@@ -342,19 +249,17 @@ static bool try_path(const struct restore_ask *ask, uint32_t tli, struct restore
 	}
 	if (target->kind == RESTORE_LSN &&
 	    lsn_segno(target->position, plan->segment_bytes) > plan->last_segno + ask->local)
-		return refuse_hole(ask, plan, buf_text(&what), err);
+		return plan_refuse_hole(ask, plan, buf_text(&what), err);
 	if ((target->kind == RESTORE_LATEST || target->kind == RESTORE_NAME ||
 	     target->kind == RESTORE_XID) &&
 	    !ask->searched.found && !reaches_timeline(ask, plan))
-		return refuse_unreached(ask, plan, err);
+		return plan_refuse_unreached(ask, plan, err);
 	return true;
 }
 
 /* ---- choosing the timeline ---- */
 
-/* The next stretch of WAL to be searched, below what was: it ends at the end of the archive or
- * before a hole, and begins with the oldest backup whose WAL leads there. False: there is none. */
-static bool next_stretch(const struct restore_ask *ask, struct restore_plan *plan)
+bool plan_next_stretch(const struct restore_ask *ask, struct restore_plan *plan)
 {
 	uint64_t below = ask->searched.stretches ? ask->searched.from : UINT64_MAX;
 	bool any = false;
@@ -363,7 +268,7 @@ static bool next_stretch(const struct restore_ask *ask, struct restore_plan *pla
 		uint64_t last, first = lsn_segno(ask->head[i].start_lsn, plan->segment_bytes);
 		struct restore_hole hole;
 
-		if (!backup_on_path(&plan->path, &ask->head[i]) ||
+		if (!plan_holds_backup(&plan->path, &ask->head[i]) ||
 		    !path_extent(ask->catalog, &plan->path, first, &last, &hole) || last >= below ||
 		    last < lsn_segno_before(ask->head[i].stop_lsn, plan->segment_bytes))
 			continue;
@@ -378,131 +283,62 @@ static bool next_stretch(const struct restore_ask *ask, struct restore_plan *pla
 	return any;
 }
 
-/* Not in any WAL that a backup leads to: what was looked at, and what nobody can look at. */
-static bool refuse_not_found(const struct restore_ask *ask, const struct restore_plan *plan,
-                             const char *what, struct err *err)
+/* A refusal names what is possible before it when the end of the plan's WAL is known. */
+static bool refused(const struct restore_ask *ask, const struct restore_plan *plan,
+                    enum restore_need *ret_need, uint32_t *ret_tli)
 {
-	struct restore_ask again = *ask;
-	struct restore_plan at = {.path = plan->path, .segment_bytes = plan->segment_bytes};
-	char first[SEGMENT_NAME_BYTES], last[SEGMENT_NAME_BYTES], missing[SEGMENT_NAME_BYTES];
-	AUTO_BUF struct buf list;
-	bool hole = false;
+	const struct timeline_facts *fact = plan_facts(ask, plan->path.tli);
 
-	buf_init(&list, ERR_HINT_MAX);
-	again.searched = (struct restore_searched){0};
-	while (again.searched.stretches < STRETCHES_TOLD_MAX && next_stretch(&again, &at)) {
-		segment_text(ask,
-		             history_tli_of_segment(&at.path, at.first_segno, at.segment_bytes),
-		             at.first_segno, first);
-		segment_text(ask, history_tli_of_segment(&at.path, at.last_segno, at.segment_bytes),
-		             at.last_segno, last);
-		buf_addf(&list, "%s%s to %s", again.searched.stretches ? ", and " : "", first,
-		         last);
-		if (at.hole.found) {
-			segment_text(ask, at.hole.tli, at.hole.segno, missing);
-			buf_addf(&list, " (%s is missing)", missing);
-			hole = true;
-		}
-		again.searched.stretches++;
-		again.searched.from = at.first_segno;
-	}
-	err_set(err, ERR_NOTFOUND, "%s is not in the WAL of the path to timeline %u", what,
-	        plan->path.tli);
-	err_hint(err, "Searched was the WAL that a backup leads to: %s.%s", buf_text(&list),
-	         hole ? " What lies between a missing segment and the next backup is out of reach."
-	              : "");
-	return false;
-}
-
-static bool refuse_twice(const struct restore_ask *ask, const struct restore_plan *plan,
-                         struct err *err)
-{
-	const struct restore_searched *searched = &ask->searched;
-	char first[TIME_TEXT_BYTES], second[TIME_TEXT_BYTES];
-
-	clock_text_utc(searched->again_us, first);
-	clock_text_utc(searched->time_us, second);
-	err_set(err, ERR_REFUSED,
-	        "behind backup %s there is more than one restore point \"%s\": at " LSN_FORMAT
-	        " (%s) and at " LSN_FORMAT " (%s)",
-	        plan->backup, ask->target->name, LSN_ARGS(searched->again_start), first,
-	        LSN_ARGS(searched->start), second);
-	err_hint(err,
-	         "PostgreSQL would stop at the first it meets. Say which one by its place: \"--to "
-	         "lsn:" LSN_FORMAT "\" or \"--to lsn:" LSN_FORMAT "\".",
-	         LSN_ARGS(searched->again_start), LSN_ARGS(searched->start));
+	*ret_tli = plan->path.tli;
+	if (plan->stop_lsn && (!fact || !fact->end_known))
+		*ret_need = RESTORE_NEEDS_END;
 	return false;
 }
 
 /* For a target whose place only the WAL knows. */
 static bool choose_searched(const struct restore_ask *ask, struct restore_plan *plan,
-                            const char *what, enum restore_need *ret_need, struct err *err)
+                            enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
 {
 	const struct restore_searched *searched = &ask->searched;
 	struct restore_plan stretch = {.path = plan->path, .segment_bytes = plan->segment_bytes};
+	AUTO_BUF struct buf what;
 
+	buf_init(&what, 256);
+	plan_what_text(ask, &what);
 	if (searched->found) {
 		if (lsn_segno(searched->start, plan->segment_bytes) > plan->last_segno)
-			return refuse_hole(ask, plan, what, err);
+			return plan_refuse_hole(ask, plan, buf_text(&what), err) ||
+			       refused(ask, plan, ret_need, ret_tli);
 		if (searched->again)
-			return refuse_twice(ask, plan, err);
+			return plan_refuse_twice(ask, plan, err);
 		if (ask->target->kind == RESTORE_NAME && !searched->again_searched)
 			*ret_need = RESTORE_NEEDS_AGAIN;
 		return true;
 	}
-	if (next_stretch(ask, &stretch)) {
+	if (plan_next_stretch(ask, &stretch)) {
 		plan->first_segno = stretch.first_segno;
 		plan->last_segno = stretch.last_segno;
 		*ret_need = RESTORE_NEEDS_SEARCH;
 		return true;
 	}
 	/* It may be in what PostgreSQL did not archive; the end of the replay tells. */
-	return ask->local || refuse_not_found(ask, plan, what, err);
+	return ask->local || plan_refuse_not_found(ask, plan, buf_text(&what), err);
 }
 
-static bool choose_latest(const struct restore_ask *ask, uint32_t tli, struct restore_plan *plan,
-                          enum restore_need *ret_need, struct err *err)
+static bool choose_latest(const struct restore_ask *ask, struct restore_plan *plan,
+                          enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
 {
 	unsigned usable;
-	AUTO_BUF struct buf what;
 
-	buf_init(&what, 256);
-	what_text(ask, &what);
-	if (!try_path(ask, tli, plan, &usable, err))
+	if (!plan_try_path(ask, *ret_tli, plan, &usable, err))
 		return false;
 	if (ask->target->kind == RESTORE_LATEST || ask->target->kind == RESTORE_BACKUP_END)
 		return true;
-	return choose_searched(ask, plan, buf_text(&what), ret_need, err);
-}
-
-/* The other timelines whose own path leads to the position. */
-static void hint_others(const struct restore_ask *ask, uint32_t not_tli, struct err *err)
-{
-	char list[OTHERS_MAX * 12] = "";
-	unsigned found = 0;
-
-	for (size_t i = ask->catalog->timelines; i-- > 0 && found < OTHERS_MAX;) {
-		uint32_t tli = ask->catalog->timeline[i].tli;
-		struct restore_plan other = {0};
-		struct err ignored = {0};
-		unsigned usable;
-
-		if (tli != not_tli && try_path(ask, tli, &other, &usable, &ignored)) {
-			size_t length = strlen(list);
-
-			snprintf(list + length, sizeof(list) - length, "%s%u", found++ ? ", " : "",
-			         tli);
-		}
-		restore_plan_release(&other);
-	}
-	if (found) {
-		err->hint[0] = 0;
-		err_hint(err, "Timeline %s leads there: say so with --timeline.", list);
-	}
+	return choose_searched(ask, plan, ret_need, ret_tli, err);
 }
 
 /* The newest timeline that nobody has fenced as a whole; if all are, the newest; 0: none. */
-static uint32_t default_timeline(const struct restore_ask *ask)
+uint32_t plan_default_timeline(const struct restore_ask *ask)
 {
 	if (ask->timeline)
 		return ask->timeline;
@@ -544,20 +380,21 @@ static bool refuse_contested(const struct restore_ask *ask, const struct restore
 	return false;
 }
 
-static bool choose_lsn(const struct restore_ask *ask, struct restore_plan *plan, struct err *err)
+static bool choose_lsn(const struct restore_ask *ask, struct restore_plan *plan,
+                       enum restore_need *ret_need, uint32_t *ret_tli, struct err *err)
 {
-	uint32_t newest = default_timeline(ask);
+	uint32_t newest = plan_default_timeline(ask);
 	uint32_t tli = newest;
 	unsigned usable;
 
-	while (!try_path(ask, tli, plan, &usable, err)) {
+	while (!plan_try_path(ask, tli, plan, &usable, err)) {
 		size_t count = plan->path.count;
 		const struct history_entry *fork = count ? &plan->path.entry[count - 1] : NULL;
 
 		if (ask->timeline || err->code == ERR_NOTFOUND || !fork ||
 		    ask->target->position >= fork->switch_lsn) {
-			hint_others(ask, newest, err);
-			return false;
+			plan_hint_others(ask, newest, err);
+			return refused(ask, plan, ret_need, ret_tli);
 		}
 		tli = fork->tli;
 		err_clear(err);
@@ -565,7 +402,7 @@ static bool choose_lsn(const struct restore_ask *ask, struct restore_plan *plan,
 	return true;
 }
 
-static const struct timeline_facts *facts_of(const struct restore_ask *ask, uint32_t tli)
+const struct timeline_facts *plan_facts(const struct restore_ask *ask, uint32_t tli)
 {
 	for (size_t i = 0; i < ask->facts; i++)
 		if (ask->fact[i].tli == tli)
@@ -573,43 +410,11 @@ static const struct timeline_facts *facts_of(const struct restore_ask *ask, uint
 	return NULL;
 }
 
+/* A record that is as late says that no earlier transaction is missing, also when it is none
+ * itself. */
 static bool reaches_time(const struct restore_ask *ask, const struct timeline_facts *fact)
 {
-	return fact->last_commit_us >= ask->target->time_us;
-}
-
-static bool refuse_after(const struct restore_ask *ask, uint32_t tli,
-                         const struct restore_plan *plan, struct err *err)
-{
-	const struct timeline_facts *fact = facts_of(ask, tli);
-	char target[TIME_TEXT_BYTES], last[TIME_TEXT_BYTES];
-
-	clock_text_utc(ask->target->time_us, target);
-	if (plan->hole.found) {
-		char missing[SEGMENT_NAME_BYTES];
-
-		segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
-		err_set(err, ERR_REFUSED,
-		        "the target time %s lies behind a hole: segment \"%s\" is not in the "
-		        "archive",
-		        target, missing);
-	} else {
-		err_set(err, ERR_REFUSED,
-		        "the target time %s lies after the last archived commit of timeline %u",
-		        target, tli);
-	}
-	if (fact->last_commit_us == INT64_MIN) {
-		err_hint(err,
-		         "No transaction ended since the backup; \"--to latest --timeline %u\" "
-		         "restores all there is.",
-		         tli);
-		return false;
-	}
-	clock_text_utc(fact->last_commit_us, last);
-	err_hint(err,
-	         "The last one was at %s; \"--to latest --timeline %u\" restores all there is.",
-	         last, tli);
-	return false;
+	return MAX(fact->last_commit_us, fact->proven_us) >= ask->target->time_us;
 }
 
 /* A child of base that began where base ended: on its path the time after base's last commit is
@@ -617,17 +422,17 @@ static bool refuse_after(const struct restore_ask *ask, uint32_t tli,
 static bool choose_heir(const struct restore_ask *ask, uint32_t base, struct restore_plan *plan,
                         enum restore_need *ret_need, uint32_t *ret_tli)
 {
-	const struct timeline_facts *end = facts_of(ask, base);
+	const struct timeline_facts *end = plan_facts(ask, base);
 
 	for (size_t i = 0; i < ask->catalog->timelines; i++) {
 		uint32_t tli = ask->catalog->timeline[i].tli;
-		const struct timeline_facts *fact = facts_of(ask, tli);
+		const struct timeline_facts *fact = plan_facts(ask, tli);
 		struct err ignored = {0};
 		unsigned usable;
 		lsn fork;
 
 		if (tli <= base || owner_fence_whole(ask->catalog, tli) ||
-		    !try_path(ask, tli, plan, &usable, &ignored) ||
+		    !plan_try_path(ask, tli, plan, &usable, &ignored) ||
 		    !history_switch(&plan->path, base, &fork) || fork < end->last_commit_lsn)
 			continue;
 		*ret_tli = tli;
@@ -653,7 +458,7 @@ static bool choose_time(const struct restore_ask *ask, struct restore_plan *plan
 
 		if (owner_fence_whole(ask->catalog, tli))
 			continue;
-		fact = facts_of(ask, tli);
+		fact = plan_facts(ask, tli);
 		*ret_tli = tli;
 		if (tli > 1 && (!fact || !fact->begun_known)) {
 			*ret_need = RESTORE_NEEDS_BEGIN;
@@ -662,12 +467,16 @@ static bool choose_time(const struct restore_ask *ask, struct restore_plan *plan
 		if (tli == 1 || fact->begun_us <= ask->target->time_us)
 			base = tli;
 	}
+	/* None had begun by then: the first one tells what is possible. */
+	for (size_t i = 0; !base && i < ask->catalog->timelines; i++)
+		if (!owner_fence_whole(ask->catalog, ask->catalog->timeline[i].tli))
+			base = ask->catalog->timeline[i].tli;
 	if (!base)
-		return err_set(err, ERR_REFUSED, "no timeline of the archive had begun by then");
-	if (!try_path(ask, base, plan, &usable, err))
+		return err_set(err, ERR_REFUSED, "there is no WAL in the archive");
+	if (!plan_try_path(ask, base, plan, &usable, err))
 		return false;
 	*ret_tli = base;
-	fact = facts_of(ask, base);
+	fact = plan_facts(ask, base);
 	if (!fact || !fact->end_known) {
 		*ret_need = RESTORE_NEEDS_END;
 		return true;
@@ -677,7 +486,8 @@ static bool choose_time(const struct restore_ask *ask, struct restore_plan *plan
 	if (!ask->timeline && choose_heir(ask, base, plan, ret_need, ret_tli))
 		return true;
 	*ret_tli = base;
-	return try_path(ask, base, plan, &usable, err) && refuse_after(ask, base, plan, err);
+	return plan_try_path(ask, base, plan, &usable, err) &&
+	       plan_refuse_after(ask, base, plan, err);
 }
 
 static bool timeline_known(const struct restore_ask *ask, struct err *err)
@@ -700,11 +510,11 @@ static bool choose_path(const struct restore_ask *ask, struct restore_plan *plan
 	if (ask->target->kind == RESTORE_TIME)
 		return choose_time(ask, plan, ret_need, ret_tli, err);
 	if (ask->target->kind == RESTORE_LSN)
-		return choose_lsn(ask, plan, err);
-	*ret_tli = default_timeline(ask);
+		return choose_lsn(ask, plan, ret_need, ret_tli, err);
+	*ret_tli = plan_default_timeline(ask);
 	if (*ret_tli == 0)
 		return err_set(err, ERR_REFUSED, "there is no WAL in the archive");
-	return choose_latest(ask, *ret_tli, plan, ret_need, err);
+	return choose_latest(ask, plan, ret_need, ret_tli, err);
 }
 
 bool restore_choose(const struct restore_ask *ask, struct restore_plan *plan,

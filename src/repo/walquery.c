@@ -36,6 +36,30 @@ static bool holds_point(const struct walquery *query, const struct walindex_piec
 	return piece->crowded;
 }
 
+/* What cannot be what is wanted may be near to it. */
+static void near_add(const struct walquery *query, const struct walindex_segment *segment)
+{
+	if (!query->near || query->point || segment->commits + segment->aborts == 0 ||
+	    segment->first_xact < query->possible)
+		return;
+	restore_near_xid(query->near, query->xid, segment->min_xid);
+	restore_near_xid(query->near, query->xid, segment->max_xid);
+}
+
+static void near_points(const struct walquery *query, const struct walindex_piece *piece)
+{
+	for (size_t i = 0; query->near && query->point && i < piece->events; i++) {
+		const struct walindex_event *event = &piece->event[i];
+		uint64_t segno = lsn_segno_before(event->end, piece->segment_bytes);
+
+		if (event->kind == WALINDEX_RESTORE_POINT && event->text &&
+		    event->start >= query->possible && segno >= query->first &&
+		    segno <= query->last &&
+		    history_tli_of_segment(query->path, segno, piece->segment_bytes) == piece->tli)
+			restore_near_point(query->near, event->text, event->start, event->time_us);
+	}
+}
+
 static bool holds(const struct walquery *query, const struct walindex_piece *piece, uint64_t segno)
 {
 	const struct walindex_segment *segment = walindex_segment(piece, segno);
@@ -90,14 +114,18 @@ static void query_take(struct walquery *query)
 	bool readable = !op_failed(&query->read.op);
 	uint64_t above = query->next + 1, lowest = MAX(query->first, which->first);
 
+	if (readable)
+		near_points(query, piece);
 	for (; above > lowest; above--) {
 		uint64_t segno = above - 1;
 
 		if (history_tli_of_segment(query->path, segno, query->pieces->segment_bytes) !=
 		    which->tli)
 			break;
-		if (readable && !holds(query, piece, segno))
+		if (readable && !holds(query, piece, segno)) {
+			near_add(query, walindex_segment(piece, segno));
 			continue;
+		}
 		add(query, segno);
 		if (segno > query->first)
 			add(query, segno - 1);

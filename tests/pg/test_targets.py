@@ -1,9 +1,14 @@
 """Targets whose place only the WAL knows: restore points and transactions."""
 
 import contextlib
+import json
+import re
+import shlex
+import shutil
+import time
 
 import pytest
-from seawalltest import Target
+from seawalltest import Target, wait_for
 from seawalltest.ledger import lsn_bytes
 from test_restore import Story, begin, refused
 
@@ -102,3 +107,130 @@ def test_with_the_index_every_target_is_one_record_before_anything_is_written(st
         story.ledger.check(restored, target)
         restored.stop("immediate")
     refused(story, "--to", "xid:2000000000", status=1, says="is not in the WAL of the path")
+
+
+def moment(story):
+    """What PostgreSQL's clock says, a little later than what was before and earlier than what comes."""
+    return story.cluster.one("SELECT clock_timestamp() FROM pg_sleep(0.01)").isoformat(sep=" ")
+
+
+def archived_behind(story, commits=10):
+    story.write(commits)
+    return story.archived()
+
+
+def refused_at_once(story, arguments, status, says):
+    """The best of three, since the machine may be busy; nothing is written. Returns the targets that the hint names."""
+    taken = []
+    while not taken or min(taken) > 1 and len(taken) < 3:
+        begun = time.monotonic()
+        restored, result = story.restore(*arguments, status=status)
+        taken.append(time.monotonic() - begun)
+        assert says in result.err and not restored.data.exists(), result
+    assert min(taken) < 1, (taken, result)
+    assert len(result.err.rstrip().splitlines()) in (2, 3), result
+    return [shlex.split(words) for words in re.findall(r'"(--to [^"]*)"', result.err.split("hint:")[1])], result
+
+
+def plan_of(story, *arguments):
+    return json.loads(story.wall.run("restore", *arguments, "--pgdata", story.made.folder / "plan", "--plan", "--json").out)["plan"]
+
+
+def the_nearest(story):
+    """An archive with a hole between two backups; (a row for each impossible target: where, arguments, status, what is said,
+    how many targets the hint names)."""
+    early = moment(story)
+    begin(story)
+    before_lsn = archived_behind(story)
+    story.write(20)
+    inside = moment(story)
+    inside_lsn = story.cluster.insert_lsn()
+    lost_xid = story.ledger.newest().xid
+    hole = story.cluster.one("SELECT pg_walfile_name(%s::pg_lsn)", inside_lsn)
+    story.write(20)
+    story.archived()
+    behind_hole = moment(story)
+    archived_behind(story)
+    story.backup()
+    archived_behind(story)
+    story.wall.run("wal", "index", "main")
+    (path,) = (story.wall.repository / "main").glob(f"*/wal/*/*/{hole}*")
+    path.unlink()
+    # the end of an idle server: segments in which no transaction ended
+    for _ in range(3):
+        story.cluster.sql("CHECKPOINT")
+        story.cluster.sql("SELECT pg_logical_emit_message(false, 'idle', 'x')")
+        story.archived()
+    late = moment(story)
+    return before_lsn, [
+        ("before", ["--to", early], 5, "lies before the end of every backup", 1),
+        ("before", ["--to", "lsn:0/1000028"], 5, "lies before the end of every backup", 1),
+        ("hole", ["--to", inside], 5, f'lies behind a hole: segment "{hole}"', 2),
+        ("hole", ["--to", inside, "--before"], 5, f'lies behind a hole: segment "{hole}"', 2),
+        ("hole", ["--to", behind_hole], 5, f'lies behind a hole: segment "{hole}"', 2),
+        ("hole", ["--to", f"lsn:{inside_lsn}"], 5, f'segment "{hole}" is not in the archive', 2),
+        ("hole", ["--to", f"xid:{lost_xid}"], 1, f"{hole} is missing", 2),
+        ("beyond", ["--to", late], 5, "after the last archived commit of timeline 1", 1),
+        ("beyond", ["--to", "lsn:7/1000028"], 5, "behind the end of the archive", 1),
+        ("beyond", ["--to", "xid:2000000000"], 1, "is not in the WAL of the path", 1),
+        ("nowhere", ["--to", "name:nowhere"], 1, "is not in the WAL of the path", 0),
+    ]
+
+
+def test_an_impossible_target_is_refused_at_once_with_the_nearest_on_both_sides(made):
+    story = Story(made)
+    before_lsn, rows = the_nearest(story)
+    sides = []
+    for indexed in (True, False):
+        if not indexed:
+            for folder in (story.wall.repository / "main").glob("*/index"):
+                shutil.rmtree(folder)
+        for where, arguments, status, says, count in rows:
+            targets, result = refused_at_once(story, arguments, status, says)
+            assert len(targets) == count, result
+            for target in targets:  # each of them can be typed as it is
+                assert plan_of(story, *target)["backup"], result
+            if where == "hole" and "xid" not in arguments[1]:
+                sides.append(targets)
+    # all that was archived before the hole, and the second backup
+    for last, first in sides:
+        assert plan_of(story, *last)["backup"] != plan_of(story, *first)["backup"]
+    last, first = sides[0]
+    restored, _ = story.restore(*last)
+    must = {entry.n for entry in story.ledger.entries.values() if entry.lsn_after <= lsn_bytes(before_lsn)}
+    rows_last = {n for (n,) in restored.sql("SELECT n FROM ledger")}
+    assert must <= rows_last and len(rows_last) < len(story.ledger.entries)
+    restored.stop("immediate")
+    restored, _ = story.restore(*first)
+    assert rows_last < {n for (n,) in restored.sql("SELECT n FROM ledger")}
+
+
+def test_a_time_without_a_later_commit_works_when_a_later_record_proves_that_nothing_was_missed(story):
+    story.archived()
+    quiet = moment(story)
+    targets, _ = refused_at_once(story, ["--to", quiet], 5, "after the last archived commit of timeline 1, and no other record")
+    assert plan_of(story, *targets[0])
+    story.cluster.sql("SELECT pg_create_restore_point('later')")
+    later = moment(story)
+    lsn = story.archived()
+    for options in ([], ["--before"]):
+        restored, result = story.restore("--to", quiet, *options)
+        story.ledger.check(restored, Target("latest"), lsn)
+        assert not restored.in_recovery(), result
+        restored.stop("immediate")
+    # what comes after the newest record is not proven, and the hint says up to when it is
+    targets, result = refused_at_once(story, ["--to", later], 5, "no other record is as late")
+    assert targets[0][1] > quiet and "the last transaction ended at" in result.err, result
+    assert plan_of(story, *targets[0])
+    # a checkpoint is proof too, also by the index alone and when nothing else happened in many segments
+    wait_for(lambda: story.cluster.one("SELECT date_trunc('second', clock_timestamp()) > %s::timestamptz", later), "the next second", 5)
+    for _ in range(3):
+        story.cluster.sql("SELECT pg_logical_emit_message(false, 'idle', 'x')")
+        story.cluster.sql("CHECKPOINT")
+        story.archived()
+    story.cluster.sql("SELECT pg_logical_emit_message(false, 'idle', 'x')")
+    lsn = story.archived()
+    assert plan_of(story, "--to", later)
+    story.wall.run("wal", "index", "main")
+    restored, _ = story.restore("--to", later)
+    story.ledger.check(restored, Target("latest"), lsn)

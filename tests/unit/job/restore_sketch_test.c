@@ -14,7 +14,7 @@ static struct sketch_segment segment[] = {
         {.tli = 1, .segno = 10, .xacts = true, .max_us = 200},
         {.tli = 1, .segno = 11, .xacts = true, .max_us = 900},
         {.tli = 1, .segno = 12, .xacts = true, .max_us = 320},
-        {.tli = 1, .segno = 13},
+        {.tli = 1, .segno = 13, .seen_us = 330},
         {.tli = 1, .segno = 14},
         {.tli = 1, .segno = 15, .xacts = true, .max_us = 600},
         {.tli = 1, .segno = 16, .xacts = true, .max_us = 800},
@@ -55,10 +55,38 @@ static void a_clock_that_ran_backwards_does_not_hide_the_first_one_beyond(void *
 	restore_plan_release(&plan);
 }
 
+static void the_newest_transaction_and_the_newest_time_are_found_without_reading(void **state)
+{
+	struct restore_plan plan = plan_of(RESTORE_TIME);
+	uint64_t segno;
+	int64_t us;
+
+	(void)state;
+	assert_true(restore_sketch_newest(&sketch, &plan, &segno, &us));
+	assert_int_equal(segno, 16);
+	assert_int_equal(us, INT64_MIN);
+	plan.last_segno = 14;
+	assert_true(restore_sketch_newest(&sketch, &plan, &segno, &us));
+	assert_int_equal(segno, 12);
+	assert_int_equal(us, 330);
+	plan.first_segno = 13; /* none ended behind the backup */
+	assert_true(restore_sketch_newest(&sketch, &plan, &segno, &us));
+	assert_int_equal(segno, 0);
+	assert_int_equal(us, 330);
+	plan.last_segno = 17; /* the last one is read in any case */
+	assert_true(restore_sketch_newest(&sketch, &plan, &segno, &us));
+	assert_int_equal(segno, 16);
+	plan.last_segno = 18; /* 17 may have some */
+	assert_false(restore_sketch_newest(&sketch, &plan, &segno, &us));
+	restore_plan_release(&plan);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_clock_that_ran_backwards_does_not_hide_the_first_one_beyond),
+	        cmocka_unit_test(
+	                the_newest_transaction_and_the_newest_time_are_found_without_reading),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

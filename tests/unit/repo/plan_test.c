@@ -7,128 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#define MB16   UINT32_C(16777216)
-#define S(n)   ((lsn)(n)*MB16)                                    /* start of segment n */
-#define T(n)   (INT64_C(1795000000000000) + (int64_t)(n)*1000000) /* a moment */
-#define NO_END INT64_MIN
-
-enum { HEADS_MAX = 8, FACTS_MAX = 32 };
-
-struct world {
-	struct catalog catalog;
-	struct manifest_head head[HEADS_MAX];
-	size_t heads;
-	struct timeline_facts fact[FACTS_MAX];
-	size_t facts;
-	struct restore_searched searched;
-	bool local;
-	struct restore_plan plan;
-	struct err err;
-	uint32_t asked;
-	enum restore_need need;
-};
-
-static void world_init(struct world *w)
-{
-	*w = (struct world){.catalog.segment_bytes = MB16};
-}
-
-static void world_release(struct world *w)
-{
-	catalog_release(&w->catalog);
-	restore_plan_release(&w->plan);
-}
-
-static void wal(struct world *w, uint32_t tli, uint64_t first, uint64_t last)
-{
-	for (uint64_t i = first; i <= last; i++)
-		catalog_add_segment(&w->catalog, tli, i);
-}
-
-/* "1:0/5000000 2:0/7000000" */
-static void history(struct world *w, uint32_t tli, const char *path)
-{
-	struct history history;
-
-	history_init(&history, tli);
-	for (unsigned parent, high, low; sscanf(path, " %u:%X/%X", &parent, &high, &low) == 3;) {
-		history_add(&history, parent, (lsn)high << 32 | low, "");
-		path = strchr(path + 1, ' ') ? strchr(path + 1, ' ') : "";
-	}
-	catalog_add_history(&w->catalog, &history);
-}
-
-/* It starts and stops in one segment. */
-static void backup(struct world *w, const char *id, uint32_t tli, uint64_t segno, int64_t us)
-{
-	struct manifest_head *head = &w->head[w->heads++];
-
-	head->start_tli = head->stop_tli = tli;
-	head->start_lsn = S(segno) + 40;
-	head->stop_lsn = S(segno) + 9000;
-	head->stop_time_us = us;
-	head->time_zone = (char *)(uintptr_t) "UTC";
-	snprintf(head->id, sizeof(head->id), "20261120T140200Z-%s", id);
-}
-
-static void fact(struct world *w, uint32_t tli, int64_t begun_us, int64_t commit_us, lsn commit)
-{
-	w->fact[w->facts++] = (struct timeline_facts){.tli = tli,
-	                                              .begun_known = true,
-	                                              .begun_us = begun_us,
-	                                              .end_known = commit != 0,
-	                                              .last_commit_us = commit_us,
-	                                              .last_commit_lsn = commit};
-}
-
-static bool choose(struct world *w, const char *text, bool before, uint32_t timeline)
-{
-	struct restore_target target;
-	struct restore_ask ask = {.catalog = &w->catalog,
-	                          .head = w->head,
-	                          .heads = w->heads,
-	                          .target = &target,
-	                          .timeline = timeline,
-	                          .fact = w->fact,
-	                          .facts = w->facts,
-	                          .searched = w->searched,
-	                          .local = w->local};
-	int64_t us;
-
-	err_clear(&w->err);
-	restore_plan_release(&w->plan);
-	if (sscanf(text, "T%ld", &us) == 1) {
-		target = (struct restore_target){.kind = RESTORE_TIME, .time_us = T(us)};
-	} else {
-		assert_true(restore_target_parse(text, &target, &w->err));
-	}
-	target.before = before;
-	return restore_choose(&ask, &w->plan, &w->need, &w->asked, &w->err);
-}
-
-static void refused(struct world *w, const char *text, uint32_t timeline, enum err_code code,
-                    const char *sentence)
-{
-	if (choose(w, text, false, timeline))
-		fail_msg("%s was taken", text);
-	if (w->err.code != code || !strstr(w->err.text, sentence))
-		fail_msg("%s: %s %s", text, err_code_name(w->err.code), w->err.text);
-	assert_true(w->err.hint[0]);
-}
-
-static void chosen(struct world *w, const char *text, uint32_t timeline, const char *id,
-                   uint32_t tli)
-{
-	if (!choose(w, text, false, timeline))
-		fail_msg("%s: %s", text, w->err.text);
-	assert_int_equal(w->need, RESTORE_NEEDS_NOTHING);
-	assert_string_equal(w->plan.backup + 17, id);
-	assert_int_equal(w->plan.path.tli, tli);
-}
+#include "plan_world.h"
 
 /* ---- targets ---- */
 
@@ -173,16 +57,6 @@ static void a_time_in_the_future_is_refused(void **state)
 }
 
 /* ---- one timeline ---- */
-
-static void simple(struct world *w)
-{
-	world_init(w);
-	wal(w, 1, 1, 20);
-	backup(w, "aaaa", 1, 2, T(100));
-	backup(w, "bbbb", 1, 8, T(200));
-	w->head[w->heads - 1].stop_lsn = S(9) + 9000;
-	fact(w, 1, INT64_MIN, T(300), S(20) + 500);
-}
 
 static void the_newest_backup_before_the_target_is_taken(void **state)
 {
@@ -239,16 +113,6 @@ static void holes(struct world *w)
 	backup(w, "aaaa", 1, 2, T(100));
 	backup(w, "bbbb", 1, 7, T(200));
 	backup(w, "cccc", 1, 14, T(300));
-}
-
-static void searches(struct world *w, const char *text, uint64_t first, uint64_t last)
-{
-	assert_true(choose(w, text, false, 0));
-	assert_int_equal(w->need, RESTORE_NEEDS_SEARCH);
-	assert_int_equal(w->plan.first_segno, first);
-	assert_int_equal(w->plan.last_segno, last);
-	w->searched.stretches++;
-	w->searched.from = first;
 }
 
 static void below_a_hole_an_older_backup_may_lead_to_it(void **state)
@@ -376,23 +240,6 @@ static void a_backup_whose_own_wal_is_missing_is_not_taken(void **state)
 }
 
 /* ---- many timelines ---- */
-
-/* 1 goes to segment 20; 2 left it in segment 10 at T(400), 3 left 1 again in segment 6 at T(500).
- */
-static void branches(struct world *w)
-{
-	world_init(w);
-	wal(w, 1, 1, 20);
-	history(w, 2, "1:0/A800000");
-	wal(w, 2, 10, 15);
-	history(w, 3, "1:0/6800000");
-	wal(w, 3, 6, 9);
-	backup(w, "aaaa", 1, 2, T(100));
-	backup(w, "bbbb", 2, 12, T(410));
-	fact(w, 1, INT64_MIN, T(300), S(20) + 500);
-	fact(w, 2, T(400), T(450), S(15) + 500);
-	fact(w, 3, T(500), T(600), S(9) + 500);
-}
 
 static void d53_the_branch_of_an_earlier_restore_does_not_decide(void **state)
 {
