@@ -28,7 +28,7 @@ _seawall() {
 	'status') options='--config --json --verbose --quiet --help' ;;
 	'backup') options='--label --full --fast --spread --pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'restore') options='--to --before --including --timeline --pgdata --in-place --start --then --tablespace --link-pgwal --port --option --owner --without --plan --dry-run --config --json --verbose --quiet --help' ;;
-	'list') options='--config --json --verbose --quiet --help' ;;
+	'list') options='--repository --config --json --verbose --quiet --help' ;;
 	'show') options='--cluster --files --config --json --verbose --quiet --help' ;;
 	'copy') options='--from --to --cluster --dry-run --config --json --verbose --quiet --help' ;;
 	'find') options='--dropped --truncated --deleted --table --restore-points --xid --around --since --until --config --json --verbose --quiet --help' ;;

@@ -8,6 +8,7 @@
 #include "codec/json.h"
 #include "repo/catalog.h"
 #include "repo/heads.h"
+#include "server/presence.h"
 #include "server/runtime.h"
 
 enum { BACKUPS_SHOWN_MAX = 1000 };
@@ -28,7 +29,8 @@ struct backups {
 	/* in; the rest zero-filled */
 	struct runtime *runtime;
 	size_t cluster;
-	unsigned heads_max; /* the newest ones whose heads are read; 0: BACKUPS_SHOWN_MAX */
+	unsigned heads_max; /* the newest ones whose heads are read; 0: BACKUPS_SHOWN_MAX, and also
+	                       those that only another repository has */
 	unsigned what;      /* CATALOG_* beside CATALOG_BACKUPS */
 	/* out */
 	struct generation_open generation;
@@ -37,8 +39,10 @@ struct backups {
 	size_t heads;
 	struct heads_unreadable *unreadable; /* what could not be read, and why */
 	size_t unreadables;
+	struct presence presence; /* where they lie, when the cluster has several repositories */
 	/* private */
-	struct site_open open;
+	struct site *site; /* the one that is read: the nearest that answers */
+	struct site_ready ready;
 	struct catalog_load load;
 	struct head_read read;
 	size_t next;

@@ -45,6 +45,9 @@ MUST_USE bool runtime_open_site(struct runtime *runtime, struct site *site, stru
 /* The nearest repository of the cluster that answers: it becomes the first of the chain, and a
  * warning says which ones did not. */
 MUST_USE bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err);
+/* That one of the cluster's repositories comes first, and no other takes its place. */
+MUST_USE bool runtime_prefer(struct runtime *runtime, size_t cluster, const char *repository,
+                             struct err *err);
 /* Takes a repository that is lost out of the chains; it must be one of the cluster's, and not the
  * only one. */
 MUST_USE bool runtime_without(struct runtime *runtime, size_t cluster, const char *repository,

@@ -178,7 +178,10 @@ const struct command command_copy = {
                  "and checked, and encrypted with the other repository's key. A backup is visible "
                  "there when\nall of it and its WAL are. What is there already is left alone, so "
                  "running it again completes a copy that\nbroke off. Archiving goes on "
-                 "meanwhile.",
+                 "meanwhile.\n\nWAL is proven as when it is archived, with the seam to the segment "
+                 "before: what is damaged is not copied, nor what\ncomes after it. Only the newest "
+                 "generation of the cluster is copied, the one that is archived to: brought "
+                 "there\nlater, an older one would be taken for the newest.",
         .example = "seawall copy --from local --to s3",
         .options = copy_options,
         .arguments_max = COPY_BACKUPS_MAX,

@@ -6,7 +6,16 @@
 #include "table.h"
 #include "base/poison.h"
 
-enum { LISTING_START, LISTING_WAL, LISTING_HEADS, LISTING_TIMES };
+enum { LISTING_START, LISTING_WAL, LISTING_HEADS, LISTING_TIMES, LISTING_PLACES };
+
+static void listing_places(struct op *op, struct listing *listing)
+{
+	listing->presence =
+	        (struct presence){.first = listing->site,
+	                          .system_identifier = listing->generation.facts.system_identifier,
+	                          .have = &listing->catalog};
+	presence_start(op, &listing->presence);
+}
 
 static void listing_step(struct op *op)
 {
@@ -52,9 +61,18 @@ static void listing_step(struct op *op)
 		intervals_times_start(op, &listing->times);
 		return op_wait(op, LISTING_TIMES);
 	case LISTING_TIMES:
-		if (!op_failed(&listing->times.op))
+		if (op_failed(&listing->times.op)) {
+			op->err = listing->times.op.err;
+			return op_fail_own(op);
+		}
+		if (!listing->list_places)
 			return op_done(op);
-		op->err = listing->times.op.err;
+		listing_places(op, listing);
+		return op_wait(op, LISTING_PLACES);
+	case LISTING_PLACES:
+		if (!op_failed(&listing->presence.op))
+			return op_done(op);
+		op->err = listing->presence.op.err;
 		return op_fail_own(op);
 	}
 }
@@ -81,6 +99,7 @@ void listing_release(struct listing *listing)
 	heads_release(&listing->heads);
 	catalog_release(&listing->catalog);
 	walpieces_release(&listing->pieces);
+	presence_release(&listing->presence);
 }
 
 bool listing_is_broken(const struct listing *listing, const char *id)

@@ -5,24 +5,26 @@
 #include "codec/json.h"
 #include "repo/heads.h"
 #include "repo/holdings.h"
+#include "server/presence.h"
 #include "story.h"
 
 struct listing {
-	const struct site *site;
+	struct site *site;
 	struct generation_open generation;
 	struct catalog catalog;
 	struct walpieces pieces;
 	struct heads heads;
 	struct intervals intervals;
+	struct presence presence; /* only with list_places */
 	/* private */
 	struct op op;
-	bool list_wal;
+	bool list_wal, list_places;
 	struct holdings_load load;
 	struct heads_load heads_load;
 	struct intervals_times times;
 };
-/* ret is zero-filled but for list_wal (all WAL is listed, else what the index does not know), and
- * released by the caller in any case. */
+/* ret is zero-filled but for list_wal (all WAL is listed, else what the index does not know) and
+ * list_places (where else backups lie), and released by the caller in any case. */
 MUST_USE bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret,
                            struct err *err);
 /* When the last transaction that is safe ended; 0: not known. */

@@ -5,6 +5,7 @@
  */
 #include "base/units.h"
 #include "repo/heads.h"
+#include "server/presence.h"
 #include "shown.h"
 #include "story.h"
 #include "table.h"
@@ -17,6 +18,9 @@ struct showing {
 	struct archive archive;
 	const char *id;
 	bool files, json, first;
+	struct presence presence;
+	struct repo *repo;      /* that it is read from */
+	const char *generation; /* there */
 	struct head_read read;
 	struct object_stream stream;
 	struct manifest_reader *reader;
@@ -24,7 +28,7 @@ struct showing {
 	char name[NAME_BYTES];
 };
 
-enum { SHOWING_START, SHOWING_HEAD, SHOWING_FILES };
+enum { SHOWING_START, SHOWING_PLACES, SHOWING_HEAD, SHOWING_FILES };
 
 static const char *kind_text(enum manifest_kind kind)
 {
@@ -130,8 +134,28 @@ static void places_text(const struct manifest_head *head, struct table *table)
 	}
 }
 
-static void head_text(const struct manifest_head *head, struct buf *out)
+static void repositories_text(const struct presence *presence, const char *id, struct table *table)
 {
+	char places[PRESENCE_TEXT_BYTES], line[ERR_TEXT_MAX];
+
+	if (!presence->places)
+		return;
+	presence_text(presence, id, places);
+	table_add(table, "repositories");
+	table_add(table, places);
+	for (unsigned i = 0; i < presence->places; i++) {
+		if (presence->place[i].known)
+			continue;
+		err_line(&presence->place[i].err, line, sizeof(line));
+		table_add(table, "");
+		table_addf(table, "%s did not answer: %s", presence->place[i].site->repository,
+		           line);
+	}
+}
+
+static void head_text(const struct showing *showing, struct buf *out)
+{
+	const struct manifest_head *head = &showing->read.head;
 	char time[TIME_TEXT_BYTES], size[UNITS_TEXT_BYTES], stored[UNITS_TEXT_BYTES];
 	struct table table;
 
@@ -158,6 +182,7 @@ static void head_text(const struct manifest_head *head, struct buf *out)
 	           (unsigned long long)head->folders, size);
 	table_add(&table, "stored");
 	table_addf(&table, "%s in %llu packs", stored, (unsigned long long)head->packs);
+	repositories_text(&showing->presence, head->id, &table);
 	table_add(&table, "PostgreSQL");
 	table_addf(&table, "%u.%u, %s, system identifier %llu", head->major,
 	           head->server_version_num % 10000, head->from,
@@ -182,13 +207,16 @@ static void head_text(const struct manifest_head *head, struct buf *out)
 	table_release(&table);
 }
 
-static void head_json(const struct manifest_head *head, struct buf *out)
+static void head_json(const struct showing *showing, struct buf *out)
 {
+	const struct manifest_head *head = &showing->read.head;
 	struct jval *root = jobject_new(), *list;
 	size_t end;
 
 	jset_int(root, "version", 1);
 	shown_backup(head, root);
+	presence_json(&showing->presence, head->id, root);
+	presence_unknown_json(&showing->presence, root);
 	jset_str(root, "data_directory", head->pgdata);
 	list = jset_array(root, "tablespaces");
 	for (size_t i = 0; i < head->tablespaces; i++) {
@@ -222,15 +250,24 @@ static bool print_head(struct showing *showing, struct err *err)
 
 	buf_init(&out, SHOW_BYTES_MAX);
 	if (!showing->json) {
-		head_text(&showing->read.head, &out);
+		head_text(showing, &out);
 		if (showing->files)
 			buf_addf(&out, "\n%-7s %12s %4s %6s  %s\n", "KIND", "BYTES", "MODE", "PACK",
 			         "PATH");
 		return print(buf_text(&out), err);
 	}
-	head_json(&showing->read.head, &out);
+	head_json(showing, &out);
 	buf_addstr(&out, showing->files ? ",\n  \"files_list\": [" : "\n}\n");
 	return print(buf_text(&out), err);
+}
+
+/* The nearest repository that has it; where none says so, the error is the nearest's. */
+static void showing_choose(struct showing *showing)
+{
+	const struct presence_place *place = presence_find(&showing->presence, showing->id);
+
+	showing->repo = place ? place->site->repo : showing->archive.repo;
+	showing->generation = place ? place->generation : showing->archive.generation.generation;
 }
 
 static void showing_step(struct op *op)
@@ -240,8 +277,19 @@ static void showing_step(struct op *op)
 
 	switch (op->state) {
 	case SHOWING_START:
-		showing->read = (struct head_read){.repo = archive->repo,
-		                                   .generation = archive->generation.generation,
+		showing->presence = (struct presence){
+		        .first = archive->site,
+		        .system_identifier = archive->generation.facts.system_identifier};
+		presence_start(op, &showing->presence);
+		return op_wait(op, SHOWING_PLACES);
+	case SHOWING_PLACES:
+		if (op_failed(&showing->presence.op)) {
+			op->err = showing->presence.op.err;
+			return op_fail_own(op);
+		}
+		showing_choose(showing);
+		showing->read = (struct head_read){.repo = showing->repo,
+		                                   .generation = showing->generation,
 		                                   .id = showing->id};
 		head_read_start(op, &showing->read);
 		return op_wait(op, SHOWING_HEAD);
@@ -254,8 +302,8 @@ static void showing_step(struct op *op)
 			return op_fail_own(op);
 		if (!showing->files)
 			return op_done(op);
-		name_backup(showing->name, archive->generation.generation, showing->id);
-		showing->stream = (struct object_stream){.repo = archive->repo,
+		name_backup(showing->name, showing->generation, showing->id);
+		showing->stream = (struct object_stream){.repo = showing->repo,
 		                                         .name = showing->name,
 		                                         .kind = SEALED_MANIFEST,
 		                                         .class = GATE_VERIFY,
@@ -287,6 +335,23 @@ static void start_showing(struct op *parent, void *context)
 	op_start(parent, &showing->op, &showing_type);
 }
 
+/* One that did not answer may have it. */
+static void showing_missing(const struct showing *showing, struct err *err)
+{
+	const struct presence *presence = &showing->presence;
+
+	for (unsigned i = 0; i < presence->places; i++)
+		if (!presence->place[i].known) {
+			*err = presence->place[i].err;
+			err_wrap(err, "could not find backup \"%s\" of cluster \"%s\"", showing->id,
+			         showing->archive.site->cluster);
+			return;
+		}
+	err_set(err, ERR_NOTFOUND, "there is no backup \"%s\" of cluster \"%s\"", showing->id,
+	        showing->archive.site->cluster);
+	err_hint(err, "\"seawall list\" shows them.");
+}
+
 static bool show_run(struct cli *cli, struct err *err)
 {
 	const char *id = argument_at(cli->arguments, 0);
@@ -306,15 +371,13 @@ static bool show_run(struct cli *cli, struct err *err)
 	                        err)) {
 		done = story_run(&showing->archive.runtime, start_showing, &showing->op, showing,
 		                 err);
-		if (!done && err->code == ERR_NOTFOUND) {
-			err_set(err, ERR_NOTFOUND, "there is no backup \"%s\" of cluster \"%s\"",
-			        id, showing->archive.site->cluster);
-			err_hint(err, "\"seawall list\" shows them.");
-		}
+		if (!done && err->code == ERR_NOTFOUND)
+			showing_missing(showing, err);
 	}
 	manifest_head_release(&showing->read.head);
 	manifest_reader_free(showing->reader);
 	buf_release(&showing->lines);
+	presence_release(&showing->presence);
 	archive_close(&showing->archive);
 	free(showing);
 	return done;
@@ -332,7 +395,8 @@ const struct command command_show = {
         .help = "show one backup",
         .about = "Shows what a backup is: its times and WAL positions, sizes, tablespaces, and the "
                  "pages whose "
-                 "checksum\nwas wrong. With --files, each of its files.",
+                 "checksum\nwas wrong; and which repositories have it, when the cluster has "
+                 "several. With --files, each of its files.",
         .example = "seawall show 20261120T140200Z-1a2b --files",
         .options = show_options,
         .arguments_min = 1,

@@ -99,9 +99,21 @@ static void age_text(int64_t since_us, char out[UNITS_TEXT_BYTES])
 	units_duration((clock_now_us() - since_us) / 1000, out);
 }
 
-static void add_backup(const struct listing *listing, struct table *table)
+/* In which repositories the server saw the last backup, when there are several. */
+static const char *backup_in(const struct looking *looking, size_t number, const char *id)
 {
+	const char *cluster = looking->cli->config->cluster[number].name;
+	const struct jval *backups = object_of(named(looking, "clusters", cluster), "backups");
+
+	return backups && strcmp(text_of(backups, "last"), id) == 0 ? text_of(backups, "last_in")
+	                                                            : "";
+}
+
+static void add_backup(const struct looking *looking, size_t number, struct table *table)
+{
+	const struct listing *listing = &looking->listing[number];
 	const struct manifest_head *last = NULL;
+	const char *in;
 	char age[UNITS_TEXT_BYTES];
 
 	table_add(table, "last backup");
@@ -113,7 +125,8 @@ static void add_backup(const struct listing *listing, struct table *table)
 		return;
 	}
 	age_text(last->ended_us, age);
-	table_addf(table, "%s, %s ago%s", last->id, age,
+	in = backup_in(looking, number, last->id);
+	table_addf(table, "%s, %s ago%s%s%s", last->id, age, *in ? ", in " : "", in,
 	           listing_is_broken(listing, last->id) ? ", its WAL is MISSING" : "");
 }
 
@@ -204,7 +217,7 @@ static void cluster_text(const struct looking *looking, size_t number, struct bu
 		table_add(&table, "repository");
 		table_add(&table, line);
 	} else {
-		add_backup(listing, &table);
+		add_backup(looking, number, &table);
 		add_exposure(looking, number, &table);
 	}
 	table_print(&table, 2, out);

@@ -42,7 +42,7 @@ MUST_USE bool story_generation(struct runtime *runtime, size_t cluster, struct g
 struct archive {
 	struct runtime runtime;
 	size_t cluster;
-	const struct site *site;
+	struct site *site;
 	struct repo *repo;
 	struct generation_open generation;
 };

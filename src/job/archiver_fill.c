@@ -46,7 +46,7 @@ static void place_filled(struct op *op)
 			archive_place_is_behind(place, 0);
 	} else {
 		site_note(place->site, NULL);
-		place->lacks = 0;
+		place->lacks = fill->damaged; /* never to be had */
 		if (fill->filled > 0)
 			log_info("repository \"%s\" of cluster \"%s\" was filled up: %llu files, "
 			         "%llu of them from pg_wal",

@@ -7,8 +7,8 @@
  *         -> COPYING -> done
  *
  * COPYING goes through the objects that the target lacks, stage by stage (copy_list.h), with as
- * many at once as memory and gates allow. The first failure ends it: what is there then is whole,
- * and the next run goes on from there.
+ * many at once as memory and gates allow, WAL behind its proof (copy_proof.h). The first failure
+ * ends it: what is there then is whole, and the next run goes on from there.
  */
 #include "job/copy.h"
 
@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "copy_list.h"
 #include "copy_object.h"
+#include "copy_proof.h"
 #include "pg/lsn.h"
 
 #include "base/poison.h"
@@ -40,7 +41,9 @@ struct copy_detail {
 		struct copy_object object;
 		const struct copy_item *item; /* NULL: free */
 	} slot[SLOTS];
-	size_t next;
+	struct copy_proof proof;
+	bool proving; /* it runs, or has run */
+	size_t first_wal, next;
 	enum copy_stage stage;
 	unsigned busy;
 };
@@ -74,6 +77,7 @@ static void run_end(struct copy_run *run, const struct err *cause)
 
 	catalog_release(&d->catalog);
 	heads_release(&d->heads);
+	copy_proof_release(&d->proof);
 	copy_list_release(&d->list);
 	strs_release(&d->there);
 	free(d);
@@ -307,28 +311,68 @@ static void slots_take(struct copy_detail *d)
 	}
 }
 
+/* WAL is proven ahead of its copying; whatever comes first in the list, at once. */
+static void proof_begin(struct copy_detail *d)
+{
+	size_t first = 0, end;
+
+	while (first < d->list.count && d->list.item[first].stage < COPY_WAL)
+		first++;
+	for (end = first; end < d->list.count && d->list.item[end].stage == COPY_WAL; end++)
+		continue;
+	d->first_wal = first;
+	d->proof = (struct copy_proof){.from = d->run->from,
+	                               .to = d->run->to,
+	                               .from_generation = d->from.generation,
+	                               .to_generation = d->to.generation,
+	                               .facts = &d->from.facts,
+	                               .item = &d->list.item[first],
+	                               .items = end - first};
+	d->proving = true;
+	d->busy++;
+	copy_proof_start(&d->run->op, &d->proof);
+}
+
+/* When it has failed, what was proven before is copied still. */
+static void proof_take(struct copy_detail *d)
+{
+	if (!d->proving || !d->proof.op.done)
+		return;
+	d->proving = false;
+	d->busy--;
+}
+
+static bool may_begin(const struct copy_detail *d)
+{
+	enum copy_stage stage = d->list.item[d->next].stage;
+
+	if (d->busy > d->proving && stage != d->stage)
+		return false;
+	return stage != COPY_WAL || d->next - d->first_wal < d->proof.proven;
+}
+
 static void run_copy(struct op *op, struct copy_detail *d)
 {
 	slots_take(d);
+	proof_take(d);
 	if (op->cancelled || err_is(&op->err)) {
 		struct err err = op->err;
 
 		for (unsigned i = 0; i < SLOTS; i++)
 			if (d->slot[i].item && !d->slot[i].object.op.cancelled)
 				op_cancel(&d->slot[i].object.op);
+		if (d->proving && !d->proof.op.cancelled)
+			op_cancel(&d->proof.op);
 		if (d->busy > 0)
 			return op_wait(op, RUN_COPYING);
 		return run_end(d->run, &err);
 	}
-	for (unsigned i = 0; i < SLOTS && d->next < d->list.count; i++) {
-		if (d->busy > 0 && d->list.item[d->next].stage != d->stage)
-			break;
+	for (unsigned i = 0; i < SLOTS && d->next < d->list.count && may_begin(d); i++)
 		if (!d->slot[i].item)
 			slot_begin(d, &d->slot[i]);
-	}
 	if (d->busy > 0)
 		return op_wait(op, RUN_COPYING);
-	run_end(d->run, NULL);
+	run_end(d->run, op_failed(&d->proof.op) ? &d->proof.op.err : NULL);
 }
 
 static void run_named(struct op *op, struct copy_detail *d)
@@ -336,6 +380,7 @@ static void run_named(struct op *op, struct copy_detail *d)
 	run_count(d);
 	if (d->run->dry_run)
 		return run_end(d->run, NULL);
+	proof_begin(d);
 	run_copy(op, d);
 }
 

@@ -194,11 +194,11 @@ static bool push_digest(struct push *push, struct err *err)
 	return got == 0 || err_sys(err, "could not read file \"%s\"", push->path);
 }
 
-/* The seam to the segment before, as far as pg_wal tells. A copy from another repository was proven
- * when it came there. */
+/* The seam to the segment before, as far as the folder tells. Also of a copy from another
+ * repository: it may have been accepted there as damaged, or have come before what is before it. */
 static bool push_look_before(struct push *push, struct err *err)
 {
-	if (push->name.kind != WALNAME_SEGMENT || push->known.segment_bytes)
+	if (push->name.kind != WALNAME_SEGMENT)
 		return true;
 	push->before = (struct push_before){
 	        .path = push->path, .fd = push->fd, .name = &push->name, .control = &push->control};
@@ -254,6 +254,10 @@ static void push_digest_begin(struct op *op, struct push *push)
 
 static void push_hint(struct push *push)
 {
+	if (push->known.segment_bytes)
+		err_hint(&push->damage,
+		         "It was not stored. Take a backup: as it is, no recovery gets past it. "
+		         "`seawall verify` finds out what else is damaged.");
 	if (op_failed(&push->before.op))
 		err_hint(&push->damage,
 		         "Nothing was stored, and PostgreSQL keeps the file. It or what the "

@@ -7,7 +7,9 @@
  *
  * LISTING takes what the target holds, COMPARING what the others hold, LOOKING (worker) what pg_wal
  * has that was archived. Files go in the order of their timelines and positions, a timeline's
- * history first, so that an end at any moment leaves a contiguous archive.
+ * history first, so that an end at any moment leaves a contiguous archive. Each is proven as one of
+ * PostgreSQL's is, with the seam to the one before (push.c); one that is damaged is told, left out,
+ * and goes on being lacking.
  */
 #include "wal_fill.h"
 
@@ -197,6 +199,22 @@ static void fill_file(struct wal_fill *fill)
 	fill_push(fill, FILL_PUSHING_LOCAL);
 }
 
+/* What is damaged does not spread, and holds up nothing else. */
+static void fill_failed(struct wal_fill *fill, const struct err *cause)
+{
+	struct err err = *cause;
+
+	if (err.code != ERR_DAMAGED || fill->op.cancelled)
+		return fill_end(fill, &err);
+	if (!fill->local)
+		unlink(fill->path);
+	err_wrap(&err, "repository \"%s\" of cluster \"%s\" does not get \"%s\"",
+	         fill->target->repository, fill->target->cluster, fill->text);
+	log_err(LOG_ERROR, &err, NULL);
+	fill->damaged++;
+	fill_file(fill);
+}
+
 static void fill_pushed(struct wal_fill *fill)
 {
 	bool local = fill->op.state == FILL_PUSHING_LOCAL;
@@ -205,7 +223,7 @@ static void fill_pushed(struct wal_fill *fill)
 		/* recycled, or never there: another repository has it */
 		if (local && fill->push.op.err.code != ERR_EXISTS && !fill->op.cancelled)
 			return fill_fetch(fill);
-		return fill_end(fill, &fill->push.op.err);
+		return fill_failed(fill, &fill->push.op.err);
 	}
 	if (!local)
 		unlink(fill->path);
@@ -294,7 +312,7 @@ static void fill_step(struct op *op)
 		return fill_pushed(fill);
 	case FILL_FETCHING:
 		if (op_failed(&fill->fetch.nearest.op))
-			return fill_end(fill, &fill->fetch.nearest.op.err);
+			return fill_failed(fill, &fill->fetch.nearest.op.err);
 		return fill_push(fill, FILL_PUSHING);
 	}
 }

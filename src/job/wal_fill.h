@@ -25,6 +25,7 @@ struct wal_fill {
 	/* out */
 	uint64_t missing, missing_bytes; /* segments, still */
 	uint64_t filled, from_pg_wal;    /* files; of them */
+	uint64_t damaged;                /* files that were left out, and told of */
 	char generation[NAME_GENERATION_MAX];
 	struct generation_facts facts;
 	/* private */

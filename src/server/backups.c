@@ -1,7 +1,9 @@
 /*
  * backups.c — opening a repository when it is wanted, and the list of a cluster's backups.
  *
- *   START -> OPENING -> GENERATION -> LISTING -> READING (one head after the other) -> done
+ *   START -> OPENING -> GENERATION -> LISTING -> READING (one head after the other) -> PLACES
+ *               ^                                                                     -> done
+ *               +---- the next repository, when one does not answer
  */
 #include "server/backups.h"
 
@@ -48,16 +50,26 @@ void site_open_start(struct op *parent, struct site_open *open, struct runtime *
 /* clang-format off */
 #define BACKUPS_STATES(X) \
 	X(BACKUPS_START) X(BACKUPS_OPENING) X(BACKUPS_GENERATION) X(BACKUPS_LISTING) \
-	X(BACKUPS_READING)
+	X(BACKUPS_READING) X(BACKUPS_PLACES)
 /* clang-format on */
 OP_STATES(backups_state, BACKUPS_STATES)
+
+static void backups_places(struct backups *backups)
+{
+	backups->presence =
+	        (struct presence){.first = &backups->runtime->site[backups->cluster],
+	                          .system_identifier = backups->generation.facts.system_identifier,
+	                          .have = backups->heads_max ? NULL : &backups->catalog};
+	presence_start(&backups->op, &backups->presence);
+	op_wait(&backups->op, BACKUPS_PLACES);
+}
 
 static void backups_read_next(struct backups *backups)
 {
 	if (backups->next >= backups->catalog.backups)
-		return op_done(&backups->op);
+		return backups_places(backups);
 	backups->read = (struct head_read){
-	        .repo = backups->runtime->site[backups->cluster].repo,
+	        .repo = backups->site->repo,
 	        .generation = backups->generation.generation,
 	        .id = backups->catalog.backup[backups->next],
 	};
@@ -91,7 +103,7 @@ static bool backups_take_head(struct backups *backups)
 static void backups_list(struct backups *backups)
 {
 	backups->load = (struct catalog_load){
-	        .repo = backups->runtime->site[backups->cluster].repo,
+	        .repo = backups->site->repo,
 	        .generation = backups->generation.generation,
 	        .segment_bytes = backups->generation.facts.segment_bytes,
 	        .what = CATALOG_BACKUPS | backups->what,
@@ -104,16 +116,43 @@ static void backups_list(struct backups *backups)
 
 static void backups_find_generation(struct backups *backups)
 {
-	backups->generation.repo = backups->runtime->site[backups->cluster].repo;
-	backups->generation.cluster = backups->runtime->site[backups->cluster].cluster;
+	backups->generation = (struct generation_open){.repo = backups->site->repo,
+	                                               .cluster = backups->site->cluster};
 	generation_open_start(&backups->op, &backups->generation);
 	op_wait(&backups->op, BACKUPS_GENERATION);
 }
 
+static void backups_clear(struct backups *backups)
+{
+	for (size_t i = 0; i < backups->heads; i++)
+		manifest_head_release(&backups->head[i]);
+	free(STEAL(backups->head));
+	free(STEAL(backups->unreadable));
+	backups->heads = backups->unreadables = backups->next = 0;
+	catalog_release(&backups->catalog);
+}
+
+static void backups_open(struct backups *backups)
+{
+	while (site_is_away(backups->site) && backups->site->next)
+		backups->site = backups->site->next;
+	site_ready_start(&backups->op, &backups->ready, backups->site);
+	op_wait(&backups->op, BACKUPS_OPENING);
+}
+
+/* One repository does not answer, or not well: the next one. */
 static void backups_fail(struct backups *backups, const struct err *cause)
 {
-	op_fail(&backups->op, cause, "could not list the backups of cluster \"%s\"",
-	        backups->runtime->site[backups->cluster].cluster);
+	struct err err = *cause;
+
+	if (backups->site->next && !backups->op.cancelled) {
+		site_note(backups->site, cause);
+		backups_clear(backups);
+		backups->site = backups->site->next;
+		return backups_open(backups);
+	}
+	op_fail(&backups->op, &err, "could not list the backups of cluster \"%s\"",
+	        backups->site->cluster);
 }
 
 static void backups_step(struct op *op)
@@ -123,16 +162,16 @@ static void backups_step(struct op *op)
 
 	switch ((enum backups_state)op->state) {
 	case BACKUPS_START:
-		site_open_start(op, &backups->open, backups->runtime, backups->cluster);
-		return op_wait(op, BACKUPS_OPENING);
+		backups->site = &backups->runtime->site[backups->cluster];
+		return backups_open(backups);
 	case BACKUPS_OPENING:
-		if (op_failed(&backups->open.op))
-			return backups_fail(backups, &backups->open.op.err);
+		if (op_failed(&backups->ready.op))
+			return backups_fail(backups, &backups->ready.op.err);
 		return backups_find_generation(backups);
 	case BACKUPS_GENERATION:
 		if (op_failed(&backups->generation.op) &&
 		    backups->generation.op.err.code == ERR_NOTFOUND)
-			return op_done(op); /* nothing was archived yet */
+			return backups_places(backups); /* nothing was archived there yet */
 		if (op_failed(&backups->generation.op))
 			return backups_fail(backups, &backups->generation.op.err);
 		return backups_list(backups);
@@ -148,6 +187,11 @@ static void backups_step(struct op *op)
 			return backups_fail(backups, &backups->read.op.err);
 		backups->next++;
 		return backups_read_next(backups);
+	case BACKUPS_PLACES:
+		if (!op_failed(&backups->presence.op))
+			return op_done(op);
+		op->err = backups->presence.op.err;
+		return op_fail_own(op);
 	}
 }
 
@@ -161,14 +205,8 @@ void backups_start(struct op *parent, struct backups *backups)
 
 void backups_release(struct backups *backups)
 {
-	for (size_t i = 0; i < backups->heads; i++)
-		manifest_head_release(&backups->head[i]);
-	free(backups->head);
-	free(backups->unreadable);
-	backups->head = NULL;
-	backups->unreadable = NULL;
-	backups->heads = backups->unreadables = 0;
-	catalog_release(&backups->catalog);
+	backups_clear(backups);
+	presence_release(&backups->presence);
 }
 
 /* ---- JSON ---- */

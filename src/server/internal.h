@@ -29,6 +29,7 @@ struct member {
 	uint64_t backups;
 	char last_backup[NAME_BACKUP_ID_BYTES];
 	int64_t last_backup_us;
+	char last_backup_in[PRESENCE_TEXT_BYTES], last_backup_lacked[PRESENCE_TEXT_BYTES];
 };
 
 /* A fetcher for one restore's plan (`seawall-wal --restore FILE fetch`): it knows the branch and

@@ -12,12 +12,13 @@
 
 #include "base/poison.h"
 
-enum { SAVE_EVERY = 10 };
+enum { SAVE_EVERY = 10, SOON_MS = 15 * 1000 };
 
 struct look {
 	struct op op;
 	struct server *server;
 	size_t next;
+	bool unsure; /* a repository did not answer: again soon */
 	struct backups backups;
 };
 
@@ -69,10 +70,24 @@ static void look_writers(struct server *server)
 	}
 }
 
+/* The last of all repositories; names are times. */
+static const struct manifest_head *look_last(const struct backups *backups)
+{
+	const struct heads *elsewhere = &backups->presence.elsewhere;
+	const struct manifest_head *last =
+	        backups->heads ? &backups->head[backups->heads - 1] : NULL;
+
+	for (size_t i = 0; i < elsewhere->count; i++)
+		if (!last || strcmp(elsewhere->head[i].id, last->id) > 0)
+			last = &elsewhere->head[i];
+	return last;
+}
+
 static void look_take(struct look *look)
 {
 	struct member *member = &look->server->member[look->next];
 	const struct backups *backups = &look->backups;
+	const struct manifest_head *last;
 
 	if (op_failed(&backups->op)) {
 		/* told once, not every minute */
@@ -87,12 +102,16 @@ static void look_take(struct look *look)
 		         member->site->cluster);
 	err_clear(&member->look_error);
 	member->looked = true;
+	for (unsigned i = 0; i < backups->presence.places; i++)
+		look->unsure = look->unsure || !backups->presence.place[i].known;
 	member->backups = backups->catalog.backups;
-	if (backups->heads == 0)
+	last = look_last(backups);
+	if (!last)
 		return;
-	snprintf(member->last_backup, sizeof(member->last_backup), "%s",
-	         backups->head[backups->heads - 1].id);
-	member->last_backup_us = backups->head[backups->heads - 1].ended_us;
+	snprintf(member->last_backup, sizeof(member->last_backup), "%s", last->id);
+	member->last_backup_us = last->ended_us;
+	presence_text(&backups->presence, member->last_backup, member->last_backup_in);
+	presence_lacking(&backups->presence, member->last_backup, member->last_backup_lacked);
 }
 
 static void look_step(struct op *op)
@@ -122,6 +141,8 @@ static void look_done(struct op *op)
 	struct look *look = container_of(op, struct look, op);
 
 	look->server->look = NULL;
+	if (look->unsure && !op->cancelled)
+		timer_set(&look->server->look_timer, SOON_MS);
 	free(look);
 }
 

@@ -278,6 +278,23 @@ bool runtime_open(struct runtime *runtime, size_t cluster, struct err *err)
 	return false;
 }
 
+bool runtime_prefer(struct runtime *runtime, size_t cluster, const char *repository,
+                    struct err *err)
+{
+	struct site *first = &runtime->site[cluster], *site = first;
+
+	while (site && strcmp(site->repository, repository) != 0)
+		site = site->next;
+	if (!site)
+		return err_set(err, ERR_USAGE, "cluster \"%s\" has no repository \"%s\"",
+		               first->cluster, repository);
+	if (!runtime_open_site(runtime, site, err))
+		return false;
+	if (site != first)
+		sites_swap(first, site);
+	return true;
+}
+
 bool runtime_without(struct runtime *runtime, size_t cluster, const char *repository,
                      struct err *err)
 {

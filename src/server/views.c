@@ -135,7 +135,7 @@ static void status_backups(const struct member *member, struct jval *object, str
 {
 	struct jval *backups = jset_object(object, "backups");
 	int64_t hours = (clock_now_us() - member->last_backup_us) / US_PER_S / 3600;
-	char text[128];
+	char text[PRESENCE_TEXT_BYTES + 64];
 
 	if (!member->looked)
 		return;
@@ -143,6 +143,13 @@ static void status_backups(const struct member *member, struct jval *object, str
 	if (member->last_backup[0])
 		jset_str(backups, "last", member->last_backup);
 	json_time(backups, "last_at", member->last_backup_us);
+	if (member->last_backup[0] && member->last_backup_in[0])
+		jset_str(backups, "last_in", member->last_backup_in);
+	if (member->last_backup_lacked[0]) {
+		snprintf(text, sizeof(text), "the last backup is not in: %s",
+		         member->last_backup_lacked);
+		problem_add(problems, member->site->cluster, text);
+	}
 	if (!member->last_backup[0]) {
 		problem_add(problems, member->site->cluster, "there is no backup yet");
 	} else if (hours >= BACKUP_OLD_HOURS) {
@@ -325,6 +332,17 @@ static void listing_step(struct op *op)
 	op_done(op);
 }
 
+static void listing_json(const struct backups *backups, const struct manifest_head *head,
+                         size_t heads, struct jval *list)
+{
+	for (size_t i = 0; i < heads; i++) {
+		struct jval *item = jadd_object(list);
+
+		backup_json(&head[i], item);
+		presence_json(&backups->presence, head[i].id, item);
+	}
+}
+
 static void listing_done(struct op *op)
 {
 	struct listing *listing = container_of(op, struct listing, op);
@@ -337,14 +355,23 @@ static void listing_done(struct op *op)
 
 		jset_int(object, "format", 1);
 		jset_str(object, "cluster", backups->runtime->site[backups->cluster].cluster);
-		jset_u64(object, "count", backups->catalog.backups);
+		const struct heads *elsewhere = &backups->presence.elsewhere;
+
+		jset_u64(object, "count",
+		         backups->catalog.backups + elsewhere->count + elsewhere->unreadables);
 		list = jset_array(object, "backups");
-		for (size_t i = 0; i < backups->heads; i++)
-			backup_json(&backups->head[i], jadd_object(list));
-		list = backups->unreadables ? jset_array(object, "unreadable") : NULL;
+		listing_json(backups, backups->head, backups->heads, list);
+		listing_json(backups, elsewhere->head, elsewhere->count, list);
+		list = backups->unreadables + elsewhere->unreadables
+		               ? jset_array(object, "unreadable")
+		               : NULL;
 		for (size_t i = 0; i < backups->unreadables; i++)
 			problem_add_err(list, backups->unreadable[i].id,
 			                &backups->unreadable[i].err);
+		for (size_t i = 0; i < elsewhere->unreadables; i++)
+			problem_add_err(list, elsewhere->unreadable[i].id,
+			                &elsewhere->unreadable[i].err);
+		presence_unknown_json(&backups->presence, object);
 		reply_json(listing->exchange, 200, object);
 	}
 	backups_release(backups);

@@ -1,10 +1,12 @@
 """WAL that is damaged in pg_wal before it is archived: nothing of it is stored as good, and everybody hears of it."""
 
+import re
 import struct
 import threading
 
 import pytest
 from seawalltest.wait import wait_for
+from test_repositories import segments
 from test_walwalk import lsn, write_until_killed
 
 def segments_waiting(cluster):
@@ -40,6 +42,28 @@ def test_a_record_damaged_across_two_segments_stops_archiving_until_it_is_accept
     wall.run("wal", "push", "--accept-damaged", str(cluster.data / "pg_wal" / second))
     wall.wait_archived(cluster.switch_wal())
     wait_for(lambda: "does not go on" not in wall.run("status", status=None).out, "the alarm to be over", 30)
+    does_not_spread(wall, first, second)
+
+
+def second_repository(wall):
+    """The cluster is to have repository "b" as well, which is empty."""
+    wall.sections["repository b"] = {"url": f"file://{wall.folder}/repository-b"}
+    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "any"}
+    wall.write_config()
+    wall.run("init")
+
+
+def does_not_spread(wall, first, second):
+    """Neither by a copy nor when a repository is filled up: of a damaged seam the segment behind it stays away."""
+    second_repository(wall)
+    result = wall.run("copy", "--from", "local", "--to", "b", status=7)
+    assert f'could not prove WAL' in result.err and second in result.err and "Take a backup" in result.err
+    assert segments(wall, "b") == {name for name in segments(wall, "local") if name <= first}
+    wall.stop()
+    wall.serve()
+    wait_for(lambda: segments(wall, "b") == segments(wall, "local") - {second}, "the other one to be filled up", 60)
+    wait_for(lambda: re.search(r"\bb +is filled up: lacks 1 segments", wall.run("status").out), "status to say so", 30)
+    assert f'does not get "{second}"' in wall.log_tail(400)
 
 
 def test_what_is_damaged_in_pg_wal_after_it_was_archived_stops_nothing(made):
@@ -95,3 +119,6 @@ def test_crashes_in_the_middle_of_records_and_promotions_are_no_damage(made, maj
         cluster.sql("SELECT pg_logical_emit_message(true, 'm', repeat('x', 3000000))")
     wall.wait_archived(cluster.switch_wal(), deadline_s=120)
     assert "does not go on" not in wall.log_tail(5000)
+    second_repository(wall)
+    wall.run("copy", "--from", "local", "--to", "b")
+    assert segments(wall, "b") == segments(wall, "local")

@@ -1,8 +1,11 @@
 """A cluster at several repositories: one of them goes, comes back, or is damaged."""
 
 import contextlib
+import http.client
+import json
 import pathlib
 import re
+import socket
 
 import pytest
 from seawalltest import Target
@@ -211,6 +214,30 @@ def test_restore_needs_the_word_of_all_repositories_or_without(made):
         assert copy.one("SELECT n FROM marker") == 42
 
 
+def places(wall, backup):
+    """The repositories that list and show name for a backup, in words and in JSON; "b?": b did not answer."""
+    head, *rows = wall.run("list").out[1:].split("BACKUP", 1)[1].splitlines()
+    row = next(row for row in rows if row.startswith(backup))
+    words = [set(re.split(", ", row[len("BACKUP") + head.index("REPOSITORIES"):].strip())),
+             set(re.search(r"^repositories +(.*)", wall.run("show", backup).out, re.M)[1].split(", "))]
+    for command in (["list"], ["show", backup]):
+        root = json.loads(wall.run(*command, "--json").out)
+        item = next(item for item in root.get("backups", [root]) if item["id"] == backup)
+        words.append({*item["repositories"], *(place["repository"] + "?" for place in root["repositories_unknown"])})
+    assert all(names == words[0] for names in words), words
+    return words[0]
+
+
+def asked(wall, path):
+    """The JSON that the server answers a GET with."""
+    client = http.client.HTTPConnection("localhost")
+    client.sock = socket.socket(socket.AF_UNIX)
+    with contextlib.closing(client):
+        client.sock.connect(str(wall.socket))
+        client.request("GET", path)
+        return json.loads(client.getresponse().read())
+
+
 def backups(wall, name):
     """Ids of the backups that are complete in it."""
     return {path.name for path in (folder(wall, name) / "main").glob("*/backup/*") if "." not in path.name}
@@ -245,8 +272,19 @@ def test_with_any_a_backup_is_made_without_a_repository_that_is_gone(made, serve
     with gone(wall, lost):
         result = wall.run("backup")
         assert f"the backup is not in: {lost}" in result.err
-        assert len(backups(wall, "b" if lost == "local" else "local")) == 1
+        has = "b" if lost == "local" else "local"
+        done, = backups(wall, has)
+        assert places(wall, done) == {has, f"{lost}?"}
+        assert f"Repository {lost} did not answer" in wall.run("list").out
+        assert "could not find backup" in wall.run("show", "20200101T000000Z-abcd", status=4).err
     assert not backups(wall, lost)
+    assert places(wall, done) == {has}
+    assert f"Repository {lost} lacks 1 of them" in wall.run("list", "--repository", lost).out
+    wall.run("list", "--repository", "elsewhere", status=2)
+    if serve:
+        assert asked(wall, "/v1/clusters/main/backups")["backups"][0]["repositories"] == [has]
+    wall.run("copy", "--from", has, "--to", lost)
+    assert places(wall, done) == {"local", "b"}
 
 
 def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_success(made):
@@ -257,9 +295,12 @@ def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_suc
     result = wall.run("backup", status=4)
     assert 'is complete in repository "local" only: 1 of 2, but "ack" wants 2' in result.err
     assert len(backups(wall, "local")) == 1 and not backups(wall, "b")
+    wait_for(lambda: "the last backup is not in: b" in wall.run("status").out, "the server to see it", 30)
+    assert "ago, in local" in wall.run("status").out
     (generation / "pack").unlink()
     wall.run("backup")
     assert len(backups(wall, "local")) == 2 and len(backups(wall, "b")) == 1
+    wait_for(lambda: "ago, in local, b" in wall.run("status").out, "the server to see it", 30)
 
 
 def peak_mb(pid):
