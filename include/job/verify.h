@@ -1,9 +1,10 @@
 /*
  * verify.h — every object of a cluster's archive opened and proven: `seawall verify`.
  *
- * Objects are taken in the order of their names, from where the last run stopped (a note in the
- * repository says where), and round again: the one that was verified longest ago comes first.
- * Memory does not grow with the archive but for the findings.
+ * A note in the repository says what was verified when (src/job/verify_map.h). What was never
+ * verified comes first, then what was verified longest ago. While a run goes on it notes now and
+ * then what it has done, so that one which is killed loses little. Memory does not grow with the
+ * archive but for the findings.
  */
 #ifndef JOB_VERIFY_H
 #define JOB_VERIFY_H
@@ -32,8 +33,9 @@ struct verify {
 	/* out */
 	uint64_t objects, bytes, segments, backups; /* that were verified; bytes as stored */
 	uint64_t bytes_total;                       /* of all objects, as far as was listed */
-	char from[NAME_BYTES], to[NAME_BYTES];      /* to: "" when it went round */
-	int64_t before_us;                          /* the last run; 0: none is known */
+	char from[NAME_BYTES], to[NAME_BYTES]; /* behind which, and the last; to: "" when it went
+	                                          round */
+	int64_t before_us;                     /* the last run; 0: none is known */
 	struct verify_finding *finding;
 	size_t findings, findings_size;
 	uint64_t findings_total;
@@ -45,19 +47,17 @@ struct verify {
 	struct heads heads;
 	struct heads_load heads_load;
 	char prefix[NAME_BYTES], note[NAME_BYTES];
-	int64_t note_us;
+	int64_t note_us, bad_note_us; /* bad: the newest that could not be read */
 	struct store_walk walk;
 	struct object_read read;
-	struct store_list list;
-	unsigned at; /* in the page */
-	char after[NAME_BYTES], previous[NAME_BYTES];
-	uint64_t assigned; /* bytes that lanes have got */
-	bool wrapped, stop, taken;
-	int64_t begun_ms, begun_us;
+	struct object_stat stat;
+	struct verify_round *round;
+	int64_t begun_ms, begun_us, noted_ms, note_again_ms;
 	struct verify_lane *lane[VERIFY_LANES_MAX];
 	unsigned lanes, busy;
 	struct buf text;
 	struct object_write write;
+	size_t sized; /* so many segments were asked for their size */
 	struct err failed;
 };
 void verify_start(struct op *parent, struct verify *verify);

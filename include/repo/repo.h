@@ -102,6 +102,9 @@ struct generation_open {
 	bool next;                  /* with make: the next n is begun though there is one */
 	uint64_t system_identifier; /* 0: the newest generation of the cluster, whatever its
 	                               identifier */
+	bool tolerant; /* without make: when "system" cannot be read, facts has only what the name
+	                  says, and damage says why */
+	struct err damage;
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX]; /* out: "<cluster>/<sysid>-<major>-<n>", the prefix of
 	                                         all its objects */

@@ -188,8 +188,8 @@ static bool verify_run(struct cli *cli, struct err *err)
 
 static const struct cli_option verify_options[] = {
         {"rate", "SIZE", "read at most so much in a second, as in 50MB"},
-        {"budget", "SIZE", "stop after so much; the next run goes on there"},
-        {"anew", NULL, "begin at the first object, wherever the last run stopped"},
+        {"budget", "SIZE", "stop after so much; the next run goes on with the rest"},
+        {"anew", NULL, "everything in the order of the names, whatever was verified when"},
         {"repository", "NAME", "only this one of the cluster's repositories"},
         {0},
 };
@@ -212,9 +212,10 @@ const struct command command_verify = {
         .about = "Opens every object of the cluster's archive, frame by frame; proves every record "
                  "of its WAL, from\nsegment to segment; looks whether the WAL is unbroken from "
                  "each backup on, and whether each backup's\npacks are there. What is damaged or "
-                 "missing is named. Where a run stopped is noted in the repository, and\nthe next "
-                 "one goes on there: what was verified longest ago comes first. It waits behind "
-                 "WAL, restores and backups.",
+                 "missing is named. What was verified when is noted in the repository, also\nwhile "
+                 "a "
+                 "run goes on: what is new comes first, then what was verified longest ago. It "
+                 "waits behind WAL, restores and backups.",
         .example = "seawall verify main --rate 50MB --budget 20GB",
         .options = verify_options,
         .arguments_max = 1,

@@ -1,14 +1,19 @@
 /*
- * verify.c — the round through an archive.
+ * verify.c — one run through an archive.
  *
- *   START -> READYING -> OPENING -> NOTES -> [NOTE] -> CATALOG -> HEADS -> LISTING -> VERIFYING …
- *         -> WRITING -> done
+ *   START -> READYING -> OPENING -> [SIZING -> SIZED …] -> KEYS -> PROBES -> NOTES -> [NOTE]
+ *         -> CATALOG -> HEADS -> (LISTING | VERIFYING | NOTING) … -> WRITING -> done
  *
- * HEADS ends with what listings alone tell: segments that a backup needs and that are not there.
- * Then pages of names (LISTING) are cut into runs that lanes verify side by side (VERIFYING). A run
- * of WAL begins with the segment before it, so that every seam is proven. Where the last run
- * stopped stands in its note, note/<time>-verify-<random>; WRITING makes the next one. Everything
- * waits at the gates behind WAL, restores and backups.
+ * A damaged object "system" is a finding as any other: what it says is known from the generation's
+ * name, and the size of segments from a segment (SIZING). KEYS and PROBES list the small objects
+ * beside the cluster's folder, which are read in each run. HEADS ends with what listings alone
+ * tell: segments that a backup needs and that are not there. Then pages of names (LISTING) are cut
+ * into runs that lanes verify side by side (VERIFYING), in the order of verify_round.c. A run of
+ * WAL begins with the segment before it, so that every seam is proven.
+ *
+ * What was verified when stands in a note, note/<time>-verify-<random>. WRITING makes it, also when
+ * the run was cancelled; NOTING makes one in between, ever more rarely, for a run that is killed.
+ * Everything waits at the gates behind WAL, restores and backups.
  */
 #include "job/verify.h"
 
@@ -17,14 +22,15 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "codec/json.h"
-#include "verify_lane.h"
+#include "verify_round.h"
 
 #include "base/poison.h"
 
-#define VERIFY_STATES(X)                                                                           \
-	X(START)                                                                                   \
-	X(READYING)                                                                                \
-	X(OPENING) X(NOTES) X(NOTE) X(CATALOG) X(HEADS) X(LISTING) X(VERIFYING) X(WRITING)
+/* clang-format off */
+#define VERIFY_STATES(X) \
+	X(START) X(READYING) X(OPENING) X(SIZING) X(SIZED) X(KEYS) X(PROBES) X(NOTES) X(NOTE) \
+	X(CATALOG) X(HEADS) X(LISTING) X(VERIFYING) X(NOTING) X(WRITING)
+/* clang-format on */
 enum verify_state {
 #define X(name) VERIFY_##name,
 	VERIFY_STATES(X)
@@ -42,12 +48,22 @@ static const char *verify_state_name(int state)
 	return names[state];
 }
 
-enum { NOTE_BYTES_MAX = 1024 * 1024, NOTE_FINDINGS_MAX = 100 };
+enum {
+	NOTE_BYTES_MAX = 1024 * 1024,
+	NOTE_FINDINGS_MAX = 100,
+	SIZING_TRIES = 16,
+	NOTE_FIRST_MS = 1000, /* then after twice as long, and again, but no longer than: */
+	NOTE_LAST_MS = 5 * 60 * 1000,
+};
 
 void verify_found(struct verify *verify, const char *object, const struct err *err)
 {
 	struct verify_finding *finding;
 
+	for (size_t i = 0; i < verify->findings; i++)
+		if (strcmp(verify->finding[i].object, object) == 0)
+			return; /* it is known: by what needs it, or a hole is one of several paths
+			         */
 	verify->findings_total++;
 	if (verify->findings == VERIFY_FINDINGS_MAX)
 		return;
@@ -63,7 +79,6 @@ void verify_found(struct verify *verify, const char *object, const struct err *e
 
 static void verify_end(struct verify *verify, const struct err *cause)
 {
-	store_list_release(&verify->list);
 	buf_release(&verify->read.content);
 	buf_release(&verify->text);
 	if (cause)
@@ -73,7 +88,7 @@ static void verify_end(struct verify *verify, const struct err *cause)
 	op_done(&verify->op);
 }
 
-/* ---- where the last run stopped ---- */
+/* ---- what was verified when ---- */
 
 static void each_note(struct store_walk *walk, const struct store_entry *entry)
 {
@@ -81,23 +96,33 @@ static void each_note(struct store_walk *walk, const struct store_entry *entry)
 
 	/* Names have seconds; of two runs in one second the store knows which was the last. */
 	if (!strstr(entry->name, "-verify-") || strlen(entry->name) >= sizeof(verify->note) ||
-	    entry->modified_us < verify->note_us)
+	    entry->modified_us < verify->note_us ||
+	    (verify->bad_note_us && entry->modified_us >= verify->bad_note_us))
 		return;
 	snprintf(verify->note, sizeof(verify->note), "%s", entry->name);
 	verify->note_us = entry->modified_us;
 }
 
+static void verify_walk(struct verify *verify, int state,
+                        void (*each)(struct store_walk *walk, const struct store_entry *entry))
+{
+	verify->walk = (struct store_walk){
+	        .store = verify->site->repo->store, .prefix = verify->prefix, .each = each};
+	store_walk_start(&verify->op, &verify->walk);
+	op_wait(&verify->op, state);
+}
+
 static void verify_list_notes(struct verify *verify)
 {
 	snprintf(verify->prefix, sizeof(verify->prefix), "%s/note/", verify->generation.generation);
-	verify->walk = (struct store_walk){
-	        .store = verify->site->repo->store, .prefix = verify->prefix, .each = each_note};
-	store_walk_start(&verify->op, &verify->walk);
-	op_wait(&verify->op, VERIFY_NOTES);
+	verify->note[0] = '\0';
+	verify->note_us = 0;
+	verify_walk(verify, VERIFY_NOTES, each_note);
 }
 
 static void verify_load(struct verify *verify)
 {
+	verify_map_copy(&verify->round->now, &verify->round->before);
 	verify->load =
 	        (struct catalog_load){.repo = verify->site->repo,
 	                              .generation = verify->generation.generation,
@@ -112,8 +137,6 @@ static void verify_load(struct verify *verify)
 
 static void verify_read_note(struct verify *verify)
 {
-	if (op_failed(&verify->walk.op))
-		return verify_end(verify, &verify->walk.op.err);
 	if (!*verify->note)
 		return verify_load(verify);
 	verify->read = (struct object_read){.repo = verify->site->repo,
@@ -124,25 +147,37 @@ static void verify_read_note(struct verify *verify)
 	op_wait(&verify->op, VERIFY_NOTE);
 }
 
-/* A note that cannot be read costs a round from the start: the note itself is an object, and will
- * be found damaged. */
+static bool note_parse(struct verify *verify)
+{
+	const struct jval *spans;
+	struct jval *root;
+	struct err ignored = {0};
+	bool ok;
+
+	if (!json_parse(buf_text(&verify->read.content), verify->read.content.length, &root,
+	                &ignored))
+		return false;
+	ok = jget_array(root, "verified", &spans, &ignored) &&
+	     verify_map_load(&verify->round->before, spans, &ignored);
+	jval_free(root);
+	return ok;
+}
+
+/* Of one that cannot be read the one before tells: the note itself is an object, and will be found
+ * damaged. */
 static void verify_take_note(struct verify *verify)
 {
-	struct err ignored = {0};
-	const char *to = "";
-	struct jval *root = NULL;
+	const struct err *err = &verify->read.op.err;
 
-	if (op_failed(&verify->read.op) && verify->read.op.err.code != ERR_DAMAGED)
-		return verify_end(verify, &verify->read.op.err);
-	if (!op_failed(&verify->read.op) &&
-	    json_parse(buf_text(&verify->read.content), verify->read.content.length, &root,
-	               &ignored) &&
-	    jget_str(root, "to", &to, &ignored)) {
-		verify->before_us = verify->read.sealed.created_us;
-		if (!verify->anew && !str_copy(verify->from, sizeof(verify->from), to))
-			verify->from[0] = '\0';
+	if (err_is(err) && err->code != ERR_DAMAGED && err->code != ERR_REFUSED &&
+	    err->code != ERR_NOTFOUND)
+		return verify_end(verify, err);
+	if (err_is(err) || !note_parse(verify)) {
+		buf_release(&verify->read.content);
+		verify->bad_note_us = verify->note_us;
+		return verify_list_notes(verify);
 	}
-	jval_free(root);
+	verify->before_us = verify->read.sealed.created_us;
 	verify_load(verify);
 }
 
@@ -159,9 +194,6 @@ static void missing_found(struct verify *verify, uint32_t tli, uint64_t segno, c
 	if (!walname_parse(text, &name))
 		return;
 	name_wal(object, verify->generation.generation, &name, NULL);
-	for (size_t i = 0; i < verify->findings; i++)
-		if (strcmp(verify->finding[i].object, object) == 0)
-			return; /* a hole is one of several paths */
 	err_set(&err, ERR_DAMAGED, "it is missing: %s", why);
 	verify_found(verify, object, &err);
 }
@@ -205,148 +237,7 @@ static void verify_listings(struct verify *verify)
 	catalog_release(&verify->catalog);
 }
 
-/* ---- the round ---- */
-
-static bool is_part_of_another(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-	uint64_t ignored;
-
-	return dot && dot - name > 17 && strlen(dot + 1) >= 4 &&
-	       strspn(dot + 1, "0123456789") == strlen(dot + 1) && dot[-17] == '.' &&
-	       str_hex(dot - 16, 16, false, &ignored);
-}
-
-static void verify_list(struct verify *verify)
-{
-	snprintf(verify->prefix, sizeof(verify->prefix), "%s/", verify->generation.generation);
-	store_list_release(&verify->list);
-	verify->at = 0;
-	verify->list = (struct store_list){.store = verify->site->repo->store,
-	                                   .prefix = verify->prefix,
-	                                   .after = *verify->after ? verify->after : NULL};
-	store_list_start(&verify->op, &verify->list);
-	op_wait(&verify->op, VERIFY_LISTING);
-}
-
-static bool is_segment(const char *name)
-{
-	struct walname wal;
-
-	return strstr(name, "/wal/") && name_wal_parse(name, &wal) && wal.kind == WALNAME_SEGMENT;
-}
-
-/* The next name of the page; NULL: it is used up, or the round is complete. */
-static const char *verify_next_name(struct verify *verify)
-{
-	while (verify->at < verify->list.count && !verify->stop) {
-		const char *name = verify->list.entry[verify->at].name;
-
-		if (verify->budget && verify->taken && verify->assigned >= verify->budget) {
-			verify->stop = true;
-			return NULL;
-		}
-		if (verify->wrapped && strcmp(name, verify->from) > 0) {
-			verify->stop = true;
-			verify->to[0] = '\0';
-			return NULL;
-		}
-		verify->assigned += verify->list.entry[verify->at++].bytes;
-		snprintf(verify->after, sizeof(verify->after), "%s", name);
-		snprintf(verify->to, sizeof(verify->to), "%s", name);
-		if (is_part_of_another(name)) /* it is read with what it is a part of */
-			continue;
-		verify->taken = true;
-		return name;
-	}
-	return NULL;
-}
-
-static struct verify_lane *lane_free_one(struct verify *verify)
-{
-	for (unsigned i = 0; i < verify->lanes; i++)
-		if (!verify->lane[i])
-			return verify->lane[i] = xcalloc(1, sizeof(struct verify_lane));
-	return NULL;
-}
-
-static bool verify_assign(struct verify *verify)
-{
-	struct verify_lane *lane;
-	const char *name;
-
-	if (verify->stop || verify->at >= verify->list.count)
-		return false;
-	lane = lane_free_one(verify);
-	if (!lane)
-		return false;
-	lane->verify = verify;
-	while (lane->names < LANE_OBJECTS_MAX && (name = verify_next_name(verify))) {
-		if (lane->names == 0 && is_segment(name) && is_segment(verify->previous)) {
-			lane->warm = true;
-			lane->name[lane->names++] = xstrdup(verify->previous);
-		}
-		lane->name[lane->names++] = xstrdup(name);
-		snprintf(verify->previous, sizeof(verify->previous), "%s", name);
-	}
-	verify->busy++;
-	verify_lane_start(&verify->op, lane);
-	return true;
-}
-
-static void verify_write(struct verify *verify);
-
-static void verify_collect(struct verify *verify)
-{
-	for (unsigned i = 0; i < verify->lanes; i++) {
-		struct verify_lane *lane = verify->lane[i];
-
-		if (!lane || op_running(&lane->op))
-			continue;
-		if (op_failed(&lane->op) && !err_is(&verify->failed))
-			verify->failed = lane->op.err;
-		verify_lane_free(lane);
-		verify->lane[i] = NULL;
-		verify->busy--;
-	}
-	if (verify->op.cancelled && !err_is(&verify->failed))
-		err_set(&verify->failed, ERR_CANCELLED, "cancelled");
-	if (err_is(&verify->failed))
-		verify->stop = true;
-}
-
-static void verify_go_on(struct verify *verify)
-{
-	verify_collect(verify);
-	while (verify_assign(verify))
-		;
-	if (verify->busy > 0)
-		return op_wait(&verify->op, VERIFY_VERIFYING);
-	if (err_is(&verify->failed))
-		return verify_end(verify, &verify->failed);
-	if (verify->stop)
-		return verify_write(verify);
-	if (verify->list.more)
-		return verify_list(verify);
-	if (verify->wrapped || !*verify->from) { /* all of it */
-		verify->to[0] = '\0';
-		return verify_write(verify);
-	}
-	verify->wrapped = true;
-	verify->after[0] = verify->previous[0] = '\0';
-	verify_list(verify);
-}
-
-static void verify_begin(struct verify *verify)
-{
-	verify->begun_ms = clock_mono_us() / 1000;
-	verify->lanes = MAX(1U, MIN(verify->site->workers, (unsigned)VERIFY_LANES_MAX));
-	snprintf(verify->after, sizeof(verify->after), "%s", verify->from);
-	snprintf(verify->previous, sizeof(verify->previous), "%s", verify->from);
-	verify_list(verify);
-}
-
-/* ---- the note ---- */
+/* ---- the round, and its notes ---- */
 
 static void note_text(struct verify *verify)
 {
@@ -363,17 +254,17 @@ static void note_text(struct verify *verify)
 	list = jset_array(root, "damaged");
 	for (size_t i = 0; i < MIN(verify->findings, (size_t)NOTE_FINDINGS_MAX); i++)
 		jadd_str(list, verify->finding[i].object);
+	verify_map_save(&verify->round->now, jset_array(root, "verified"));
+	buf_release(&verify->text);
 	buf_init(&verify->text, NOTE_BYTES_MAX);
 	json_print(root, true, &verify->text);
 	jval_free(root);
 }
 
-static void verify_write(struct verify *verify)
+static void verify_write(struct verify *verify, int state)
 {
 	uint32_t random;
 
-	if (verify->dry_run)
-		return verify_end(verify, NULL);
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
 		err_sys(&verify->failed, "could not get random bytes");
 		return verify_end(verify, &verify->failed);
@@ -388,7 +279,151 @@ static void verify_write(struct verify *verify)
 	                                      .bytes = buf_text(&verify->text),
 	                                      .length = verify->text.length};
 	object_write_start(&verify->op, &verify->write);
-	op_wait(&verify->op, VERIFY_WRITING);
+	op_wait(&verify->op, state);
+}
+
+static void verify_last_note(struct verify *verify)
+{
+	if (verify->dry_run || (err_is(&verify->failed) && verify->failed.code != ERR_CANCELLED))
+		return verify_end(verify, err_is(&verify->failed) ? &verify->failed : NULL);
+	/* A cancelled run notes what it did, too; cancelled again, it does not. */
+	verify->op.cancelled = false;
+	verify_write(verify, VERIFY_WRITING);
+}
+
+static void verify_wrote(struct verify *verify)
+{
+	if (err_is(&verify->failed))
+		return verify_end(verify, &verify->failed);
+	verify_end(verify, op_failed(&verify->write.op) ? &verify->write.op.err : NULL);
+}
+
+/* What lanes have done so far is marked; those that only paused stay. */
+static void verify_collect(struct verify *verify)
+{
+	for (unsigned i = 0; i < verify->lanes; i++)
+		if (verify->lane[i]) {
+			if (op_failed(&verify->lane[i]->op) && !err_is(&verify->failed))
+				verify->failed = verify->lane[i]->op.err;
+			verify_round_mark(verify, verify->lane[i]);
+		}
+	if (verify->op.cancelled && !err_is(&verify->failed))
+		err_set(&verify->failed, ERR_CANCELLED, "cancelled");
+	for (unsigned i = 0; i < verify->lanes; i++)
+		if (verify->lane[i] &&
+		    (err_is(&verify->failed) || verify->lane[i]->at == verify->lane[i]->names)) {
+			verify_lane_free(verify->lane[i]);
+			verify->lane[i] = NULL;
+			verify->busy--;
+		}
+}
+
+bool verify_note_is_due(const struct verify *verify)
+{
+	return !verify->dry_run &&
+	       clock_mono_us() / 1000 - verify->noted_ms >= verify->note_again_ms;
+}
+
+static void verify_note_meanwhile(struct verify *verify)
+{
+	verify->noted_ms = clock_mono_us() / 1000;
+	verify->note_again_ms = MIN(2 * verify->note_again_ms, (int64_t)NOTE_LAST_MS);
+	verify_write(verify, VERIFY_NOTING);
+}
+
+/* Nothing runs. */
+static void verify_go_on(struct verify *verify)
+{
+	verify_collect(verify);
+	if (err_is(&verify->failed))
+		return verify_last_note(verify);
+	if ((verify->busy > 0 || !verify_round_is_over(verify)) && verify_note_is_due(verify))
+		return verify_note_meanwhile(verify);
+	for (unsigned i = 0; i < verify->lanes; i++)
+		if (verify->lane[i])
+			verify_lane_start(&verify->op, verify->lane[i]);
+	if (verify_round_go_on(verify))
+		return op_wait(&verify->op, VERIFY_LISTING);
+	if (verify->busy > 0)
+		return op_wait(&verify->op, VERIFY_VERIFYING);
+	if (!verify->round->stop) /* all of it */
+		verify->to[0] = '\0';
+	verify_last_note(verify);
+}
+
+static void verify_begin(struct verify *verify)
+{
+	verify->begun_ms = verify->noted_ms = clock_mono_us() / 1000;
+	verify->note_again_ms = NOTE_FIRST_MS;
+	verify->lanes = MAX(1U, MIN(verify->site->workers, (unsigned)VERIFY_LANES_MAX));
+	verify_round_begin(verify);
+	verify_go_on(verify);
+}
+
+/* ---- what every run reads: small objects beside the cluster's folder ---- */
+
+static void each_outside(struct store_walk *walk, const struct store_entry *entry)
+{
+	struct verify *verify = container_of(walk, struct verify, walk);
+
+	if (!strstr(entry->name, "/try-")) /* of a probe that was killed */
+		strs_add(&verify->round->outside, entry->name);
+}
+
+static void verify_outside(struct verify *verify, const char *prefix, int state)
+{
+	snprintf(verify->prefix, sizeof(verify->prefix), "%s", prefix);
+	verify_walk(verify, state, each_outside);
+}
+
+/* ---- the size of segments, when "system" does not say it ---- */
+
+static void each_segment(struct store_walk *walk, const struct store_entry *entry)
+{
+	struct verify *verify = container_of(walk, struct verify, walk);
+	struct strs *segments = &verify->round->outside;
+	struct walname wal;
+
+	if (segments->count < SIZING_TRIES && name_wal_parse(entry->name, &wal) &&
+	    wal.kind == WALNAME_SEGMENT)
+		strs_add(segments, entry->name);
+}
+
+/* One that is whole says it; without any nothing depends on it. */
+static void verify_size_of_one(struct verify *verify)
+{
+	struct strs *segments = &verify->round->outside;
+	uint32_t *segment_bytes = &verify->generation.facts.segment_bytes;
+
+	if (verify->sized > 0 && !op_failed(&verify->stat.op) &&
+	    verify->stat.sealed.logical_bytes <= UINT32_MAX &&
+	    segment_bytes_valid((uint32_t)verify->stat.sealed.logical_bytes))
+		*segment_bytes = (uint32_t)verify->stat.sealed.logical_bytes;
+	if (*segment_bytes || verify->sized == segments->count) {
+		if (*segment_bytes == 0)
+			*segment_bytes = SEGMENT_BYTES_DEFAULT;
+		strs_release(segments);
+		return verify_outside(verify, "keys/", VERIFY_KEYS);
+	}
+	verify->stat = (struct object_stat){.repo = verify->site->repo,
+	                                    .name = segments->item[verify->sized++],
+	                                    .kind = SEALED_WAL};
+	object_stat_start(&verify->op, &verify->stat);
+	op_wait(&verify->op, VERIFY_SIZED);
+}
+
+static void verify_size(struct verify *verify)
+{
+	char name[NAME_BYTES];
+
+	if (!err_is(&verify->generation.damage))
+		return verify_outside(verify, "keys/", VERIFY_KEYS);
+	name_system(name, verify->generation.generation);
+	verify_found(verify, name, &verify->generation.damage);
+	if (verify->generation.facts.segment_bytes)
+		return verify_outside(verify, "keys/", VERIFY_KEYS);
+	name_wal_folder(verify->prefix, verify->generation.generation);
+	verify_walk(verify, VERIFY_SIZING, each_segment);
 }
 
 /* ---- the story ---- */
@@ -397,8 +432,11 @@ static void verify_open(struct verify *verify)
 {
 	if (op_failed(&verify->ready.op))
 		return verify_end(verify, &verify->ready.op.err);
-	verify->generation = (struct generation_open){.repo = verify->site->repo,
-	                                              .cluster = verify->site->cluster};
+	verify->round = xcalloc(1, sizeof(*verify->round));
+	verify_map_init(&verify->round->before);
+	verify->objects++; /* seawall.json, which opening has read */
+	verify->generation = (struct generation_open){
+	        .repo = verify->site->repo, .cluster = verify->site->cluster, .tolerant = true};
 	generation_open_start(&verify->op, &verify->generation);
 	op_wait(&verify->op, VERIFY_OPENING);
 }
@@ -426,6 +464,22 @@ static void verify_has_heads(struct verify *verify)
 	verify_begin(verify);
 }
 
+static void verify_walked(struct verify *verify)
+{
+	if (op_failed(&verify->walk.op))
+		return verify_end(verify, &verify->walk.op.err);
+	switch ((enum verify_state)verify->op.state) {
+	case VERIFY_SIZING:
+		return verify_size_of_one(verify);
+	case VERIFY_KEYS:
+		return verify_outside(verify, "probe/", VERIFY_PROBES);
+	case VERIFY_PROBES:
+		return verify_list_notes(verify);
+	default:
+		return verify_read_note(verify);
+	}
+}
+
 static void verify_step(struct op *op)
 {
 	struct verify *verify = container_of(op, struct verify, op);
@@ -440,9 +494,14 @@ static void verify_step(struct op *op)
 	case VERIFY_OPENING:
 		if (op_failed(&verify->generation.op))
 			return verify_end(verify, &verify->generation.op.err);
-		return verify_list_notes(verify);
+		return verify_size(verify);
+	case VERIFY_SIZING:
+	case VERIFY_KEYS:
+	case VERIFY_PROBES:
 	case VERIFY_NOTES:
-		return verify_read_note(verify);
+		return verify_walked(verify);
+	case VERIFY_SIZED:
+		return verify_size_of_one(verify);
 	case VERIFY_NOTE:
 		return verify_take_note(verify);
 	case VERIFY_CATALOG:
@@ -450,14 +509,17 @@ static void verify_step(struct op *op)
 	case VERIFY_HEADS:
 		return verify_has_heads(verify);
 	case VERIFY_LISTING:
-		if (op_failed(&verify->list.op))
-			return verify_end(verify, &verify->list.op.err);
+		if (op_failed(&verify->round->list.op))
+			verify->failed = verify->round->list.op.err;
 		return verify_go_on(verify);
 	case VERIFY_VERIFYING:
 		return verify_go_on(verify);
+	case VERIFY_NOTING:
+		if (op_failed(&verify->write.op))
+			verify->failed = verify->write.op.err;
+		return verify_go_on(verify);
 	case VERIFY_WRITING:
-		return verify_end(verify,
-		                  op_failed(&verify->write.op) ? &verify->write.op.err : NULL);
+		return verify_wrote(verify);
 	}
 }
 
@@ -476,5 +538,6 @@ void verify_release(struct verify *verify)
 	free(verify->finding);
 	heads_release(&verify->heads);
 	catalog_release(&verify->catalog);
+	verify_round_free(STEAL(verify->round));
 	verify->finding = NULL;
 }

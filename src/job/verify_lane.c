@@ -6,7 +6,9 @@
  * STREAMING opens all frames and compares the digest of the content (repo/object.h). WAL also goes
  * through the record walker, from one segment into the next; a manifest through its reader, and
  * PACKS looks whether each pack that it names is there and long enough. Damage is told to verify.c
- * by the object's name, and the next object follows. What is gone meanwhile was expired.
+ * by the object's name, and the next object follows. What is gone meanwhile was expired. A lane
+ * pauses between two objects when it is time for a note, and goes on where it was when it is
+ * started again.
  */
 #include "verify_lane.h"
 
@@ -90,6 +92,13 @@ static bool lane_each(void *context, const struct manifest_entry *entry, struct 
 
 /* ---- the story ---- */
 
+bool verify_is_ours(const struct verify *verify, const char *name)
+{
+	const char *generation = verify->generation.generation;
+
+	return str_starts(name, generation) && name[strlen(generation)] == '/';
+}
+
 static void lane_forget_manifest(struct verify_lane *lane)
 {
 	for (size_t i = 0; lane->head && i < lane->head->sources; i++)
@@ -111,14 +120,17 @@ static void lane_stream(struct verify_lane *lane)
 	char id[NAME_BACKUP_ID_BYTES];
 	struct walname name;
 
-	lane->segment = strstr(lane_name(lane), "/wal/") &&
+	bool ours = verify_is_ours(verify, lane_name(lane));
+
+	/* Of earlier generations it is known what they are, and not how they belong together. */
+	lane->segment = ours && strstr(lane_name(lane), "/wal/") &&
 	                name_wal_parse(lane_name(lane), &name) && name.kind == WALNAME_SEGMENT &&
 	                walname_fits(&name, verify->generation.facts.segment_bytes);
 	if (lane->segment) {
 		lane->tli = name.tli;
 		lane->segno = walname_segno(&name, verify->generation.facts.segment_bytes);
 	}
-	if (name_backup_parse(lane_name(lane), id))
+	if (ours && name_backup_parse(lane_name(lane), id))
 		lane->head = heads_find(&verify->heads, id);
 	if (lane->head) {
 		lane->pack_end = xcalloc(lane->head->sources + 1, sizeof(*lane->pack_end));
@@ -240,7 +252,7 @@ static void lane_next(struct verify_lane *lane)
 		err_set(&lane->op.err, ERR_CANCELLED, "cancelled");
 		return op_fail_own(&lane->op);
 	}
-	if (lane->at == lane->names)
+	if (lane->at == lane->names || (lane->at > 0 && verify_note_is_due(lane->verify)))
 		return op_done(&lane->op);
 	lane_stream(lane);
 }
@@ -251,8 +263,6 @@ static void lane_step(struct op *op)
 
 	switch ((enum lane_state)op->state) {
 	case LANE_START:
-		lane->at = 0;
-		lane_forget_walk(lane);
 		return lane_next(lane);
 	case LANE_STREAMING:
 		return lane_streamed(lane);
@@ -267,6 +277,7 @@ static const struct op_type lane_type = {.name = "verify-lane", .step = lane_ste
 
 void verify_lane_start(struct op *parent, struct verify_lane *lane)
 {
+	lane->op = (struct op){0};
 	op_start(parent, &lane->op, &lane_type);
 }
 

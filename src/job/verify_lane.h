@@ -9,13 +9,18 @@
 enum { LANE_OBJECTS_MAX = 32 };
 
 struct verify_lane {
-	struct op op; /* fails when the repository fails; damage is a finding */
+	struct op op; /* fails when the repository fails; damage is a finding. Done with at < names:
+	                 it paused */
 	struct verify *verify;
 	char *name[LANE_OBJECTS_MAX]; /* owned */
 	unsigned names;
-	bool warm; /* the first is read only for the seam to the second */
+	bool warm;              /* the first is read only for the seam to the second */
+	bool outside;           /* not of the cluster's own folder: nothing is marked */
+	char after[NAME_BYTES]; /* it has all that is to be verified behind this name */
+	int64_t listed_us;
+	/* out */
+	unsigned at; /* so many names are done */
 	/* private */
-	unsigned at;
 	struct object_stream stream;
 	struct walwalk *walk; /* NULL: it begins anew */
 	uint32_t walk_tli;
@@ -32,8 +37,13 @@ struct verify_lane {
 	struct object_stat stat;
 	struct nap nap;
 };
+/* Begins, or goes on. */
 void verify_lane_start(struct op *parent, struct verify_lane *lane);
 void verify_lane_free(struct verify_lane *lane);
+/* It is of the generation, and not of an earlier one or of none. */
+bool verify_is_ours(const struct verify *verify, const char *name);
+/* verify.c: so long was nothing noted that lanes pause. */
+bool verify_note_is_due(const struct verify *verify);
 /* verify.c: something is wrong with an object. */
 void verify_found(struct verify *verify, const char *object, const struct err *err);
 

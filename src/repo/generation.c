@@ -277,6 +277,25 @@ static void generation_choose(struct generation_open *open)
 	generation_end(open, NULL);
 }
 
+/* What cannot be read is the generation when there is no other. */
+static bool generation_tolerates(struct generation_open *open, const struct err *err)
+{
+	struct generation_detail *d = open->detail;
+
+	if (!open->tolerant || (err->code != ERR_DAMAGED && err->code != ERR_REFUSED))
+		return false;
+	open->damage = *err;
+	if (!d->found) {
+		d->found = true;
+		d->found_us = 0;
+		d->found_facts = (struct generation_facts){
+		        .system_identifier = d->candidate[d->at].system_identifier,
+		        .major = d->candidate[d->at].major};
+		memcpy(open->generation, d->generation, sizeof(open->generation));
+	}
+	return true;
+}
+
 static void generation_has_read(struct generation_open *open)
 {
 	struct generation_detail *d = open->detail;
@@ -291,9 +310,11 @@ static void generation_has_read(struct generation_open *open)
 		        "object \"%s\" in repository \"%s\" is of system identifier %llu", d->name,
 		        store_label(open->repo->store),
 		        (unsigned long long)facts.system_identifier);
-	if (err_is(&err) && err.code != ERR_NOTFOUND)
+	if (generation_tolerates(open, &err))
+		err_clear(&err);
+	else if (err_is(&err) && err.code != ERR_NOTFOUND)
 		return generation_end(open, &err);
-	if (!err_is(&err) && (!d->found || d->read.sealed.created_us > d->found_us)) {
+	else if (!err_is(&err) && (!d->found || d->read.sealed.created_us > d->found_us)) {
 		d->found = true;
 		d->found_us = d->read.sealed.created_us;
 		d->found_facts = facts;

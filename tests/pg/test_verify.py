@@ -1,9 +1,10 @@
-"""`seawall verify`: each damaged byte is found and named, each missing object too, and a run goes on where the last one
-stopped."""
+"""`seawall verify`: each damaged byte is found and named, each missing object too, and each run begins with what was verified
+longest ago."""
 
 import json
 import random
 import re
+import signal
 
 import pytest
 
@@ -40,10 +41,14 @@ def verify(wall, *arguments, status=0):
 
 
 def objects(wall):
-    """All of the generation but parts, as `verify` names them."""
-    generation, = (wall.repository / "main").glob("*-15-1")
-    paths = (path for path in sorted(generation.rglob("*")) if path.is_file())
-    return {str(path.relative_to(wall.repository)): path for path in paths if not PART.search(path.name)}
+    """All of the repository but parts, as `verify` names them."""
+    paths = (path for path in sorted(wall.repository.rglob("*")) if path.is_file())
+    names = {str(path.relative_to(wall.repository)): path for path in paths}
+    return {name: path for name, path in names.items() if not PART.search(name) and not name.startswith((".", "claim/"))}
+
+
+def run_notes(wall):
+    return {name for name in objects(wall) if "-verify-" in name}
 
 
 def flip(path, offset):
@@ -53,7 +58,7 @@ def flip(path, offset):
     path.write_bytes(content)
 
 
-def test_everything_whole_is_said_to_be(archive):
+def test_everything_whole_is_said_to_be_and_what_is_missing_is_named(archive):
     _, wall = archive
     there = len(objects(wall))
     found = verify(wall)
@@ -61,30 +66,6 @@ def test_everything_whole_is_said_to_be(archive):
     assert int(found["objects"]) == there and int(found["backups"]) == 1 and int(found["segments"]) >= 6
     text = wall.run("verify").out
     assert f"{there + 1} objects verified" in text and "0 damaged or missing" in text and "The run before was at" in text
-
-
-def test_a_flipped_byte_anywhere_is_found_and_named(archive):
-    _, wall = archive
-    chance = random.Random(4711)
-    kinds = {}
-    for name, path in objects(wall).items():
-        kinds.setdefault(re.sub("[0-9A-F]{8,}|[0-9a-f]{16,}|[0-9]", "", name.split("/", 2)[2]), []).append((name, path))
-    broken = []
-    for found in kinds.values():
-        name, path = chance.choice(found)
-        if name.endswith("/system"):
-            continue  # without it there is no archive to be verified: every command says so
-        flip(path, chance.randrange(path.stat().st_size))
-        broken.append(name)
-    assert len(broken) >= 4
-    found = verify(wall, status=7)
-    assert {item["object"] for item in found["damaged"]} >= set(broken), (broken, found)
-    result = wall.run("verify", status=7)
-    assert all(f"DAMAGED {name}:" in result.out for name in broken), result
-
-
-def test_what_is_missing_is_named(archive):
-    _, wall = archive
     there = objects(wall)
     segments = [name for name in there if re.search("/wal/.*/[0-9A-F]{24}$", name)]
     pack = next(name for name in there if "/pack/" in name)
@@ -94,18 +75,95 @@ def test_what_is_missing_is_named(archive):
     assert "it is missing" in found[segments[-2]] and "needs it" in found[pack], found
 
 
-def test_a_run_with_a_budget_goes_on_where_the_last_one_stopped(archive):
+def kind_of(name):
+    return re.sub("[0-9A-F]{8,}|[0-9a-f]{16,}|[0-9]", "", "/".join(name.split("/")[2:]) or name)
+
+
+def test_a_flipped_byte_in_each_kind_of_object_is_found_and_named(archive):
+    cluster, wall = archive
+    (cluster.data / "standby.signal").touch()
+    cluster.stop()
+    cluster.start()
+    cluster.promote()
+    cluster.wait_primary()
+    wall.wait_archived(write(cluster, 2))
+    wall.run("backup")
+    wall.run("wal", "index")
+    wall.run("adopt")
+    verify(wall)
+    kinds = {}
+    for name, path in objects(wall).items():
+        kinds.setdefault(kind_of(name), []).append((name, path))
+    chance = random.Random(4711)
+    broken = set()
+    for found in kinds.values():
+        name, path = chance.choice(found)
+        if name != "seawall.json":  # without it there is no repository to be verified: every command says so
+            flip(path, chance.randrange(path.stat().st_size))
+            broken.add(name)
+    for kind in ("system", "main/cluster", "probe/", ".history", ".owner/", "/index/", "/names/", "/pack/", "/backup/", "/wal/",
+                 ".backup", ".partial", "-verify-"):
+        assert any(kind in name for name in broken), (kind, broken)
+    # Exactly these, and what cannot be known without them: that the WAL of the backup whose head is damaged is whole.
+    answer = verify(wall, "--anew", status=7)
+    assert {item["object"] for item in answer["damaged"]} == broken, (broken, answer)
+    assert int(answer["findings"]) == len(broken) and answer["complete"]
+    result = wall.run("verify", "--anew", status=7)
+    assert all(f"DAMAGED {name}:" in result.out for name in broken), result
+    assert f"{len(broken)} objects are damaged or missing" in result.err, result
+
+
+def test_without_the_object_system_all_else_is_verified(archive):
     _, wall = archive
-    there = len(objects(wall))
-    seen, runs, last = 0, 0, ""
-    while runs < 50:
+    there = objects(wall)
+    name, = (name for name in there if name.endswith("/system"))
+    first = min(name for name in there if kind_of(name).startswith("wal/"))
+    for object_name in (name, first):  # the first segment, too: the size of segments comes from another one
+        flip(there[object_name], there[object_name].stat().st_size - 1)
+    answer = verify(wall, status=7)
+    assert {item["object"] for item in answer["damaged"]} == {name, first}, answer
+    assert int(answer["objects"]) == len(there) and int(answer["segments"]) >= 6
+    there["seawall.json"].chmod(0o600)
+    there["seawall.json"].write_text("{")
+    assert '"seawall.json"' in wall.run("verify", status=7).err
+
+
+def test_runs_with_a_budget_go_on_with_what_was_verified_longest_ago(archive):
+    cluster, wall = archive
+    there, seen, last = set(objects(wall)), [], ""
+    while set(seen) < {name for name in there if name.startswith("main/")}:
         found = verify(wall, "--budget", "1")
-        assert found["from"] == last
-        last, seen, runs = found["to"], seen + int(found["objects"]), runs + 1
-        if not last or seen >= there:
-            break
-    assert runs > 1 and seen >= there
-    assert int(verify(wall, "--anew")["objects"]) >= there
+        assert found["from"] == last and not found["complete"] and len(seen) < len(there)
+        last = found["to"]
+        seen.append(last)
+    assert len(seen) == len(set(seen)) and not run_notes(wall) & set(seen)
+    # What is new comes first …
+    new = write(cluster, 2)
+    wall.wait_archived(new)
+    new = set(objects(wall)) - there - run_notes(wall)
+    assert {verify(wall, "--budget", "1")["to"] for _ in new} == new
+    # … then all again in the same order, whatever the runs' own notes.
+    young = run_notes(wall)
+    again = [verify(wall, "--budget", "1")["to"] for _ in range(8)]
+    assert [name for name in again if name not in young | run_notes(wall)] == seen[:8]
+    assert int(verify(wall, "--anew")["objects"]) >= len(there)
+
+
+def test_a_run_that_is_killed_or_cancelled_has_noted_what_it_did(archive):
+    _, wall = archive
+    for how, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 8)):
+        before = run_notes(wall)
+        running = wall.start_command("verify", "--anew", "--rate", "3kB")
+        wait_for(lambda since=before: run_notes(wall) - since, "a note while it runs", 60)
+        noted = run_notes(wall)
+        running.send_signal(how)
+        running.communicate()
+        assert running.returncode == status
+        assert how == signal.SIGKILL or run_notes(wall) - noted
+        # What was done lately is not what comes next.
+        found = verify(wall, "--budget", "1")
+        assert found["from"] and not found["complete"]
+        assert verify(wall)["complete"]
 
 
 def test_it_runs_while_the_server_archives(archive):
