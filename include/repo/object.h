@@ -128,6 +128,8 @@ struct object_stream {
 	enum gate_class class;
 	uint64_t likely_bytes; /* how big the object is, if one may guess: tried with so much
 	                          memory first; 0: with as much as any needs */
+	uint64_t expect_bytes; /* the same for the way only, which is wider for what is large; 0:
+	                          as likely_bytes */
 	bool own_only;   /* without the parts (a manifest's head); the digest is not checked */
 	bool parts_only; /* a manifest's body without its head; then the digest is not checked */
 	uint64_t from, length; /* only this range of the logical content (no digest check); length

@@ -33,8 +33,9 @@ struct store {
 	enum store_safety safety;
 	struct store_counts counts;
 	struct store_patience patience;
-	int64_t said_ms; /* when somebody was told last */
-	bool answered;   /* it did, at least once */
+	int64_t said_ms;  /* when somebody was told last */
+	bool answered;    /* it did, at least once */
+	bool unversioned; /* it does not say which version of an object it gives */
 };
 
 /* One attempt; a driver's own begins with one of these. The request that it is for stays the

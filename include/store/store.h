@@ -159,6 +159,8 @@ struct store_get {
 	struct store *store;
 	const char *name;
 	uint64_t offset, length;
+	uint64_t expect_bytes; /* how much there probably is from there, if one knows; 0: not. Only
+	                          speed depends on it */
 	uint8_t *const *block; /* BLOCK_BYTES each */
 	unsigned blocks;
 	uint64_t got;          /* out */

@@ -393,6 +393,12 @@ static bool lane_consume(struct object_stream *stream, uint64_t offset, const ui
 	return true;
 }
 
+/* What a pack takes in the store, as a guess. */
+static uint64_t pack_bytes(const struct manifest_head *head)
+{
+	return head->packs > 0 ? head->stored_bytes / head->packs : 0;
+}
+
 /* The next pack, or the next part of it when much lies between. False: none is left. */
 static bool lane_next(struct copy_lane *lane)
 {
@@ -423,6 +429,7 @@ static bool lane_next(struct copy_lane *lane)
 	                                      .name = lane->name,
 	                                      .kind = SEALED_PACK,
 	                                      .class = GATE_RESTORE,
+	                                      .expect_bytes = pack_bytes(copy->head),
 	                                      .from = first->pack_offset,
 	                                      .length = end - first->pack_offset,
 	                                      .consume = lane_consume,

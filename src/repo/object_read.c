@@ -296,6 +296,7 @@ static void stream_get(struct object_stream *stream)
 	d->get = (struct store_get){
 	        .store = stream->repo->store,
 	        .name = d->part ? d->part_name : stream->name,
+	        .expect_bytes = d->part ? 0 : MAX(stream->expect_bytes, stream->likely_bytes),
 	        /* One more than can be: what is too long is seen to be. */
 	        .length = d->tight ? (uint64_t)room * BLOCK_BYTES : SEALED_OBJECT_BYTES_MAX + 1,
 	        .block = d->hold.block,

@@ -11,6 +11,7 @@
 #   s3_put    compressed segments, beside curl
 #   s3_backlog, s3_recovery, s3_restore   the same with a repository in S3: a Ceph with bluestore on loopback, https
 #   s3_latency                            pushes with 50 ms more for each request
+#   s3_large                              one large object with that, in one request and in ranges
 #
 # Installs pgBackRest and what the build needs, builds, and runs as the user postgres in a folder of its own below /tmp
 # (--place keeps that folder, and finds the data in it that an earlier run made). Nothing else should run meanwhile.
@@ -22,14 +23,16 @@ cd "$(dirname "$0")/../.."
 # shellcheck disable=SC2086 # one word for each package
 packages_need $PACKAGES_BUILD $PACKAGES_POSTGRES $PACKAGES_S3 pgbackrest lz4 python3 python3-psycopg2
 make -s -j"$(nproc)" all build/release/tests/tools/sealbench build/release/tests/tools/walcheck \
-	build/release/tests/tools/walspeed build/release/tests/tools/storeput
+	build/release/tests/tools/walspeed build/release/tests/tools/storeput \
+	build/release/tests/tools/storeget
 
 SCRATCH=$(mktemp -d /tmp/swbench.XXXXXX)
 trap 'rm -rf "$SCRATCH"' EXIT
 trap 'exit 1' HUP INT TERM
 mkdir -p "$SCRATCH/build/release" "$SCRATCH/tests"
 cp build/release/seawall build/release/seawall-wal build/release/tests/tools/sealbench \
-	build/release/tests/tools/walcheck build/release/tests/tools/walspeed build/release/tests/tools/storeput "$SCRATCH/build/release"
+	build/release/tests/tools/walcheck build/release/tests/tools/walspeed build/release/tests/tools/storeput \
+	build/release/tests/tools/storeget "$SCRATCH/build/release"
 cp -R tests/bench tests/pg tests/services "$SCRATCH/tests"
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/floor" tests/bench/floor.c -llz4 -lxxhash
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/archive" tests/bench/archive.c

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from figures import (SEGMENT_MB, BackupPgbackrest, BackupSeawall, Push, PushPgbackrest, PushSeawall, Recovery, RecoveryPgbackrest,
+from figures import (SEGMENT_MB, BackupPgbackrest, BackupSeawall, Contender, Push, PushPgbackrest, PushSeawall, Recovery, RecoveryPgbackrest,
                      RecoverySeawall, RestorePgbackrest, RestoreSeawall, limited, seconds)
 from measure import in_turn, measure, median, table, verdict
 from place import HERE, fresh, run, say, tree_mb
@@ -16,8 +16,9 @@ sys.path.insert(0, str(SERVICES))
 
 import s3  # noqa: E402 (the path must be known first)
 
-ORDER = ["s3_put", "s3_backlog", "s3_recovery", "s3_restore", "s3_latency"]
+ORDER = ["s3_put", "s3_backlog", "s3_recovery", "s3_restore", "s3_latency", "s3_large"]
 DELAY_MS, LATENCY_SEGMENTS = 50, 128
+LARGE_MB, LARGE_TIMES, CONNECTION_MB_S = 16, 8, 80  # (what one connection to S3 gives, says its documentation, is 85 to 90)
 numbers = itertools.count(os.getpid() * 1000)
 
 
@@ -252,3 +253,49 @@ def figure_s3_latency(place):
           "one at a time")
     return verdict("throughput, in flight together / one at a time", median(costs["one at a time"], segment_ms) /
                    median(costs["all are ready"], segment_ms), 6, higher_is_better=True)
+
+
+class LargeGet(Contender):
+    """One object as large as a full pack, read several times, each connection as fast as it is to a store far away."""
+
+    daemon = True
+
+    def __init__(self, place, how, limit_mb_s):
+        super().__init__(place, {"one": "one request", "ranges": "ranges, size not known", "expected": "ranges, as a pack"}[how])
+        self.how, self.limit_mb_s = how, limit_mb_s
+
+    def prepare(self):
+        port = s3.Store(self.place.folder / "ceph/env").endpoint.rpartition(":")[2]
+        limit = [str(self.limit_mb_s * 1024 * 1024)] if self.limit_mb_s else []
+        self.proxy = subprocess.Popen([self.place.build / "delay", port, str(DELAY_MS), *limit], stdout=subprocess.PIPE, text=True)
+        self.endpoint = f"http://127.0.0.1:{self.proxy.stdout.readline().strip()}"
+
+    def run(self):
+        there = s3.Store(self.place.folder / "ceph/env")
+        key = {"AWS_ACCESS_KEY_ID": there.access, "AWS_SECRET_ACCESS_KEY": there.secret, "no_proxy": "127.0.0.1"}
+        done = run(self.place.bin / "storeget", f"s3://{there.bucket}/large", self.endpoint, there.region, "", self.how, LARGE_TIMES,
+                   "object", env={**os.environ, **key}, stdout=subprocess.PIPE, text=True)
+        return [float(line) for line in done.stdout.split()]
+
+    def finish(self):
+        self.proxy.kill()
+        self.proxy.wait()
+
+
+def figure_s3_large(place):
+    store(place)
+    there = s3.Store(place.folder / "ceph/env")
+    there.must("PUT", f"/{there.bucket}/large/object", os.urandom(LARGE_MB * 1024 * 1024))
+    good = True
+    for limit_mb_s in [CONNECTION_MB_S, 0]:
+        costs = in_turn([LargeGet(place, how, limit_mb_s) for how in ["expected", "ranges", "one"]], place.options.rounds)
+
+        def get_ms(cost):
+            return sum(cost.extra) / len(cost.extra) * 1000
+
+        limit = f"and {limit_mb_s} MB/s for each connection" if limit_mb_s else "and connections as fast as the loopback"
+        table(f"an object of {LARGE_MB} MB from S3, {DELAY_MS} ms more for each request {limit}", costs, get_ms, "ms", "one request")
+        if limit_mb_s:
+            good = verdict("large object, one request / ranges", median(costs["one request"], get_ms) / median(costs["ranges, as a pack"], get_ms),
+                           1.5, higher_is_better=True)
+    return good

@@ -18,9 +18,11 @@ enum {
 	BLOCKS = 18,
 	BYTES = 16 * BLOCK_BYTES + 12345, /* the first range, and two of the rest */
 	RANGES = 3,
+	AT_ONCE = 4, /* ranges of an object whose size is expected */
 };
 
 struct reading {
+	uint64_t expect_bytes;
 	struct store_get get;
 	uint8_t *block[BLOCKS];
 };
@@ -32,6 +34,7 @@ static enum err_code read_large(struct store *store, struct reading *r, int64_t 
 	r->get = (struct store_get){.store = store,
 	                            .name = "a/large",
 	                            .length = UINT64_MAX,
+	                            .expect_bytes = r->expect_bytes,
 	                            .block = r->block,
 	                            .blocks = BLOCKS,
 	                            .deadline_ms = deadline_ms};
@@ -105,7 +108,7 @@ static void plan(enum mem_effect effect, unsigned nth, enum err_code code)
 static void what_is_large_is_read_in_ranges_and_what_is_not_in_one(void **state)
 {
 	struct store *store = ((struct fixture *)*state)->store;
-	struct reading r;
+	struct reading r = {0};
 
 	assert_int_equal(read_large(store, &r, 0), ERR_NONE);
 	assert_read(&r, 0);
@@ -141,7 +144,7 @@ static void each_range_that_fails_is_repeated(void **state)
 {
 	static const enum mem_effect effects[] = {MEM_FAIL, MEM_LOSE_ANSWER, MEM_CUT};
 	struct store *store = ((struct fixture *)*state)->store;
-	struct reading r;
+	struct reading r = {0};
 
 	for (unsigned i = 0; i < ARRAY_LENGTH(effects) * RANGES; i++) {
 		uint64_t before = store_counts(store)->retries;
@@ -158,7 +161,7 @@ static void each_range_that_fails_is_repeated(void **state)
 static void each_range_that_fails_for_good_is_the_end(void **state)
 {
 	struct store *store = ((struct fixture *)*state)->store;
-	struct reading r;
+	struct reading r = {0};
 
 	for (unsigned nth = 1; nth <= RANGES; nth++) {
 		plan(MEM_FAIL, nth, ERR_REFUSED);
@@ -175,7 +178,7 @@ static void each_range_that_fails_for_good_is_the_end(void **state)
 static void what_is_replaced_meanwhile_is_never_a_mixture(void **state)
 {
 	struct store *store = ((struct fixture *)*state)->store;
-	struct reading r;
+	struct reading r = {0};
 	uint8_t version = 0;
 
 	for (unsigned nth = 2; nth <= RANGES; nth++) {
@@ -193,10 +196,76 @@ static void what_is_replaced_meanwhile_is_never_a_mixture(void **state)
 	reading_end(&r);
 }
 
+/* Whoever expects a size does not wait for the first answer; what he expects need not be true. */
+static void what_is_expected_to_be_large_is_asked_for_at_once(void **state)
+{
+	static const struct {
+		uint64_t expect_bytes;
+		unsigned requests;
+	} rows[] = {
+	        {STORE_RANGE_FIRST_BYTES, RANGES}, {STORE_RANGE_FIRST_BYTES + 1, 2},
+	        {16 * BLOCK_BYTES, AT_ONCE},       {BYTES, AT_ONCE},
+	        {BLOCKS * BLOCK_BYTES, 5},         {UINT64_MAX, 5},
+	};
+	struct store *store = ((struct fixture *)*state)->store;
+	uint64_t before = 0;
+
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		struct reading r = {.expect_bytes = rows[i].expect_bytes};
+
+		assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+		assert_read(&r, 0);
+		assert_int_equal(store_counts(store)->reads - before, rows[i].requests);
+		before = store_counts(store)->reads;
+		reading_end(&r);
+	}
+	assert_int_equal(put_text(store, "b", "text"), ERR_NONE);
+	{
+		struct reading r = {.expect_bytes = BYTES};
+
+		assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+		r.get.name = "b";
+		assert_true(RUN(store->loop, store_get_start, &r.get));
+		assert_int_equal(r.get.got, 4);
+		assert_int_equal(r.get.object_bytes, 4);
+		r.get.name = "none";
+		assert_false(RUN(store->loop, store_get_start, &r.get));
+		assert_int_equal(r.get.op.err.code, ERR_NOTFOUND);
+		reading_end(&r);
+	}
+}
+
+/* The same faults, wherever they come. */
+static void what_was_asked_for_at_once_is_whole_and_of_one_version(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	uint8_t version = 0;
+
+	for (unsigned nth = 1; nth <= AT_ONCE; nth++) {
+		struct reading r = {.expect_bytes = BYTES};
+
+		plan(MEM_REPLACE, nth, ERR_NONE);
+		assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+		assert_read(&r, version ^= 0x55);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+		plan(MEM_CUT, nth, ERR_NONE);
+		assert_int_equal(read_large(store, &r, 0), ERR_NONE);
+		assert_read(&r, version);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+		plan(MEM_FAIL, nth, ERR_REFUSED);
+		assert_int_equal(read_large(store, &r, 0), ERR_REFUSED);
+		assert_int_equal(r.get.got, 0);
+		store_mem_plan_clear("ranges");
+		reading_end(&r);
+	}
+}
+
 static void the_deadline_is_one_for_all(void **state)
 {
 	struct store *store = ((struct fixture *)*state)->store;
-	struct reading r;
+	struct reading r = {0};
 
 	for (unsigned nth = 1; nth <= RANGES; nth++) {
 		plan(MEM_DELAY, nth, ERR_NONE);
@@ -257,7 +326,7 @@ static void a_cancel_ends_all_ranges(void **state)
 
 /* ---- against a scripted S3 ---- */
 
-enum { ROUNDS_MAX = 3, SEEN_MAX = ROUNDS_MAX * RANGES, SEEN_BYTES = 4096 };
+enum { ROUNDS_MAX = 3, SEEN_MAX = ROUNDS_MAX * AT_ONCE, SEEN_BYTES = 4096 };
 
 /* What is answered to the requests of one reading: the first, and, when it is answered with a
  * version, the others. */
@@ -265,6 +334,7 @@ struct round {
 	const char *first, *others; /* the ETag; others NULL: 412 */
 	uint8_t version;            /* of the bytes */
 	bool alone;                 /* no other comes before the first has its answer */
+	bool at_once;               /* all come before any has one */
 };
 
 struct peer {
@@ -346,6 +416,24 @@ static void refuse(int fd)
 	close(fd);
 }
 
+/* The ranges of one reading in the order of their offsets, whichever came first. */
+static void round_at_once(struct peer *peer, const struct round *round)
+{
+	unsigned base = peer->seen_count;
+	int fd[AT_ONCE];
+
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		if ((fd[i] = peer_accept(peer)) < 0)
+			return;
+	for (unsigned i = AT_ONCE; i-- > 0;) {
+		const char *seen = peer->seen[base + i];
+		const char *tag = strstr(seen, "bytes=0-") ? round->first : round->others;
+
+		give(fd[i], seen, tag, round->version, true);
+		give(fd[i], seen, tag, round->version, false);
+	}
+}
+
 static void *peer_main(void *context)
 {
 	struct peer *peer = context;
@@ -353,9 +441,13 @@ static void *peer_main(void *context)
 	for (unsigned n = 0; n < peer->rounds; n++) {
 		const struct round *round = &peer->round[n];
 		unsigned base = peer->seen_count;
-		int fd[RANGES] = {peer_accept(peer), -1, -1};
+		int fd[RANGES] = {-1, -1, -1};
 
-		if (fd[0] < 0)
+		if (round->at_once) {
+			round_at_once(peer, round);
+			continue;
+		}
+		if ((fd[0] = peer_accept(peer)) < 0)
 			return NULL;
 		give(fd[0], peer->seen[base], round->first, round->version, true);
 		for (unsigned i = 1; i < RANGES && !round->alone; i++)
@@ -438,7 +530,7 @@ static void assert_asked(const struct peer *peer, unsigned request, const char *
 static void the_ranges_are_in_flight_at_once_and_pinned(void **state)
 {
 	struct peer *peer = *state;
-	struct reading r;
+	struct reading r = {0};
 
 	serve(peer, 1, &(struct round){.first = "\"one\"", .others = "\"one\""});
 	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
@@ -455,12 +547,34 @@ static void the_ranges_are_in_flight_at_once_and_pinned(void **state)
 	reading_end(&r);
 }
 
+static void what_is_expected_is_in_flight_at_once_and_compared(void **state)
+{
+	const struct round rounds[] = {
+	        {.first = "\"two\"", .others = "\"one\"", .at_once = true},
+	        {.first = "\"two\"", .others = "\"two\"", .version = 9},
+	        {.first = "\"two\"", .others = "\"two\"", .version = 9, .at_once = true}};
+	struct peer *peer = *state;
+	struct reading r = {.expect_bytes = BYTES};
+
+	serve(peer, 3, rounds);
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 9);
+	assert_int_equal(peer->seen_count, AT_ONCE + RANGES);
+	for (unsigned i = 0; i < AT_ONCE; i++)
+		assert_null(strstr(peer->seen[i], "if-match"));
+	reading_end(&r);
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 9);
+	assert_int_equal(peer->seen_count, AT_ONCE + RANGES + AT_ONCE);
+	reading_end(&r);
+}
+
 static void a_version_that_is_gone_is_read_again_as_another(void **state)
 {
 	const struct round rounds[] = {{.first = "\"one\""},
 	                               {.first = "\"two\"", .others = "\"two\"", .version = 7}};
 	struct peer *peer = *state;
-	struct reading r;
+	struct reading r = {0};
 
 	serve(peer, 2, rounds);
 	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
@@ -476,7 +590,7 @@ static void another_version_is_seen_also_where_the_pin_is_ignored(void **state)
 	const struct round rounds[] = {{.first = "\"one\"", .others = "\"two\"", .version = 7},
 	                               {.first = "\"two\"", .others = "\"three\"", .version = 7}};
 	struct peer *peer = *state;
-	struct reading r;
+	struct reading r = {0};
 
 	serve(peer, 2, rounds);
 	assert_int_equal(read_large(peer->store, &r, 10000), ERR_STORE);
@@ -491,22 +605,42 @@ static void another_version_is_seen_also_where_the_pin_is_ignored(void **state)
 static void without_a_version_it_is_one_request(void **state, const char *tag)
 {
 	const struct round rounds[] = {{.first = tag, .alone = true},
+	                               {.first = tag, .alone = true},
 	                               {.first = tag, .alone = true}};
 	struct peer *peer = *state;
-	struct reading r;
+	struct reading r = {0};
 
-	serve(peer, 2, rounds);
+	serve(peer, 3, rounds);
 	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
 	assert_read(&r, 0);
 	assert_int_equal(peer->seen_count, 2);
 	assert_asked(peer, 0, "0-8388607", NULL);
 	assert_asked(peer, 1, "0-18874367", NULL);
 	reading_end(&r);
+	r.expect_bytes = BYTES; /* that is remembered */
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 0);
+	assert_asked(peer, 2, "0-18874367", NULL);
+	reading_end(&r);
 }
 
 static void a_store_without_etags_gets_one_request(void **state)
 {
 	without_a_version_it_is_one_request(state, "");
+}
+
+static void without_etags_what_came_at_once_is_not_believed(void **state)
+{
+	const struct round rounds[] = {{.first = "", .others = "", .at_once = true},
+	                               {.first = "", .alone = true, .version = 3}};
+	struct peer *peer = *state;
+	struct reading r = {.expect_bytes = BYTES};
+
+	serve(peer, 2, rounds);
+	assert_int_equal(read_large(peer->store, &r, 10000), ERR_NONE);
+	assert_read(&r, 3);
+	assert_int_equal(peer->seen_count, AT_ONCE + 1);
+	reading_end(&r);
 }
 
 static void a_weak_etag_pins_nothing(void **state)
@@ -524,13 +658,17 @@ int main(void)
 	        ON_MEMORY(each_range_that_fails_is_repeated),
 	        ON_MEMORY(each_range_that_fails_for_good_is_the_end),
 	        ON_MEMORY(what_is_replaced_meanwhile_is_never_a_mixture),
+	        ON_MEMORY(what_is_expected_to_be_large_is_asked_for_at_once),
+	        ON_MEMORY(what_was_asked_for_at_once_is_whole_and_of_one_version),
 	        ON_MEMORY(the_deadline_is_one_for_all),
 	        ON_MEMORY(a_cancel_ends_all_ranges),
 	        ON_PEER(the_ranges_are_in_flight_at_once_and_pinned),
+	        ON_PEER(what_is_expected_is_in_flight_at_once_and_compared),
 	        ON_PEER(a_version_that_is_gone_is_read_again_as_another),
 	        ON_PEER(another_version_is_seen_also_where_the_pin_is_ignored),
 	        ON_PEER(a_store_without_etags_gets_one_request),
 	        ON_PEER(a_weak_etag_pins_nothing),
+	        ON_PEER(without_etags_what_came_at_once_is_not_believed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
