@@ -33,9 +33,12 @@ struct store {
 	enum store_safety safety;
 	struct store_counts counts;
 	struct store_patience patience;
-	int64_t said_ms;  /* when somebody was told last */
-	bool answered;    /* it did, at least once */
-	bool unversioned; /* it does not say which version of an object it gives */
+	int64_t said_ms; /* when somebody was told last */
+	bool answered;   /* it did, at least once */
+	/* A driver's word, at opening: it can hold a get to one version, and large ones are faster
+	 * in ranges. */
+	bool pins;
+	bool unversioned; /* it did not say which version of an object it gave */
 };
 
 /* One attempt; a driver's own begins with one of these. The request that it is for stays the
@@ -70,7 +73,6 @@ struct store_driver {
 	struct credentials_source *(*credentials)(struct store *store);
 	/* May be NULL: as store_limit. */
 	void (*limit)(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
-	bool pins; /* it can hold a get to one version, and large ones are faster in ranges */
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */

@@ -46,6 +46,9 @@ struct mem_lies {
 };
 void store_mem_lie(const char *name, const struct mem_lies *lies);
 
+/* Who opens it from now on reads large objects in ranges. */
+void store_mem_pins(const char *name);
+
 /* The place is made if need be. Any number of faults; the first that matches counts. */
 void store_mem_plan(const char *name, const struct mem_fault *fault);
 void store_mem_plan_clear(const char *name);

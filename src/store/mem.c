@@ -40,6 +40,7 @@ struct mem_place {
 	struct mem_planned *plan;
 	struct mem_lies lies;
 	unsigned versions; /* given so far */
+	bool pins;
 	unsigned calls[STORE_VERBS];
 	unsigned users;
 	struct mem_place *next;
@@ -93,6 +94,11 @@ void store_mem_plan(const char *name, const struct mem_fault *fault)
 void store_mem_lie(const char *name, const struct mem_lies *lies)
 {
 	place_find(name, true)->lies = *lies;
+}
+
+void store_mem_pins(const char *name)
+{
+	place_find(name, true)->pins = true;
 }
 
 void store_mem_plan_clear(const char *name)
@@ -478,6 +484,7 @@ static struct store *mem_open(struct loop *loop, const struct store_options *opt
 	}
 	store = xcalloc(1, sizeof(*store));
 	store->place = place;
+	store->store.pins = place->pins;
 	place->users++;
 	return &store->store;
 }
@@ -494,7 +501,6 @@ const struct store_driver store_mem_driver = {
         .scheme = "mem:",
         .open = mem_open,
         .close = mem_close,
-        .pins = true,
         .attempt_bytes = sizeof(struct mem_attempt),
         .start = mem_start,
 };

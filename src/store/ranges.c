@@ -44,7 +44,7 @@ static uint64_t room_of(const struct store_get *get)
 
 bool ranges_wanted(const struct store_get *get)
 {
-	return get->store->driver->pins && !get->store->unversioned && !get->single &&
+	return get->store->pins && !get->store->unversioned && !get->single &&
 	       room_of(get) > STORE_RANGE_FIRST_BYTES;
 }
 

@@ -502,7 +502,6 @@ const struct store_driver store_s3_driver = {
         .anchor = s3_anchor,
         .credentials = s3_credentials,
         .limit = s3_limit,
-        .pins = true,
         .attempt_bytes = sizeof(struct s3_attempt),
         .start = s3_start,
         .release = s3_release,

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 
-from figures import (SEGMENT_MB, BackupPgbackrest, BackupSeawall, Contender, Push, PushPgbackrest, PushSeawall, Recovery, RecoveryPgbackrest,
-                     RecoverySeawall, RestorePgbackrest, RestoreSeawall, limited, seconds)
+from figures import (SEGMENT_MB, BackupPgbackrest, BackupSeawall, Contender, Push, PushPgbackrest, PushSeawall, Recovery,
+                     RecoveryPgbackrest, RecoverySeawall, RestorePgbackrest, RestoreSeawall, limited, seconds)
 from measure import in_turn, measure, median, table, verdict
 from place import HERE, fresh, run, say, tree_mb
 

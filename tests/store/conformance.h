@@ -269,7 +269,7 @@ static void a_get_is_held_to_one_version(void **state)
 
 	assert_int_equal(put_text(store, "v", "one"), ERR_NONE);
 	assert_true(RUN(store->loop, store_get_start, &get));
-	if (store->driver->pins) {
+	if (store->pins) {
 		assert_true(str_copy(version, sizeof(version), get.version));
 		assert_string_not_equal(version, "");
 		get.pin = version;

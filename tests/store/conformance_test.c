@@ -9,6 +9,7 @@ static int mem_begin(void **state)
 
 	f->driver = "mem";
 	snprintf(f->url, sizeof(f->url), "mem:conformance");
+	store_mem_pins("conformance");
 	return place_begin(f);
 }
 

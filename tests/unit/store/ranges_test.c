@@ -76,6 +76,7 @@ static int begin(void **state)
 	uint8_t *bytes = xmalloc(BYTES);
 
 	f->loop = loop_new(&(struct loop_options){.workers = 1});
+	store_mem_pins("ranges");
 	f->store = open_place(f->loop, "mem:ranges", true);
 	for (uint64_t i = 0; i < BYTES; i++)
 		bytes[i] = byte_at(i, 0);
