@@ -16,6 +16,7 @@
 #include "loop/gate.h"
 #include "repo/repo.h"
 
+struct haste;
 struct site {
 	struct loop *loop;
 	struct blocks *blocks;
@@ -39,6 +40,7 @@ struct site {
 	const char *program;     /* absolute path of the running seawall */
 	struct compression wal_compression, pack_compression;
 	unsigned workers;
+	struct haste *haste; /* job/rest.h; NULL: nobody hurries */
 };
 
 enum { SITE_CHAIN_MAX = 4, SITE_AWAY_MS = 5000 };

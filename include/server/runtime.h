@@ -6,6 +6,7 @@
 #define SERVER_RUNTIME_H
 
 #include "config/config.h"
+#include "job/rest.h"
 #include "job/site.h"
 #include "repo/repo.h"
 
@@ -19,6 +20,7 @@ struct runtime {
 	struct repo **repo;     /* as config->repository; NULL: its place is not open */
 	struct site *site;      /* as config->cluster, each with a chain of those at its other
 	                           repositories; repo is NULL until it is open */
+	struct haste haste;     /* whether a recovery catches up, of any cluster */
 	char *program;          /* absolute path of this program */
 	bool pretend;           /* repositories that are opened from now on are not changed */
 	bool person;            /* somebody waits: warnings tell why it takes long */

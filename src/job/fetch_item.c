@@ -1,5 +1,5 @@
 /*
- * fetch_item.c — one file on its way to a recovery; prefetch, and the proof of absence.
+ * fetch_item.c — one file on its way to a recovery, and the proof of absence.
  *
  *   START -> LOOKING -> [OPENING] -> [MAPPING] -> FETCHING -> READY -> DELIVERING -> "delivered"
  *               ^                                    |  ^                   |
@@ -48,10 +48,7 @@ enum {
 	KEEP_MS = 2000, /* an answer that nobody hears just now: the hook asks again at once */
 	KEEP_READY_MS = 60 * 1000,      /* a file whose hook has left */
 	KEEP_AHEAD_MS = 10 * 60 * 1000, /* one that no replay came for */
-	AHEAD_ROOM_SHARE = 4,           /* of the free room of the disk */
 };
-
-#define AHEAD_BYTES_MAX (UINT64_C(1) << 30)
 
 OP_STATES_NAME(item_state, ITEM_STATES)
 
@@ -62,7 +59,7 @@ void guide_release(struct fetch_guide *guide)
 	*guide = (struct fetch_guide){0};
 }
 
-static void guide_copy(struct fetch_guide *to, const struct fetch_guide *from)
+void guide_copy(struct fetch_guide *to, const struct fetch_guide *from)
 {
 	struct fetch_guide copy = *from;
 
@@ -72,74 +69,6 @@ static void guide_copy(struct fetch_guide *to, const struct fetch_guide *from)
 		history_copy(&copy.path, &from->path);
 	guide_release(to);
 	*to = copy;
-}
-
-/* ---- prefetch ---- */
-
-static struct fetch_item *item_find(struct fetcher *fetcher, const struct walname *name,
-                                    const char *folder)
-{
-	for (struct fetch_item *item = fetcher->items; item; item = item->next)
-		if (walname_compare(&item->name, name) == 0 &&
-		    strcmp(item->guide.folder, folder) == 0 && !item->op.cancelled)
-			return item;
-	return NULL;
-}
-
-static bool prefetch_allowed(const struct fetcher *fetcher, const struct fetch_item *item)
-{
-	return fetcher->ahead_max > 0 && !fetcher->closing && item->name.kind == WALNAME_SEGMENT &&
-	       (item->guide.standby || item->guide.recovery);
-}
-
-/* Segments that the replay has passed, or that lie far ahead after a jump, are let go. */
-static void prefetch_drop(struct fetcher *fetcher, uint64_t first, uint64_t last)
-{
-	for (struct fetch_item *item = fetcher->items; item; item = item->next) {
-		uint64_t segno;
-
-		if (item->wanted || item->name.kind != WALNAME_SEGMENT)
-			continue;
-		segno = walname_segno(&item->name, item->guide.segment_bytes);
-		if (segno < first || segno > last)
-			op_cancel(&item->op);
-	}
-}
-
-/* The window in segments: as the replay wants it, within what it may take of the disk. */
-static uint64_t prefetch_window(const struct fetcher *fetcher, const struct fetch_guide *guide)
-{
-	uint64_t bytes = MIN(AHEAD_BYTES_MAX, guide->room_bytes / AHEAD_ROOM_SHARE);
-
-	return MIN((uint64_t)fetcher->window, bytes / guide->segment_bytes);
-}
-
-/* Keeps the window behind a wanted segment filled. */
-static void prefetch_pump(struct fetcher *fetcher, const struct fetch_item *wanted)
-{
-	uint64_t segno, window;
-	const struct fetch_guide *guide = &wanted->guide;
-
-	if (!prefetch_allowed(fetcher, wanted))
-		return;
-	guide_copy(&fetcher->guide, guide);
-	segno = walname_segno(&wanted->name, guide->segment_bytes);
-	window = prefetch_window(fetcher, guide);
-	prefetch_drop(fetcher, segno, segno + window);
-	for (uint64_t next = segno + 1; next <= segno + window; next++) {
-		char text[SEGMENT_NAME_BYTES];
-		struct walname name;
-		uint32_t tli = guide->has_path ? history_tli_of_segment(&guide->path, next,
-		                                                        guide->segment_bytes)
-		                               : wanted->name.tli;
-
-		segment_name(tli, next, guide->segment_bytes, text);
-		if (walname_parse(text, &name) && !item_find(fetcher, &name, guide->folder)) {
-			struct fetch_item *item = fetch_item_begin(fetcher, &name, wanted->path);
-
-			guide_copy(&item->guide, guide);
-		}
-	}
 }
 
 /* ---- answers ---- */
@@ -429,6 +358,7 @@ static void item_fetched(struct op *op, struct fetch_item *item)
 		item->fetcher->figures.prefetched += !item->wanted;
 		likely_learn(item);
 		op_wait(op, ITEM_READY);
+		ahead_pump(item->fetcher);
 		return op_wake(op);
 	}
 	if (!item->wanted) {                   /* the question, if it comes, gets a fresh look */
@@ -498,7 +428,9 @@ static void item_moved(struct fetch_item *item)
 	if (op_failed(&item->work.op)) {
 		item_unknown(item, &item->work.op.err);
 	} else {
-		prefetch_pump(item->fetcher, item);
+		if (item->ahead)
+			haste_note(item->fetcher->site->haste, loop_now_ms(item->op.loop));
+		ahead_from(item);
 		item_decide(item, ANSWER_DELIVERED, NULL);
 	}
 }

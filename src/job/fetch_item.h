@@ -6,10 +6,15 @@
 #include "branch.h"
 #include "nearest.h"
 #include "job/fetcher.h"
+#include "job/rest.h"
 #include "loop/nap.h"
 #include "repo/catalog.h"
 
-enum { WINDOW_MIN = 4 }; /* segments ahead, before a replay had to wait */
+enum {
+	WINDOW_MIN = 4,  /* segments ahead, before a replay had to wait */
+	FLIGHT_MAX = 16, /* of them on their way at once, while none waits ready */
+	FLIGHT_MIN = 2,  /* and while many do: one is decompressed, another one read or synced */
+};
 
 /* clang-format off */
 #define ITEM_STATES(X) \
@@ -41,6 +46,7 @@ struct fetch_item {
 	char text[WALNAME_BYTES];
 	char *path, *spool; /* where it is wanted; where it waits. Owned */
 	bool wanted, hole;
+	bool ahead; /* it was begun before anybody asked for it */
 	int64_t begun_ms;
 	unsigned tries;
 	enum answer answer;
@@ -61,7 +67,10 @@ struct fetcher {
 	unsigned ahead_max, window;
 	uint64_t likely_bytes; /* of a segment's object, from those before; 0: not known */
 	struct fetch_item *items;
-	struct fetch_guide guide; /* of the last wanted segment: prefetch goes on from there */
+	/* prefetch goes on from the last wanted segment */
+	struct fetch_guide guide;
+	struct walname from;
+	char *from_path; /* owned; NULL: none yet */
 	struct fetcher_close *closing;
 	struct fetcher_figures figures;
 };
@@ -70,6 +79,14 @@ struct fetch_item *fetch_item_begin(struct fetcher *fetcher, const struct walnam
                                     const char *path);
 /* Answers those who wait; the item goes on. */
 void fetch_item_tell(struct fetch_item *item, enum answer answer);
+void guide_copy(struct fetch_guide *to, const struct fetch_guide *from);
 void guide_release(struct fetch_guide *guide);
+
+/* fetch_ahead.c: a wanted segment was delivered, the replay goes on behind it. */
+void ahead_from(const struct fetch_item *wanted);
+/* Begins what the window wants and may be on its way now. */
+void ahead_pump(struct fetcher *fetcher);
+/* How many may be on their way while so many wait ready. */
+unsigned ahead_flight(unsigned ready);
 
 #endif

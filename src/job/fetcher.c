@@ -175,6 +175,7 @@ static void close_step(struct op *op)
 	if (fetcher->items)
 		return;
 	guide_release(&fetcher->guide);
+	free(fetcher->from_path);
 	free(fetcher->restore_id);
 	free(fetcher);
 	close->fetcher = NULL;

@@ -1,7 +1,8 @@
 /*
  * indexer_segment.c — one segment read and told to the index.
  *
- *   START -> LOCAL (worker; not there: nothing was fed) -> ARCHIVE -> ENDING (worker) -> done
+ *   START -> RESTING (a recovery goes first) -> LOCAL (worker; not there: nothing was fed)
+ *         -> ARCHIVE -> ENDING (worker) -> done
  *
  * What pg_wal has is read there: it was just written, and most likely is in memory. That it is what
  * was archived is proven by the walk, which goes on from the segment before; one that was recycled
@@ -21,7 +22,13 @@
 #include "base/poison.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
-enum segment_state { SEGMENT_START, SEGMENT_LOCAL, SEGMENT_ARCHIVE, SEGMENT_ENDING };
+enum segment_state {
+	SEGMENT_START,
+	SEGMENT_RESTING,
+	SEGMENT_LOCAL,
+	SEGMENT_ARCHIVE,
+	SEGMENT_ENDING
+};
 
 static uint64_t thread_cpu_us(void)
 {
@@ -130,6 +137,12 @@ static void segment_step(struct op *op)
 	switch ((enum segment_state)op->state) {
 	case SEGMENT_START:
 		segment_name(segment->tli, segment->segno, segment->segment_bytes, segment->text);
+		segment->rest = (struct rest){.haste = segment->site->haste};
+		rest_start(op, &segment->rest);
+		return op_wait(op, SEGMENT_RESTING);
+	case SEGMENT_RESTING:
+		if (op_failed(&segment->rest.op))
+			return segment_end(segment, &segment->rest.op.err);
 		if (segment->archive_only || !segment->site->pgdata)
 			return segment_archive(segment);
 		segment->path = xasprintf("%s/pg_wal/%s", segment->site->pgdata, segment->text);

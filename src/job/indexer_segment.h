@@ -2,6 +2,7 @@
 #ifndef JOB_INDEXER_SEGMENT_H
 #define JOB_INDEXER_SEGMENT_H
 
+#include "job/rest.h"
 #include "job/site.h"
 #include "loop/work.h"
 #include "repo/object.h"
@@ -24,6 +25,7 @@ struct indexer_segment {
 	/* private */
 	char name[NAME_BYTES], text[SEGMENT_NAME_BYTES];
 	char *path;
+	struct rest rest;
 	struct work work;
 	struct object_stream stream;
 };

@@ -4,7 +4,8 @@
  * A pass over the first repository follows what was archived, and gives its pieces to the others
  * of the cluster; those are looked at by themselves at the start and then every INDEX_WHOLE_MS, as
  * is all of the first one, for what was filled in or lost. Pieces that are not full are written
- * once in INDEX_FLUSH_MS, so that commands and other servers see what is new.
+ * once in INDEX_FLUSH_MS, so that commands and other servers see what is new. While a recovery
+ * catches up, segments and names wait (job/rest.h).
  */
 #include "internal.h"
 
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "job/indexer.h"
 #include "job/naming.h"
+#include "job/rest.h"
 
 #include "base/poison.h"
 
@@ -147,6 +149,8 @@ static void names_look(struct timer *timer)
 
 	if (indexing->member->server->draining || indexing->names_run)
 		return;
+	if (haste_rests(indexing->member->site->haste, loop_now_ms(indexing->member->site->loop)))
+		return timer_set(timer, NAMES_FIRST_MS);
 	indexing->names_run = true;
 	indexing->naming =
 	        (struct naming){.site = indexing->member->site, .known = &indexing->names};

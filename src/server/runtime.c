@@ -53,6 +53,7 @@ static void site_fill(struct runtime *runtime, size_t number, unsigned place, st
 	        .wal_compression = repository->wal_compression,
 	        .pack_compression = repository->pack_compression,
 	        .workers = loop_workers(runtime->loop),
+	        .haste = &runtime->haste,
 	};
 }
 

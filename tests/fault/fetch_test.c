@@ -5,6 +5,7 @@
 #include "fault/world.h"
 
 #include "base/clock.h"
+#include "job/rest.h"
 #include "loop/nap.h"
 
 static void archive_all(struct world *world)
@@ -105,6 +106,27 @@ static void a_spool_that_was_removed_is_filled_again(void **state)
 	assert_true(file_remove_tree(spool, &err));
 	assert_int_equal(fetch(world, fetcher, 1, &err), ANSWER_DELIVERED);
 	assert_int_equal(fetch(world, fetcher, 2, &err), ANSWER_DELIVERED);
+	fetcher_end(world, fetcher);
+	world_free(world);
+}
+
+static void only_what_was_prefetched_says_that_a_recovery_catches_up(void **state)
+{
+	struct world *world = world_new();
+	struct haste haste = {0};
+	struct fetcher *fetcher;
+	struct err err = {0};
+
+	(void)state;
+	world->site.haste = &haste;
+	fetcher = fetcher_make(world);
+	archive_all(world);
+	folder_write(world->folder, "recovery.signal", "", 0);
+	assert_int_equal(fetch(world, fetcher, 0, &err), ANSWER_DELIVERED);
+	assert_int_equal(haste.until_ms, 0);
+	wait_for_prefetched(world, fetcher, 1);
+	assert_int_equal(fetch(world, fetcher, 1, &err), ANSWER_DELIVERED);
+	assert_true(haste.until_ms > 0);
 	fetcher_end(world, fetcher);
 	world_free(world);
 }
@@ -210,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_spool_that_was_removed_is_filled_again),
+	        cmocka_unit_test(only_what_was_prefetched_says_that_a_recovery_catches_up),
 	        cmocka_unit_test(one_file_asked_for_at_two_paths_is_delivered_at_both),
 	        cmocka_unit_test(a_question_takes_its_path_from_the_one_before),
 	        cmocka_unit_test(a_standby_whose_archive_has_not_begun_asks_again),
