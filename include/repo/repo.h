@@ -91,6 +91,10 @@ struct generation_facts {
 	char time_zone[64]; /* of the server, "" when not known yet */
 };
 
+/* Those of a cluster by its pg_control; what that does not tell is left empty. */
+struct control;
+struct generation_facts generation_facts_of(const struct control *control);
+
 /* Finds the cluster's generation of a system identifier, the highest n; makes it (objects "cluster"
  * and "system") when `make` is set and it is not there. Else ERR_NOTFOUND. facts: in when make
  * (then what cannot change must be the same: ERR_REFUSED), out always. */

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/search.h"
 #include "base/str.h"
 #include <ctype.h>
 #include <string.h>
@@ -377,24 +378,26 @@ bool zone_load(const char *name, struct zone **ret, struct err *err)
 	return true;
 }
 
+struct transition_wanted {
+	const struct zone *zone;
+	int64_t unix_s;
+};
+
+static bool transition_over(const void *context, size_t i)
+{
+	const struct transition_wanted *wanted = context;
+
+	return wanted->zone->at[i] <= wanted->unix_s;
+}
+
 int32_t zone_offset(const struct zone *zone, int64_t unix_s)
 {
-	size_t low = 0, high = zone->transitions;
+	struct transition_wanted wanted = {zone, unix_s};
+	size_t over = search_sorted(zone->transitions, transition_over, &wanted);
 
-	if (high == 0 || unix_s >= zone->at[high - 1]) {
-		if (zone->posix.there)
-			return posix_offset(&zone->posix, unix_s);
-		return zone->offset[high ? zone->type[high - 1] : 0];
-	}
-	while (low < high) { /* the first transition above unix_s */
-		size_t middle = low + (high - low) / 2;
-
-		if (zone->at[middle] <= unix_s)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return zone->offset[low ? zone->type[low - 1] : 0];
+	if (over == zone->transitions && zone->posix.there)
+		return posix_offset(&zone->posix, unix_s);
+	return zone->offset[over ? zone->type[over - 1] : 0];
 }
 
 /* ---- from text ---- */

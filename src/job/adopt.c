@@ -259,7 +259,6 @@ static void adopt_next_site(struct adopt *adopt)
 
 static void adopt_open(struct adopt *adopt)
 {
-	const struct control *control = &adopt->control;
 	bool make = adopt->new_generation && !adopt->dry_run;
 
 	adopt->open =
@@ -267,14 +266,8 @@ static void adopt_open(struct adopt *adopt)
 	                                 .cluster = adopt->at->cluster,
 	                                 .make = make,
 	                                 .next = make,
-	                                 .system_identifier = control->system_identifier,
-	                                 .facts = {.system_identifier = control->system_identifier,
-	                                           .major = control->major,
-	                                           .catalog_version = control->catalog_version,
-	                                           .segment_bytes = control->segment_bytes,
-	                                           .block_bytes = control->block_bytes,
-	                                           .wal_block_bytes = control->wal_block_bytes,
-	                                           .checksums = control->checksum_version != 0}};
+	                                 .system_identifier = adopt->control.system_identifier,
+	                                 .facts = generation_facts_of(&adopt->control)};
 	generation_open_start(&adopt->op, &adopt->open);
 	op_wait(&adopt->op, ADOPT_OPENING);
 }

@@ -180,17 +180,8 @@ static void look_run(struct work *work)
 
 static void story_open_generation(struct op *op, struct backup_detail *detail)
 {
-	const struct control *control = &detail->control;
 	const struct facts *facts = &detail->ask.facts;
-	struct generation_facts generation = {
-	        .system_identifier = control->system_identifier,
-	        .major = control->major,
-	        .catalog_version = control->catalog_version,
-	        .segment_bytes = control->segment_bytes,
-	        .block_bytes = control->block_bytes,
-	        .wal_block_bytes = control->wal_block_bytes,
-	        .checksums = control->checksum_version != 0,
-	};
+	struct generation_facts generation = generation_facts_of(&detail->control);
 
 	if (!str_copy(generation.time_zone, sizeof(generation.time_zone), facts->time_zone))
 		generation.time_zone[0] = '\0';

@@ -389,16 +389,7 @@ static void push_open_generation(struct op *op, struct push *push)
 	        .cluster = push->site->cluster,
 	        .make = true,
 	        .system_identifier = control->system_identifier,
-	        .facts =
-	                {
-	                        .system_identifier = control->system_identifier,
-	                        .major = control->major,
-	                        .catalog_version = control->catalog_version,
-	                        .segment_bytes = control->segment_bytes,
-	                        .block_bytes = control->block_bytes,
-	                        .wal_block_bytes = control->wal_block_bytes,
-	                        .checksums = control->checksum_version != 0,
-	                },
+	        .facts = generation_facts_of(control),
 	};
 	generation_open_start(op, &push->generation);
 	op_wait(op, PUSH_OPENING);

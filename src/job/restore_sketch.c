@@ -5,7 +5,10 @@
  * A record counts for the segment in which it ends, so it may begin in the one before.
  */
 #include "restore_sketch.h"
+
+#include "base/search.h"
 #include <stdlib.h>
+
 #include "base/poison.h"
 
 enum sketch_state { SKETCH_START, SKETCH_LISTING, SKETCH_READING };
@@ -121,23 +124,29 @@ void restore_sketch_release(struct restore_sketch *sketch)
 	sketch->segments = sketch->size = 0;
 }
 
+struct segment_wanted {
+	const struct restore_sketch *sketch;
+	uint32_t tli;
+	uint64_t segno;
+};
+
+static bool segment_below(const void *context, size_t i)
+{
+	const struct segment_wanted *wanted = context;
+	const struct sketch_segment *at = &wanted->sketch->segment[i];
+
+	return at->tli < wanted->tli || (at->tli == wanted->tli && at->segno < wanted->segno);
+}
+
 static const struct sketch_segment *segment_at(const struct restore_sketch *sketch, uint32_t tli,
                                                uint64_t segno)
 {
-	size_t low = 0, high = sketch->segments;
+	struct segment_wanted wanted = {sketch, tli, segno};
+	size_t at = search_sorted(sketch->segments, segment_below, &wanted);
+	const struct sketch_segment *segment = &sketch->segment[at];
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct sketch_segment *at = &sketch->segment[middle];
-
-		if (at->tli == tli && at->segno == segno)
-			return at;
-		if (at->tli < tli || (at->tli == tli && at->segno < segno))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return at < sketch->segments && segment->tli == tli && segment->segno == segno ? segment
+	                                                                               : NULL;
 }
 
 static const struct sketch_segment *on_path(const struct restore_sketch *sketch,

@@ -6,6 +6,7 @@
  */
 #include "repo/catalog.h"
 
+#include "base/search.h"
 #include <string.h>
 
 #include "base/poison.h"
@@ -19,20 +20,24 @@ static void *grow(void *array, size_t count, size_t *size, size_t item_bytes)
 	return xrealloc(array, *size * item_bytes);
 }
 
+struct timeline_wanted {
+	const struct catalog *catalog;
+	uint32_t tli;
+};
+
+static bool timeline_below(const void *context, size_t i)
+{
+	const struct timeline_wanted *wanted = context;
+
+	return wanted->catalog->timeline[i].tli < wanted->tli;
+}
+
 /* The first timeline that is not below tli. */
 static size_t timeline_at(const struct catalog *catalog, uint32_t tli)
 {
-	size_t low = 0, high = catalog->timelines;
+	struct timeline_wanted wanted = {catalog, tli};
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (catalog->timeline[middle].tli < tli)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return search_sorted(catalog->timelines, timeline_below, &wanted);
 }
 
 const struct catalog_timeline *catalog_timeline(const struct catalog *catalog, uint32_t tli)
@@ -65,20 +70,24 @@ void catalog_add_timeline(struct catalog *catalog, uint32_t tli)
 	(void)timeline_make(catalog, tli);
 }
 
+struct run_wanted {
+	const struct catalog_timeline *timeline;
+	uint64_t segno;
+};
+
+static bool run_below(const void *context, size_t i)
+{
+	const struct run_wanted *wanted = context;
+
+	return wanted->timeline->run[i].last < wanted->segno;
+}
+
 /* The first run that ends at or above segno. */
 static size_t run_at(const struct catalog_timeline *timeline, uint64_t segno)
 {
-	size_t low = 0, high = timeline->runs;
+	struct run_wanted wanted = {timeline, segno};
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (timeline->run[middle].last < segno)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return search_sorted(timeline->runs, run_below, &wanted);
 }
 
 static void run_insert(struct catalog_timeline *timeline, size_t at, uint64_t segno)

@@ -14,9 +14,23 @@
 
 #include "base/str.h"
 #include "codec/json.h"
+#include "pg/control.h"
 #include "repo/object.h"
 
 #include "base/poison.h"
+
+struct generation_facts generation_facts_of(const struct control *control)
+{
+	return (struct generation_facts){
+	        .system_identifier = control->system_identifier,
+	        .major = control->major,
+	        .catalog_version = control->catalog_version,
+	        .segment_bytes = control->segment_bytes,
+	        .block_bytes = control->block_bytes,
+	        .wal_block_bytes = control->wal_block_bytes,
+	        .checksums = control->checksum_version != 0,
+	};
+}
 
 enum { SYSTEM_JSON_MAX = 64 * 1024 };
 

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/search.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -35,20 +36,24 @@ const struct walpieces_timeline *walpieces_timeline(const struct walpieces *piec
 	return NULL;
 }
 
+struct piece_wanted {
+	const struct walpieces_timeline *timeline;
+	uint64_t segno;
+};
+
+static bool piece_below(const void *context, size_t i)
+{
+	const struct piece_wanted *wanted = context;
+
+	return wanted->timeline->piece[i].last < wanted->segno;
+}
+
 /* The first piece that ends at or above segno; count: none does. */
 static size_t piece_from(const struct walpieces_timeline *timeline, uint64_t segno)
 {
-	size_t low = 0, high = timeline->count;
+	struct piece_wanted wanted = {timeline, segno};
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (timeline->piece[middle].last < segno)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return search_sorted(timeline->count, piece_below, &wanted);
 }
 
 const struct name_index *walpieces_at(const struct walpieces *pieces, uint32_t tli, uint64_t segno)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/search.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -154,20 +155,24 @@ static void plan_look(struct mem_place *place, struct mem_attempt *attempt)
 
 /* ---- objects ---- */
 
+struct name_wanted {
+	const struct mem_place *place;
+	const char *name;
+};
+
+static bool name_below(const void *context, size_t i)
+{
+	const struct name_wanted *wanted = context;
+
+	return strcmp(wanted->place->object[i].name, wanted->name) < 0;
+}
+
 /* The first object whose name is not below name. */
 static size_t object_at(const struct mem_place *place, const char *name)
 {
-	size_t low = 0, high = place->count;
+	struct name_wanted wanted = {place, name};
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(place->object[middle].name, name) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return search_sorted(place->count, name_below, &wanted);
 }
 
 static struct mem_object *object_or_ghost(const struct mem_place *place, const char *name)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "job/adopt.h"
+#include "unit/repo/branches.h"
 
 enum { SEGMENT = 16 << 20, NOTES_MAX = 8 };
 
@@ -15,19 +16,6 @@ struct decided {
 	struct owner_note *note;
 	size_t count, size;
 };
-
-static void add_history(struct catalog *catalog, uint32_t tli, uint32_t parent, lsn fork)
-{
-	struct history history;
-
-	history_init(&history, tli);
-	if (parent > 1)
-		history_copy(&history, &catalog_timeline(catalog, parent)->history);
-	history.tli = tli;
-	history_add(&history, parent, fork, "test");
-	catalog_add_history(catalog, &history);
-	history_release(&history);
-}
 
 static struct decided adopt_on(const struct catalog *catalog, uint32_t tli)
 {

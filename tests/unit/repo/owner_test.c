@@ -3,24 +3,11 @@
 
 #include <stdio.h>
 
-#include "repo/catalog.h"
 #include "repo/owner.h"
+#include "unit/repo/branches.h"
 
 #define GENERATION "main/7-15-1"
 enum { SEGMENT = 16 << 20 };
-
-static void add_history(struct catalog *catalog, uint32_t tli, uint32_t parent, lsn fork)
-{
-	struct history history;
-
-	history_init(&history, tli);
-	if (parent > 1)
-		history_copy(&history, &catalog_timeline(catalog, parent)->history);
-	history.tli = tli;
-	history_add(&history, parent, fork, "test");
-	catalog_add_history(catalog, &history);
-	history_release(&history);
-}
 
 static void add_note(struct catalog *catalog, enum owner_kind kind, uint32_t tli, uint32_t other,
                      lsn position)
@@ -170,15 +157,20 @@ static void names_of_notes_are_strict(void **state)
 			fail_msg("%s", wrong[i]);
 }
 
+static struct catalog_load load_of(struct fixture *f, struct catalog *catalog)
+{
+	return (struct catalog_load){.repo = f->repo,
+	                             .generation = GENERATION,
+	                             .segment_bytes = SEGMENT,
+	                             .what = CATALOG_HISTORIES,
+	                             .ret = catalog};
+}
+
 static void two_writers_of_a_note_get_two_numbers(void **state)
 {
 	struct fixture *f = *state;
 	struct catalog catalog = {0};
-	struct catalog_load load = {.repo = f->repo,
-	                            .generation = GENERATION,
-	                            .segment_bytes = SEGMENT,
-	                            .what = CATALOG_HISTORIES,
-	                            .ret = &catalog};
+	struct catalog_load load = load_of(f, &catalog);
 
 	for (unsigned i = 0; i < 3; i++) {
 		struct owner_write write = {
@@ -206,11 +198,7 @@ static void a_damaged_note_is_passed_over_only_where_that_is_said(void **state)
 {
 	struct fixture *f = *state;
 	struct catalog catalog = {0};
-	struct catalog_load load = {.repo = f->repo,
-	                            .generation = GENERATION,
-	                            .segment_bytes = SEGMENT,
-	                            .what = CATALOG_HISTORIES,
-	                            .ret = &catalog};
+	struct catalog_load load = load_of(f, &catalog);
 	struct object_write write = {.repo = f->repo,
 	                             .name = GENERATION "/timeline/00000002.owner/000001",
 	                             .kind = SEALED_NOTE,
