@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from seawalltest import faults, process
+from seawalltest import faults, process, scenario
 from seawalltest.cluster import Cluster
 from seawalltest.wait import wait_for
 
@@ -21,13 +21,7 @@ SPEC.loader.exec_module(unseal)
 
 
 def archiving(made, serve=True, segment_mb=1, **settings):
-    cluster = made.cluster(segment_mb=segment_mb, **settings)
-    wall = made.seawall(cluster)
-    wall.init()
-    if serve:
-        wall.serve()
-    cluster.start()
-    wall.archive()
+    cluster, wall = scenario.archiving(made, serve=serve, segment_mb=segment_mb, **settings)
     cluster.sql("CREATE TABLE t (n int, filler text)")
     return cluster, wall
 

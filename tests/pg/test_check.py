@@ -13,16 +13,13 @@ import time
 import pytest
 
 from seawalltest import process, wait_for
+from seawalltest.scenario import archiving
 
 
 @pytest.fixture(name="good")
 def fixture_good(made):
     """A cluster that archives, with a server: everything is in order."""
-    cluster = made.cluster()
-    wall = made.seawall(cluster)
-    wall.init()
-    cluster.start()
-    wall.archive()
+    cluster, wall = archiving(made, serve=False)
     wall.serve()
     return cluster, wall
 

@@ -11,16 +11,13 @@ import time
 import pytest
 
 from seawalltest import wait_for
+from seawalltest.scenario import archiving
 
 
 @pytest.fixture(name="wall")
 def fixture_wall(made):
     """A cluster that archives through the hook, without a server."""
-    cluster = made.cluster()
-    wall = made.seawall(cluster)
-    wall.init()
-    cluster.start()
-    wall.archive()
+    cluster, wall = archiving(made, serve=False)
     return wall
 
 

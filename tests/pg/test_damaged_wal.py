@@ -2,12 +2,13 @@
 
 import re
 import struct
-import threading
 
 import pytest
+from seawalltest.scenario import archiving
 from seawalltest.wait import wait_for
 from test_repositories import segments
-from test_walwalk import lsn, write_until_killed
+from test_walwalk import crash_in_a_record
+
 
 def segments_waiting(cluster):
     return sorted(name for name in cluster.pending() if len(name) == 24)
@@ -67,12 +68,7 @@ def does_not_spread(wall, first, second):
 
 
 def test_what_is_damaged_in_pg_wal_after_it_was_archived_stops_nothing(made):
-    cluster = made.cluster(segment_mb=1, wal_keep_size="64MB")
-    wall = made.seawall(cluster)
-    wall.init()
-    wall.serve()
-    cluster.start()
-    wall.archive()
+    cluster, wall = archiving(made, segment_mb=1, wal_keep_size="64MB")
     first = cluster.one("SELECT pg_walfile_name(pg_switch_wal())")
     for _ in range(2000):
         cluster.sql("SELECT pg_logical_emit_message(true, 'm', repeat('x', 5000))")
@@ -95,20 +91,9 @@ def test_what_is_damaged_in_pg_wal_after_it_was_archived_stops_nothing(made):
 
 @pytest.mark.parametrize("major", [13, 15, 18])
 def test_crashes_in_the_middle_of_records_and_promotions_are_no_damage(made, major):
-    cluster = made.cluster(major, segment_mb=1, wal_buffers="64kB")
-    wall = made.seawall(cluster)
-    wall.init()
-    wall.serve()
-    cluster.start()
-    wall.archive()
+    cluster, wall = archiving(made, major, segment_mb=1, wal_buffers="64kB")
     for _ in range(3):
-        writer = threading.Thread(target=write_until_killed, args=[cluster])
-        begin = lsn(cluster.insert_lsn())
-        writer.start()
-        wait_for(lambda since=begin: lsn(cluster.insert_lsn()) > since + 6_000_000, "big records")
-        cluster.kill()
-        writer.join()
-        cluster.start()
+        crash_in_a_record(cluster, 6_000_000)
     for _ in range(2):
         cluster.sql("SELECT pg_logical_emit_message(true, 'm', repeat('x', 700000))")
         cluster.stop("immediate")

@@ -12,6 +12,7 @@ import xxhash
 
 from seawalltest import process, rebuild
 from seawalltest.ledger import Target
+from seawalltest.scenario import archiving
 
 KEYS = {name: f"KEY-{name}-0123456789abcdef0123456789abcdef" for name in "abcd"}
 SECRET = "secret-of-the-table-"
@@ -83,11 +84,7 @@ def fixture_wall(made):
 @pytest.fixture(name="plain")
 def fixture_plain(made):
     """The same, not encrypted."""
-    cluster = made.cluster()
-    wall = made.seawall(cluster)
-    wall.init()
-    cluster.start()
-    wall.archive()
+    cluster, wall = archiving(made, serve=False)
     return wall
 
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 
-from seawalltest import index, process
+from seawalltest import index, process, scenario
 from seawalltest.cluster import DEBIAN_BIN
 from seawalltest.wait import wait_for
 
@@ -25,14 +25,7 @@ DROPPED, TRUNCATED, CREATED = 1, 2, 4
 
 
 def archiving(made, segment_mb=1, serve=False, **settings):
-    cluster = made.cluster(segment_mb=segment_mb, wal_keep_size="1GB", **settings)
-    wall = made.seawall(cluster)
-    wall.init()
-    if serve:
-        wall.serve()
-    cluster.start()
-    wall.archive()
-    return cluster, wall
+    return scenario.archiving(made, segment_mb=segment_mb, serve=serve, wal_keep_size="1GB", **settings)
 
 
 def waldump(cluster, segments):

@@ -173,16 +173,21 @@ def write_until_killed(cluster):
                     "FROM generate_series(1, 100000) g")
 
 
+def crash_in_a_record(cluster, least_bytes):
+    """PostgreSQL is killed while it writes records of several megabytes, after that many bytes, and started again."""
+    writer = threading.Thread(target=write_until_killed, args=[cluster])
+    begin = lsn(cluster.insert_lsn())
+    writer.start()
+    wait_for(lambda: lsn(cluster.insert_lsn()) > begin + least_bytes, "big records")
+    cluster.kill()
+    writer.join()
+    cluster.start()
+
+
 def test_a_crash_in_the_middle_of_a_record_leaves_valid_segments(made):
     cluster, folder = archive(made, 15, segment_mb=1, wal_buffers="64kB")
     for _ in range(3):
-        writer = threading.Thread(target=write_until_killed, args=[cluster])
-        begin = lsn(cluster.insert_lsn())
-        writer.start()
-        wait_for(lambda since=begin: lsn(cluster.insert_lsn()) > since + 20_000_000, "big records")
-        cluster.kill()
-        writer.join()
-        cluster.start()
+        crash_in_a_record(cluster, 20_000_000)
     cluster.wait_archived()
     segments = segments_of(folder)
     status, _, seen = walcheck(segments, "--quiet")

@@ -3,16 +3,13 @@
 import json
 import pathlib
 import subprocess
+from seawalltest.scenario import archiving
 
 SETUP = pathlib.Path(__file__).resolve().parents[2] / "sql/setup.sql"
 
 
 def test_every_step_is_good(made, major):
-    cluster = made.cluster(major)
-    wall = made.seawall(cluster)
-    wall.init()
-    cluster.start()
-    wall.archive()
+    cluster, wall = archiving(made, major, serve=False)
     wall.serve()
     for connect in (cluster.dsn(), cluster.dsn() + " user=seawall"):
         if "user=seawall" in connect:

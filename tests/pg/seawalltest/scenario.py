@@ -18,6 +18,18 @@ class History:
     end: str  # the LSN up to which everything is archived
 
 
+def archiving(made, *args, serve=True, **settings):
+    """A started cluster (its arguments are those of `made.cluster`) that archives into a new repository, with a server or without."""
+    cluster = made.cluster(*args, **settings)
+    wall = made.seawall(cluster)
+    wall.init()
+    if serve:
+        wall.serve()
+    cluster.start()
+    wall.archive()
+    return cluster, wall
+
+
 def history(made, cluster, what=breakers.ORDINARY, commits=40):
     """Archives and backs up a new cluster that is in use all the time. The writers have ended, the servers run."""
     cluster.start()
