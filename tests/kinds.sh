@@ -2,7 +2,7 @@
 # Runs kinds of tests that are already built, and counts: kinds.sh RESULTS KIND... (started by run.sh)
 #
 # Each kind leaves its log in RESULTS/KIND.log and its results in RESULTS/KIND/: NAME.tap with a last line
-# "# exit N", or NAME.xml from pytest, for count.py.
+# "# exit N" and NAME.err with what the program said beside, or NAME.xml from pytest, for count.py.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -26,9 +26,9 @@ export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 tap() {
 	name=$1
 	shift
-	timeout -k 30 "${MINUTES_MAX}m" "$@" >"$OUT/$name.tap" </dev/null
+	timeout -k 30 "${MINUTES_MAX}m" "$@" >"$OUT/$name.tap" 2>"$OUT/$name.err" </dev/null
 	echo "# exit $?" >>"$OUT/$name.tap"
-	cat "$OUT/$name.tap"
+	cat "$OUT/$name.err" "$OUT/$name.tap"
 }
 
 # python NAME PATH...: runs pytest; interrupted when its time is over, so that it still stops its servers.

@@ -5,15 +5,21 @@
     count.py total RESULTS KIND...       names what failed; the last line is "N passed, N failed, N skipped"
 
 A result that is missing counts as a failure: a test of the plan that never spoke, a program that ended
-badly without naming a test, a kind that ran nothing.
+badly without naming a test, a kind that ran nothing. What failed is named with the reason: what the test
+compared, the signal that ended a program, what an assertion or a sanitizer said.
 """
 
+import itertools
 import pathlib
 import re
+import signal
 import sys
 import xml.etree.ElementTree
 
 TAP_LINE = re.compile(r"(not )?ok\b\s*(\d*)\s*(?:-\s*)?(.*)")
+LAST_WORDS = re.compile(r"Assertion .* failed|runtime error:|SUMMARY: \w+Sanitizer|ERROR: \w+Sanitizer|FATAL: \w+Sanitizer")
+REASON_CHARACTERS_MAX = 300
+STATUS_TIMEOUT = 124  # timeout(1)
 
 
 class Count:
@@ -34,9 +40,26 @@ class Count:
         return f"{self.passed} passed, {len(self.failures)} failed, {self.skipped} skipped"
 
 
+def last_words(path):
+    """What a program said of its own end, in what it wrote beside its results: the last such line, or ""."""
+    said = path.with_suffix(".err")
+    lines = said.read_text(errors="replace").splitlines() if said.exists() else []
+    return next((": " + line.strip("= ")[:REASON_CHARACTERS_MAX] for line in reversed(lines) if LAST_WORDS.search(line)), "")
+
+
+def why_ended(status):
+    if status is None:
+        return "never ended"
+    if status == STATUS_TIMEOUT:
+        return "took too long and was stopped"
+    number = status - 128 if status > 128 else -1
+    return f"ended by {signal.Signals(number).name}" if number in set(signal.Signals) else f"exit status {status}"
+
+
 def count_tap(path):
     """A program may print several plans, one for each group; cmocka writes a skipped test as "not ok # SKIP"."""
     count, planned, spoken, status = Count(), 0, 0, None
+    last, failing = "", False
     for line in path.read_text(errors="replace").splitlines():
         plan, end, test = re.match(r"1\.\.(\d+)", line), re.match(r"# exit (\d+)", line), TAP_LINE.match(line)
         if plan:
@@ -45,18 +68,23 @@ def count_tap(path):
             status = int(end[1])
         elif test:
             spoken += 1
+            last, failing = f' after "{test[3]}"', False
             if re.search(r"# ?SKIP\b", test[3], re.IGNORECASE):
                 count.skipped += 1
             elif test[1]:
+                failing = True
                 count.failures.append(f"{path.stem}: {test[3]}")
             else:
                 count.passed += 1
+        elif failing and line.startswith("# ") and not line.startswith("# not ok"):
+            count.failures[-1] = f"{count.failures[-1]} | {line[2:].strip()}"[:REASON_CHARACTERS_MAX]
     if spoken < planned:
-        count.failures += [f"{path.stem}: a planned test did not run"] * (planned - spoken)
+        count.failures.append(f"{path.stem}: {why_ended(status)}{last}{last_words(path)}")
+        count.failures += [f"{path.stem}: a planned test did not run"] * (planned - spoken - 1)
     elif planned == 0:
-        count.failures.append(f"{path.stem}: ran no test")
+        count.failures.append(f"{path.stem}: ran no test, {why_ended(status)}{last_words(path)}")
     if status != 0 and not count.failures:
-        count.failures.append(f"{path.stem}: exit status {status}")
+        count.failures.append(f"{path.stem}: {why_ended(status)}{last_words(path)}")
     return count
 
 
@@ -67,9 +95,10 @@ def count_junit(path):
     except xml.etree.ElementTree.ParseError:
         cases = []
     for case in cases:
-        name = f"{case.get('classname')}: {case.get('name')}"
-        if case.find("failure") is not None or case.find("error") is not None:
-            count.failures.append(name)
+        failed = [found for found in (case.find("failure"), case.find("error")) if found is not None]
+        if failed:
+            why = " ".join((failed[0].get("message") or "").split())
+            count.failures.append(f"{case.get('classname')}: {case.get('name')} | {why}"[:REASON_CHARACTERS_MAX])
         elif case.find("skipped") is not None:
             count.skipped += 1
         else:
@@ -89,7 +118,7 @@ def count_kind(folder):
     for path in sorted(folder.glob("*.xml")):
         count.add(count_junit(path))
     if count.total == 0:
-        count.failures.append(f"{folder.name}: ran no test")
+        count.failures.append("ran no test")
     return count
 
 
@@ -101,9 +130,11 @@ def main(command, folder, *rest):
     else:
         count = Count()
         for kind in rest:
-            count.add(count_kind(folder / kind))
-        for failure in count.failures:
-            print(f"failed: {failure}")
+            found = count_kind(folder / kind)
+            count.add(found)
+            for failure, group in itertools.groupby(found.failures):
+                times = len(list(group))
+                print(f"failed: {kind}: {failure}" + (f" ({times} times)" if times > 1 else ""))
         print(count)
     return 1 if count.failures or count.passed == 0 else 0
 
