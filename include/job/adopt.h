@@ -27,8 +27,12 @@ struct adopt {
 	const char *folder;
 	bool new_generation;
 	bool dry_run;
+	bool sight; /* with dry_run: nothing is decided, path and owners are for the caller */
 	/* out */
 	uint32_t tli;
+	struct history path;   /* of tli, from pg_wal or from the archive */
+	struct catalog owners; /* in the last repository */
+	bool recovering;       /* failed, because its recovery has not ended */
 	bool was_clone, unmarked;
 	bool nothing_there;                   /* nothing of this system identifier is archived */
 	char generation[NAME_GENERATION_MAX]; /* that was begun */
@@ -36,13 +40,11 @@ struct adopt {
 	size_t dones, dones_size;
 	/* private */
 	struct control control;
-	struct history path; /* of tli, from pg_wal or from the archive */
 	bool path_known;
 	struct work look;
 	struct site *at;
 	struct site_ready ready;
 	struct generation_open open;
-	struct catalog owners;
 	struct catalog_load load;
 	struct owner_note *todo;
 	size_t todos, todos_size, next;

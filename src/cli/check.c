@@ -175,12 +175,12 @@ const struct command command_check = {
         .name = "check",
         .usage = "[CLUSTER]",
         .help = "try the whole path, step by step",
-        .about =
-                "Tries settings, programs, server, repository (write, read, delete; several "
-                "writers), clocks, disks, the\nconnection to PostgreSQL, its settings and the "
-                "role's rights, and at last sends one real WAL segment\nthrough the whole path: it "
-                "lets PostgreSQL switch to a new segment and waits until the old one is in "
-                "the\nrepository. Each step says ok, warning or failed, why, and what to do.",
+        .about = "Tries settings, programs, server, repository (write, read, delete; several "
+                 "writers; who else writes the\ntimeline), clocks, disks, the connection to "
+                 "PostgreSQL, its settings and the role's rights, and at last sends\none real WAL "
+                 "segment through the whole path: it lets PostgreSQL switch to a new segment and "
+                 "waits until the\nold one is in the repository. Each step says ok, warning or "
+                 "failed, why, and what to do.",
         .example = "seawall check main",
         .options = check_options,
         .arguments_max = 1,

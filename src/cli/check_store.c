@@ -1,7 +1,7 @@
 /*
  * check_store.c — the steps of `check` for one repository: its credentials, itself, encryption; its
  * store (write, read, list, delete; what keeps writers from each other; its clock), which is the
- * quick part of what `init` does; its disk.
+ * quick part of what `init` does; who else writes the timeline; its disk.
  */
 #include "base/clock.h"
 #include "base/units.h"
@@ -166,6 +166,7 @@ const struct step check_store[] = {
         {"encryption", check_encryption},
         {"write, read, delete", check_trial},
         {"several writers", check_writers},
+        {"timeline", check_branch},
         {"clock", check_clock},
         {"disk", check_disk},
         {0},

@@ -43,6 +43,7 @@ extern const struct step check_store[];    /* check_store.c: of each repository 
 extern const struct step check_postgres[]; /* check_postgres.c: connection to one segment */
 
 enum outcome check_credentials(struct checking *checking); /* check_credentials.c */
+enum outcome check_branch(struct checking *checking);      /* check_branch.c */
 
 /* Fill note and hint, and return the outcome. */
 enum outcome check_say(struct checking *checking, enum outcome outcome, const char *format, ...)

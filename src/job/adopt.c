@@ -124,8 +124,10 @@ static void adopt_look(struct work *work)
 	struct adopt *adopt = container_of(work, struct adopt, look);
 	struct err *err = &work->op.err;
 
-	if (!control_read(adopt->folder, &adopt->control, err) || !recovery_is_over(adopt, err) ||
-	    !find_timeline(adopt, err))
+	if (!control_read(adopt->folder, &adopt->control, err))
+		return;
+	adopt->recovering = !recovery_is_over(adopt, err);
+	if (adopt->recovering || !find_timeline(adopt, err))
 		return;
 	adopt->was_clone = is_there(adopt, clone_file);
 }
@@ -343,6 +345,8 @@ static void adopt_loaded(struct adopt *adopt)
 	else if (!adopt->path_known)
 		history_init(&adopt->path, adopt->tli);
 	adopt->path_known = true;
+	if (adopt->sight)
+		return adopt_next_site(adopt);
 	adopt->todos = adopt->next = 0;
 	adopt_decide(&adopt->owners, &adopt->path, &adopt->todo, &adopt->todos, &adopt->todos_size);
 	adopt_write(adopt);

@@ -134,6 +134,7 @@ def test_each_repository_of_a_cluster_is_looked_at(good):
     said = {(step["step"], step["repository"]): step["outcome"] for step in json.loads(result.out)["steps"] if "repository" in step}
     assert said["repository", "local"] == "ok" and said["repository", "second"] == "failed", said
     assert said["several writers", "local"] == "ok" and said["several writers", "second"] == "skipped", said
+    assert said["timeline", "local"] == "ok" and said["timeline", "second"] == "skipped", said
     assert "failed   repository (second): " in wall.run("check", "--no-segment", status=1).out
     wall.init()
     text = wall.run("check", "--no-segment").out

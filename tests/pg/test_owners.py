@@ -66,6 +66,13 @@ def listed(wall):
     return json.loads(wall.run("list", "--json").out)
 
 
+def timeline_check(wall):
+    """What `check` says of the timeline: outcome, note and hint."""
+    steps = json.loads(wall.run("check", "--json", "--no-segment", status=None).out)["steps"]
+    step, = (step for step in steps if step["step"] == "timeline")
+    return step["outcome"], step["note"], step.get("hint", "")
+
+
 def segments(wall):
     paths = (wall.repository / "main").glob("*/wal/*/*/*")
     return {path.name for path in paths if re.fullmatch("[0-9A-F]{24}", path.name)}
@@ -79,8 +86,13 @@ def set_aside(wall, segment):
 def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
     cluster, wall = production(made, serve)
     wall.wait_archived(write(cluster, "both"))
+    wait_for(lambda: timeline_check(wall) == ("ok", "timeline 1, archived from here", ""), "the note of who archives")
     copy, other = promoted_elsewhere(made, cluster, wall)
     other.wait_archived(write(copy, "copy", 2))
+    outcome, note, hint = timeline_check(wall)
+    assert outcome == "warning" and "was left by timeline 2 at" in note and str(copy.data) in note, note
+    assert "If it was a test: `seawall adopt main` here" in hint
+    assert timeline_check(other)[:2] == ("ok", "timeline 2, archived from here")
     last = write(cluster, "production", 2)
     wall.wait_archived(last)
     assert failures(cluster) == 0 and last in segments(wall)
@@ -92,6 +104,9 @@ def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
     quarrel, = listed(wall)["contested"]
     assert (quarrel["parent"], quarrel["child"]) == (1, 2)
     assert "CONTESTED: timelines 1 and 2" in wall.run("list").out
+    for either in (wall, other):
+        outcome, note, hint = timeline_check(either)
+        assert outcome == "warning" and "timelines 1 and 2 are contested" in note and "`seawall adopt main`" in hint, note
     # No restore chooses by itself; each may be named, and what lies before the fork is nobody's quarrel.
     for target in ("latest", f"lsn:{cluster.insert_lsn()}"):
         result = wall.run("restore", "--to", "latest", "--plan", "--pgdata", made.folder / "r", status=5)
@@ -109,6 +124,10 @@ def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
     result = other.run("wal", "push", copy.data / "pg_wal" / last, status=1)
     assert "timeline 2 was fenced" in result.err and "adopt" in result.err, result
     assert last not in segments(wall) and set_aside(wall, last)
+    outcome, note, hint = timeline_check(other)
+    assert outcome == "failed" and "timeline 2 is fenced from" in note and "goes on on timeline 1" in note, note
+    assert "pg_rewind" in hint and "`seawall adopt main` here" in hint
+    assert timeline_check(wall)[0] == "ok"
     wall.wait_archived(write(cluster, "production"))
     assert failures(cluster) == 0
     result = wall.run("restore", "--plan", "--pgdata", made.folder / "r")
@@ -215,6 +234,16 @@ def test_a_standby_and_an_unfinished_restore_are_not_adopted(made):
     result = other.run("adopt", status=5)
     assert "recovery has not ended" in result.err, result
     assert not listed(wall)["fences"] and (copy.data / "standby.signal").exists()
+    assert timeline_check(other)[:2] == ("ok", "this server is in recovery, and writes no timeline")
+    # A copy of the directory that is no standby: the same timeline from elsewhere. As a clone it does not archive at all.
+    wall.wait_archived(write(cluster, "production"))
+    (copy.data / "standby.signal").unlink()
+    (copy.data / "backup_label").unlink(missing_ok=True)
+    outcome, note, hint = timeline_check(other)
+    assert outcome == "warning" and "archived from elsewhere" in note and str(cluster.data) in note and hint, note
+    (copy.data / "seawall.clone").touch()
+    outcome, note, hint = timeline_check(other)
+    assert outcome == "failed" and "clone" in note and "adopt" in hint, note
 
 
 KILLED_LEAST = 20  # each 11th of some 150 points, and more the more notes there are; fewer: they are not where they were
