@@ -4,8 +4,9 @@
  *
  * It needs nothing from before: what is there and what is missing is seen in the repository, so
  * that any moment is a good one to be killed. Between two passes it keeps where it was, so that
- * new segments cost nothing but themselves. Segments come from pg_wal while they are there, else
- * from the repository.
+ * new segments cost nothing but themselves. What the push of a segment has left for it (walparts.h)
+ * is all that is needed of it; else segments come from pg_wal while they are there, else from the
+ * repository. The pieces are the same, whichever way.
  */
 #ifndef JOB_INDEXER_H
 #define JOB_INDEXER_H
@@ -16,6 +17,7 @@
 struct indexer;
 struct indexer_figures {
 	uint64_t segments, from_pg_wal; /* indexed, since the beginning */
+	uint64_t from_push;             /* of segments: what their push left was enough */
 	uint64_t written, repeated;     /* pieces; that were there with the same content */
 	uint64_t bytes, stored_bytes;   /* of WAL; of pieces */
 	uint64_t left;                  /* segments that are still to be indexed */

@@ -41,6 +41,8 @@ struct site {
 	struct compression wal_compression, pack_compression;
 	unsigned workers;
 	struct haste *haste; /* job/rest.h; NULL: nobody hurries */
+	/* What pushes leave for the index, job/walparts.h; NULL: nobody wants it. */
+	struct walparts *parts;
 };
 
 enum { SITE_CHAIN_MAX = 4, SITE_AWAY_MS = 5000 };

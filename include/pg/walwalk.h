@@ -173,6 +173,24 @@ MUST_USE bool walwalk_begin_at(struct walwalk *walk, uint32_t tli, lsn position,
 MUST_USE bool walwalk_feed(struct walwalk *walk, const void *bytes, size_t length, struct err *err);
 /* The segment's file has ended. Strict: a short one is ERR_DAMAGED. */
 MUST_USE bool walwalk_end(struct walwalk *walk, struct err *err);
+/*
+ * What a walk over one whole segment has proven, for another walk that has what is before it: from
+ * the start of its first record to the end of its last whole one. The other walk is fed the bytes
+ * before, skips this, and is fed the bytes behind; the records in between were told to the first
+ * walk alone, and `seen` of the second has them but for what it counts of commits and aborts.
+ */
+struct walwalk_stretch {
+	lsn from, to;
+	lsn previous, last_start; /* of the record before it; of its last one */
+	uint64_t records;
+	uint32_t last_tli, page_tli, tli_floor;
+	bool switched;
+};
+/* After walwalk_end. False: there is none, or it was not one whole segment. */
+MUST_USE bool walwalk_stretch_of(const struct walwalk *walk, struct walwalk_stretch *ret);
+/* What was fed ends where it begins. ERR_DAMAGED: it does not go on there. */
+MUST_USE bool walwalk_skip(struct walwalk *walk, const struct walwalk_stretch *stretch,
+                           struct err *err);
 /* The three for one whole segment in memory. */
 MUST_USE bool walwalk_segment(struct walwalk *walk, uint32_t tli, uint64_t segno, const void *bytes,
                               struct err *err);

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "indexer_segment.h"
+#include "job/walparts.h"
 
 #include "base/poison.h"
 
@@ -70,6 +71,7 @@ struct indexer {
 	struct err err; /* the first failure of a segment */
 	bool flushed;   /* what is begun was written as it is */
 	struct indexer_pass *pass;
+	uint64_t parts_mark; /* what was archived before the pass */
 };
 
 struct indexer *indexer_new(struct site *site, bool rebuild)
@@ -185,6 +187,13 @@ static bool find_missing(const struct indexer *indexer, uint32_t *ret_tli, uint6
 	return false;
 }
 
+/* What follows the archiver keeps up with it, however much waits to be archived: what pushes leave
+ * for it is small work, and has no room to wait for long. */
+static enum gate_class pass_class(const struct indexer *indexer)
+{
+	return indexer->site->parts && !indexer->pass->whole ? GATE_WAL : GATE_VERIFY;
+}
+
 /* ---- writing ---- */
 
 static void pass_next(struct indexer *indexer);
@@ -199,6 +208,7 @@ static void pass_end(struct indexer *indexer, const struct err *cause)
 	struct op *op = &indexer->pass->op;
 
 	walindex_release(&indexer->piece);
+	walparts_drop(indexer->site->parts, indexer->parts_mark);
 	if (cause) {
 		indexer_leave(indexer);
 		indexer->known = false;
@@ -216,7 +226,7 @@ static void piece_write(struct indexer *indexer, struct site *site, enum pass_st
 	indexer->write = (struct walpiece_write){.repo = site->repo,
 	                                         .generation = indexer->open.generation,
 	                                         .piece = &indexer->piece,
-	                                         .class = GATE_VERIFY,
+	                                         .class = pass_class(indexer),
 	                                         .check = indexer->rebuild};
 	walpiece_write_start(&indexer->pass->op, &indexer->write);
 	pass_wait(indexer, state);
@@ -458,7 +468,7 @@ static void warmed(struct indexer *indexer)
 	uint64_t begun = indexer->segment.segno;
 
 	indexer->figures.cpu_us += indexer->segment.cpu_us;
-	if (!good && indexer->segment.local) {
+	if (!good && (indexer->segment.local || indexer->segment.pushed)) {
 		indexer->archive_only = true;
 		return warm_begin(indexer, begun);
 	}
@@ -532,8 +542,9 @@ static void segment_failed(struct indexer *indexer)
 	const struct err *err = &indexer->segment.op.err;
 	enum err_code code = err->code;
 
-	if (indexer->segment.local && code != ERR_CANCELLED) {
-		/* recycled while it was read, or another cluster's: from the repository, then */
+	if ((indexer->segment.local || indexer->segment.pushed) && code != ERR_CANCELLED) {
+		/* recycled while it was read, or another cluster's, or not what follows: from the
+		 * repository, then */
 		indexer->archive_only = true;
 		indexer_leave(indexer);
 		return begin_at(indexer, indexer->first);
@@ -560,6 +571,7 @@ static void segment_taken(struct indexer *indexer)
 		return segment_failed(indexer);
 	indexer->figures.segments++;
 	indexer->figures.from_pg_wal += indexer->segment.local;
+	indexer->figures.from_push += indexer->segment.pushed;
 	indexer->figures.bytes += indexer->pieces.segment_bytes;
 	indexer->next++;
 	indexer->flushed = false;
@@ -631,7 +643,7 @@ static void load_wal(struct indexer *indexer)
 	                              .generation = indexer->open.generation,
 	                              .segment_bytes = indexer->open.facts.segment_bytes,
 	                              .what = CATALOG_HISTORIES | CATALOG_WAL,
-	                              .class = GATE_VERIFY,
+	                              .class = pass_class(indexer),
 	                              .ret = &indexer->catalog};
 	catalog_load_start(&indexer->pass->op, &indexer->catalog_load);
 	pass_wait(indexer, PASS_WAL);
@@ -728,6 +740,7 @@ static void pass_step(struct op *op)
 	case PASS_START:
 		indexer->pass = pass;
 		err_clear(&indexer->err);
+		indexer->parts_mark = walparts_mark(indexer->site->parts);
 		site_ready_start(op, &indexer->ready, indexer->site);
 		return op_wait(op, PASS_READYING);
 	case PASS_READYING:

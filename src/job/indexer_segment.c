@@ -1,12 +1,14 @@
 /*
  * indexer_segment.c — one segment read and told to the index.
  *
- *   START -> RESTING (a recovery goes first) -> LOCAL (worker; not there: nothing was fed)
- *         -> ARCHIVE -> ENDING (worker) -> done
+ *   START -> PART (worker) -> done
+ *        \-> RESTING (a recovery goes first) -> LOCAL (worker; not there: nothing was fed)
+ *            -> ARCHIVE -> ENDING (worker) -> done
  *
- * What pg_wal has is read there: it was just written, and most likely is in memory. That it is what
- * was archived is proven by the walk, which goes on from the segment before; one that was recycled
- * meanwhile fails, and is read from the repository by the next pass.
+ * When its push has left a part (job/walparts.h) that is all that is needed. What pg_wal has is
+ * read there: it was just written, and most likely is in memory. That it is what was archived is
+ * proven by the walk, which goes on from the segment before; one that was recycled meanwhile fails,
+ * and is read from the repository by the next pass.
  */
 #include "indexer_segment.h"
 
@@ -18,12 +20,14 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "job/walparts.h"
 
 #include "base/poison.h"
 
 enum { PIECE_BYTES = 256 * 1024 };
 enum segment_state {
 	SEGMENT_START,
+	SEGMENT_PART,
 	SEGMENT_RESTING,
 	SEGMENT_LOCAL,
 	SEGMENT_ARCHIVE,
@@ -58,6 +62,17 @@ static bool local_feed(struct indexer_segment *segment, int fd, struct err *err)
 		offset += (uint64_t)got;
 	}
 	return walscan_end(segment->scan, &segment->full, err);
+}
+
+static void part_run(struct work *work)
+{
+	struct indexer_segment *segment = container_of(work, struct indexer_segment, work);
+	uint64_t begun_us = thread_cpu_us();
+
+	segment->pushed = segment->unclean = true;
+	if (walscan_part(segment->scan, segment->part, &segment->full, &work->op.err))
+		segment->unclean = false;
+	segment->cpu_us += thread_cpu_us() - begun_us;
 }
 
 static void local_run(struct work *work)
@@ -124,6 +139,8 @@ static void segment_end(struct indexer_segment *segment, const struct err *cause
 {
 	free(segment->path);
 	segment->path = NULL;
+	walpart_free(segment->part);
+	segment->part = NULL;
 	if (cause)
 		return op_fail(&segment->op, cause, "could not index \"%s\" of cluster \"%s\"",
 		               segment->text, segment->site->cluster);
@@ -137,6 +154,13 @@ static void segment_step(struct op *op)
 	switch ((enum segment_state)op->state) {
 	case SEGMENT_START:
 		segment_name(segment->tli, segment->segno, segment->segment_bytes, segment->text);
+		if (!segment->archive_only)
+			segment->part = walparts_take(segment->site->parts, segment->generation,
+			                              segment->tli, segment->segno);
+		if (segment->part) {
+			work_start_look(op, &segment->work, WORK_WAL, part_run);
+			return op_wait(op, SEGMENT_PART);
+		}
 		segment->rest = (struct rest){.haste = segment->site->haste};
 		rest_start(op, &segment->rest);
 		return op_wait(op, SEGMENT_RESTING);
@@ -148,6 +172,9 @@ static void segment_step(struct op *op)
 		segment->path = xasprintf("%s/pg_wal/%s", segment->site->pgdata, segment->text);
 		work_start_class(op, &segment->work, WORK_VERIFY, local_run);
 		return op_wait(op, SEGMENT_LOCAL);
+	case SEGMENT_PART:
+		return segment_end(segment,
+		                   op_failed(&segment->work.op) ? &segment->work.op.err : NULL);
 	case SEGMENT_LOCAL:
 		if (op_failed(&segment->work.op))
 			return segment_end(segment, &segment->work.op.err);

@@ -18,6 +18,7 @@ struct indexer_segment {
 	struct walscan *scan;
 	bool archive_only; /* not from pg_wal */
 	/* out */
+	bool pushed;  /* its push left what the index needs */
 	bool local;   /* it came from pg_wal */
 	bool full;    /* the piece must be taken */
 	bool unclean; /* the failure left the scan within the segment */
@@ -26,6 +27,7 @@ struct indexer_segment {
 	char name[NAME_BYTES], text[SEGMENT_NAME_BYTES];
 	char *path;
 	struct rest rest;
+	struct walpart *part;
 	struct work work;
 	struct object_stream stream;
 };

@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "job/walparts.h"
 #include "pg/label.h"
 #include "pg/timeline.h"
 
@@ -277,6 +278,12 @@ static void push_hint(struct push *push)
 
 /* ---- WRITING: produce and accept run on a worker ---- */
 
+static void push_part_free(struct push *push)
+{
+	walpart_free(push->part);
+	push->part = NULL;
+}
+
 static bool push_walk_begin(struct push *push, struct err *err)
 {
 	struct walwalk_options options = {
@@ -287,7 +294,12 @@ static bool push_walk_begin(struct push *push, struct err *err)
 	};
 
 	free(push->walk);
+	push_part_free(push);
 	push->walk = xmalloc(sizeof(*push->walk));
+	if (push->site->parts && push->name.kind == WALNAME_SEGMENT && !push->accept_damaged) {
+		push->part = walpart_new();
+		options.sink = walpart_sink(push->part);
+	}
 	walwalk_init(push->walk, &options);
 	return walwalk_begin(push->walk, push->name.tli,
 	                     walname_segno(&push->name, push->control.segment_bytes), err);
@@ -317,6 +329,8 @@ static bool push_produce(struct object_write *write, uint8_t *room, size_t room_
 	if (got > 0 && !push->unproven && !walwalk_feed(push->walk, room, (size_t)got, err) &&
 	    !push_accepts(push, err))
 		return false;
+	if (got > 0 && push->part)
+		walpart_fed(push->part, push->walk, room, (size_t)got);
 	push->offset += (uint64_t)got;
 	*ret_length = (size_t)got;
 	return true;
@@ -331,6 +345,8 @@ static bool push_accept(struct object_write *write, struct err *err)
 		               push->path, push->offset);
 	if (!push->unproven && !walwalk_end(push->walk, err) && !push_accepts(push, err))
 		return false;
+	if (push->part && !walpart_end(push->part, push->walk))
+		push_part_free(push);
 	return push_unchanged(push, err);
 }
 
@@ -445,6 +461,7 @@ static void push_end(struct push *push, const struct err *cause)
 	catalog_release(&push->owners);
 	free(push->walk);
 	push->walk = NULL;
+	push_part_free(push);
 	if (cause)
 		return op_fail(&push->op, cause, "could not archive \"%s\" of cluster \"%s\"",
 		               push->text, push->site->cluster);
@@ -641,6 +658,10 @@ static void push_written(struct op *op, struct push *push)
 		err_wrap(&push->damage, "\"%s\" is damaged", push->text);
 		log_err(LOG_ERROR, &push->damage, ", stored all the same: that was asked for");
 	}
+	if (push->part && push->site->parts)
+		walparts_put(push->site->parts, push->destination->generation, push->name.tli,
+		             walname_segno(&push->name, push->control.segment_bytes),
+		             STEAL(push->part));
 	push_end(push, NULL);
 }
 

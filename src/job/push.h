@@ -12,6 +12,7 @@
 #include "push_before.h"
 #include "repo/catalog.h"
 #include "repo/object.h"
+#include "repo/walscan.h"
 
 /* The very same file: a snapshot may have been rolled back under us, so a name is not enough. */
 struct file_identity {
@@ -70,7 +71,8 @@ struct push {
 	struct buf content;   /* of the small kinds */
 	struct digest digest; /* of a .partial, known before it is written */
 	struct walwalk *walk;
-	bool unproven; /* its walk has failed, and goes no further */
+	struct walpart *part; /* what the walk leaves for the index; NULL: not wanted, or nothing */
+	bool unproven;        /* its walk has failed, and goes no further */
 	struct object_stat there;
 	struct work look;
 	struct ticket ticket;

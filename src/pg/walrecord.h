@@ -10,6 +10,9 @@ enum {
 	RECORD_CRC_OFFSET = 20,
 };
 
+/* Of walwalk.state; drawn in walwalk.c. */
+enum walk_state { WALK_HEADER, WALK_BODY, WALK_SKIP, WALK_PAD, WALK_ZERO, WALK_FAILED };
+
 /* Whether the record's body has to be kept: it is of interest, or the walker itself reads it. */
 bool walrecord_is_wanted(const uint8_t header[RECORD_HEADER_BYTES]);
 bool walrecord_is_switch(const uint8_t header[RECORD_HEADER_BYTES]);

@@ -29,8 +29,6 @@
 
 #include "base/poison.h"
 
-enum walk_state { WALK_HEADER, WALK_BODY, WALK_SKIP, WALK_PAD, WALK_ZERO, WALK_FAILED };
-
 enum {
 	PAGE_HEADER_BYTES = 24,
 	PAGE_HEADER_LONG_BYTES = 40,

@@ -1,10 +1,10 @@
 /*
  * walindex_build.c — a piece of the WAL index, record by record, in bounded memory.
  *
- * Blocks are appended to an array of their relation, behind a small memory of the last ones that
- * swallows most repetitions; an array that is full is sorted and made unique before it grows.
- * Everything here depends on the records alone and on what the piece before left open, never on
- * time, addresses or how often somebody looked: the same WAL gives the same piece.
+ * Blocks are appended to an array of their relation (walindex_log.c has swallowed most
+ * repetitions); an array that is full is sorted and made unique before it grows. Everything here
+ * depends on the records alone and on what the piece before left open, never on time, addresses or
+ * how often somebody looked: the same WAL gives the same piece.
  */
 #include "walindex_rows.h"
 
@@ -15,7 +15,6 @@
 
 enum {
 	BLOCKS_FIRST = 16, /* room in a new array */
-	RECENT = 8192,     /* remembered blocks */
 	SORT_SMALL = 48,   /* below it the simple way is the fastest */
 	RELATIONS_FIRST = 64,
 };
@@ -24,10 +23,6 @@ struct relation {
 	struct walindex_marks marks;
 	size_t size; /* room in marks.block */
 	uint32_t chain;
-};
-
-struct recent {
-	uint32_t relation, block; /* relation: index + 1 */
 };
 
 struct walindex_builder {
@@ -39,7 +34,6 @@ struct walindex_builder {
 	uint32_t *head; /* of hash chains: index + 1; as many as relations_size */
 	size_t marks, touched;
 	uint32_t last; /* relation of the last block: index + 1 */
-	struct recent recent[RECENT];
 	struct rows *rows;
 	struct walindex_touched *sum; /* of the transaction at hand */
 	size_t sums, sums_size;
@@ -71,7 +65,6 @@ static void builder_empty(struct walindex_builder *builder)
 	builder->segments_size = 0;
 	builder->marks = builder->touched = 0;
 	builder->last = 0;
-	memset(builder->recent, 0, sizeof(builder->recent));
 }
 
 void walindex_builder_free(struct walindex_builder *builder)
@@ -244,13 +237,7 @@ void walindex_add_block(struct walindex_builder *builder, const struct walindex_
                         uint32_t block)
 {
 	uint32_t number = relation_of(builder, rel);
-	uint32_t mix = (block ^ number * 0x9E3779B1U) * 0x85EBCA6BU;
-	struct recent *recent = &builder->recent[mix >> 19];
 
-	_Static_assert(RECENT == 1 << (32 - 19), "the memory has as many places as the hash");
-	if (recent->relation == number && recent->block == block)
-		return;
-	*recent = (struct recent){.relation = number, .block = block};
 	if (block != WALINDEX_NO_LIMIT) /* which is no block */
 		relation_add(builder, &builder->relation[number - 1], block);
 }

@@ -131,6 +131,11 @@ static uint32_t entry_new(struct rows *rows, struct transaction *transaction,
 	return *bucket = at;
 }
 
+bool rows_matter(const struct walindex_rel *rel, const struct walindex_rows *rows)
+{
+	return rel->number >= FIRST_NORMAL || (rel->number == PG_CLASS && rows->deleted > 0);
+}
+
 bool rows_add(struct rows *rows, uint32_t xid, const struct walindex_rel *rel,
               const struct walindex_rows *more)
 {
@@ -138,7 +143,7 @@ bool rows_add(struct rows *rows, uint32_t xid, const struct walindex_rel *rel,
 	uint32_t transaction, at;
 	struct walindex_touched *touched;
 
-	if (catalog_row && (rel->number != PG_CLASS || more->deleted == 0))
+	if (!rows_matter(rel, more))
 		return true;
 	at = catalog_row ? NONE : entry_find(rows, xid, rel);
 	/* inserted rows matter only in files that the transaction made itself */

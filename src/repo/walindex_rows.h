@@ -8,6 +8,8 @@
 struct rows;
 struct rows *rows_new(void);
 void rows_free(struct rows *rows);
+/* Whether such rows can say anything: else they need not be told. */
+bool rows_matter(const struct walindex_rel *rel, const struct walindex_rows *rows);
 /* False: there are too many, and it was not counted. */
 bool rows_add(struct rows *rows, uint32_t xid, const struct walindex_rel *rel,
               const struct walindex_rows *more);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "walindex_log.h"
 
 #include "base/poison.h"
 
@@ -20,11 +21,18 @@ enum {
 	CHECKPOINT_OLDEST_ACTIVE = 80, /* in the record, of 13 to 18 */
 	CHECKPOINT_RECORD_BYTES = 88,
 	FIRST_NORMAL_XID = 3,
+	XLOG_OVERWRITE = 0xD0,     /* the record that gives up another one */
+	LOG_BYTES = 64 << 10,      /* go into the builder together */
+	LOG_BYTES_MAX = 128 << 20, /* of one record: its main data is limited (waldecode.h) */
+	PART_BYTES_MAX =
+	        1 << 20, /* what a segment may leave; a part is worth having while it is small */
+	PART_EDGE_BYTES = 256 << 10, /* of its first record's bytes, of its last one's */
 };
 
 struct walscan {
 	struct walwalk walk;
 	struct waldecode decode;
+	struct walindex_log log; /* of the segment at hand */
 	struct walindex_builder *builder;
 	uint64_t records, skipped_bytes; /* at the last segment's end */
 };
@@ -42,17 +50,17 @@ static struct walindex_record record_of(const struct wal_decoded *record)
 	        .start = record->start, .end = record->end, .tli = record->tli, .xid = record->xid};
 }
 
-static void add_blocks(struct walindex_builder *builder, const struct wal_decoded *record)
+static void add_blocks(struct walindex_log *log, const struct wal_decoded *record)
 {
 	for (unsigned i = 0; i < record->blocks; i++) {
 		struct walindex_rel rel = rel_of(&record->block[i].relation);
 
 		if (record->block[i].fork == WAL_FORK_MAIN)
-			walindex_add_block(builder, &rel, record->block[i].number);
+			walindex_log_block(log, &rel, record->block[i].number);
 	}
 }
 
-static void add_end(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_end(struct walindex_log *log, const struct wal_decoded *record,
                     const struct walevent *event)
 {
 	struct walindex_record at = record_of(record);
@@ -74,10 +82,10 @@ static void add_end(struct walindex_builder *builder, const struct wal_decoded *
 	}
 	end.sub = sub;
 	end.dropped = dropped;
-	walindex_add_end(builder, &at, &end);
+	walindex_log_end(log, &at, &end);
 }
 
-static void add_file(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_file(struct walindex_log *log, const struct wal_decoded *record,
                      const struct walevent *event)
 {
 	struct walindex_rel rel = rel_of(&event->relation);
@@ -86,16 +94,16 @@ static void add_file(struct walindex_builder *builder, const struct wal_decoded 
 	if (event->kind == WALEVENT_FILE_CREATE) {
 		if (event->fork != WAL_FORK_MAIN)
 			return;
-		walindex_add_limit(builder, &rel, 0);
+		walindex_log_limit(log, &rel, 0);
 	} else {
 		if (!event->truncates_main)
 			return;
-		walindex_add_limit(builder, &rel, event->length_blocks);
+		walindex_log_limit(log, &rel, event->length_blocks);
 		if (event->length_blocks > 0)
 			return;
 		rows.flags = WALINDEX_TRUNCATED;
 	}
-	walindex_add_rows(builder, record->xid, &rel, &rows);
+	walindex_log_rows(log, record->xid, &rel, &rows);
 }
 
 static int by_rel(const void *a, const void *b)
@@ -105,7 +113,7 @@ static int by_rel(const void *a, const void *b)
 	return walindex_rel_compare(&left->rel, &right->rel);
 }
 
-static void add_database(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_database(struct walindex_log *log, const struct wal_decoded *record,
                          const struct walevent *event)
 {
 	struct walindex_record at = record_of(record);
@@ -124,16 +132,16 @@ static void add_database(struct walindex_builder *builder, const struct wal_deco
 
 		touched[i] = (struct walindex_touched){
 		        .rel = rel, .flags = drop ? WALINDEX_DROPPED : WALINDEX_CREATED};
-		walindex_add_limit(builder, &rel, 0);
+		walindex_log_limit(log, &rel, 0);
 	}
 	qsort(touched, count, sizeof(*touched), by_rel);
 	for (uint32_t i = 0; i < count; i++)
 		if (i == 0 || by_rel(&touched[i - 1], &touched[i]) != 0)
 			touched[told.toucheds++] = touched[i];
-	walindex_add_event(builder, &at, &told);
+	walindex_log_event(log, &at, &told);
 }
 
-static void add_timeline(struct walindex_builder *builder, const struct walindex_record *at,
+static void add_timeline(struct walindex_log *log, const struct walindex_record *at,
                          const struct walevent *event)
 {
 	struct walindex_event told = {.kind = WALINDEX_TIMELINE,
@@ -142,10 +150,10 @@ static void add_timeline(struct walindex_builder *builder, const struct walindex
 	                              .position = event->previous_tli};
 
 	if (event->new_tli != event->previous_tli)
-		walindex_add_event(builder, at, &told);
+		walindex_log_event(log, at, &told);
 }
 
-static void add_checkpoint(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_checkpoint(struct walindex_log *log, const struct wal_decoded *record,
                            const struct walevent *event)
 {
 	struct walindex_record at = record_of(record);
@@ -155,16 +163,16 @@ static void add_checkpoint(struct walindex_builder *builder, const struct wal_de
 	                              .position = event->other};
 	uint32_t oldest;
 
-	walindex_add_event(builder, &at, &told);
-	add_timeline(builder, &at, event);
+	walindex_log_event(log, &at, &told);
+	add_timeline(log, &at, event);
 	if (event->shutdown || record->main_bytes < CHECKPOINT_RECORD_BYTES || record->cut)
 		return;
 	oldest = get_u32(record->main + CHECKPOINT_OLDEST_ACTIVE);
 	if (oldest >= FIRST_NORMAL_XID)
-		walindex_forget(builder, oldest);
+		walindex_log_forget(log, oldest);
 }
 
-static void add_parameters(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_parameters(struct walindex_log *log, const struct wal_decoded *record,
                            const struct walevent *event)
 {
 	static const char *const levels[] = {"minimal", "replica", "logical"};
@@ -175,10 +183,10 @@ static void add_parameters(struct walindex_builder *builder, const struct wal_de
 	if (event->wal_level >= 0 && event->wal_level < (int32_t)ARRAY_LENGTH(levels))
 		snprintf(text, sizeof(text), "wal_level=%s", levels[event->wal_level]);
 	told.number = (uint64_t)MAX(event->wal_level, 0);
-	walindex_add_event(builder, &at, &told);
+	walindex_log_event(log, &at, &told);
 }
 
-static void add_point(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_point(struct walindex_log *log, const struct wal_decoded *record,
                       const struct walevent *event)
 {
 	struct walindex_record at = record_of(record);
@@ -189,10 +197,10 @@ static void add_point(struct walindex_builder *builder, const struct wal_decoded
 	                              .position = event->other,
 	                              .text = (char *)(uintptr_t)event->text};
 
-	walindex_add_event(builder, &at, &told);
+	walindex_log_event(log, &at, &told);
 }
 
-static void add_rows(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_rows(struct walindex_log *log, const struct wal_decoded *record,
                      const struct walevent *event)
 {
 	struct walindex_rel rel = rel_of(&event->relation);
@@ -200,26 +208,25 @@ static void add_rows(struct walindex_builder *builder, const struct wal_decoded 
 	        .deleted = event->deleted, .updated = event->updated, .inserted = event->inserted};
 
 	if (rows.deleted + rows.updated + rows.inserted > 0)
-		walindex_add_rows(builder, record->xid, &rel, &rows);
+		walindex_log_rows(log, record->xid, &rel, &rows);
 }
 
-static void add_poison(struct walindex_builder *builder, const struct wal_decoded *record,
-                       const char *why)
+static void add_poison(struct walindex_log *log, const struct wal_decoded *record, const char *why)
 {
 	struct walindex_record at = record_of(record);
 
-	walindex_add_poison(builder, &at, why);
+	walindex_log_poison(log, &at, why);
 }
 
 /* What says which wal_level holds from there on. */
-static void judge_level(struct walindex_builder *builder, const struct wal_decoded *record,
+static void judge_level(struct walindex_log *log, const struct wal_decoded *record,
                         const struct walevent *event)
 {
 	if (event->wal_level == WAL_LEVEL_MINIMAL)
-		add_poison(builder, record, "wal_level is minimal");
+		add_poison(log, record, "wal_level is minimal");
 }
 
-static void add_told(struct walindex_builder *builder, const struct wal_decoded *record,
+static void add_told(struct walindex_log *log, const struct wal_decoded *record,
                      const struct walevent *event)
 {
 	struct walindex_record at = record_of(record);
@@ -227,53 +234,56 @@ static void add_told(struct walindex_builder *builder, const struct wal_decoded 
 	switch (event->kind) {
 	case WALEVENT_COMMIT:
 	case WALEVENT_ABORT:
-		return add_end(builder, record, event);
+		return add_end(log, record, event);
 	case WALEVENT_ROWS:
-		return add_rows(builder, record, event);
+		return add_rows(log, record, event);
 	case WALEVENT_FILE_CREATE:
 	case WALEVENT_FILE_TRUNCATE:
-		return add_file(builder, record, event);
+		return add_file(log, record, event);
 	case WALEVENT_DATABASE_CREATE:
 	case WALEVENT_DATABASE_DROP:
-		return add_database(builder, record, event);
+		return add_database(log, record, event);
 	case WALEVENT_CHECKPOINT:
-		add_checkpoint(builder, record, event);
-		return judge_level(builder, record, event);
+		add_checkpoint(log, record, event);
+		return judge_level(log, record, event);
 	case WALEVENT_CHECKPOINT_REDO:
-		return judge_level(builder, record, event);
+		return judge_level(log, record, event);
 	case WALEVENT_END_OF_RECOVERY:
-		add_timeline(builder, &at, event);
-		return judge_level(builder, record, event);
+		add_timeline(log, &at, event);
+		return judge_level(log, record, event);
 	case WALEVENT_PARAMETERS:
-		add_parameters(builder, record, event);
-		return judge_level(builder, record, event);
+		add_parameters(log, record, event);
+		return judge_level(log, record, event);
 	case WALEVENT_RESTORE_POINT:
 	case WALEVENT_BACKUP_END:
-		return add_point(builder, record, event);
+		return add_point(log, record, event);
 	case WALEVENT_UNKNOWN_CHANGE:
-		return add_poison(builder, record, "an extension changed files in its own way");
+		return add_poison(log, record, "an extension changed files in its own way");
 	default:
 		return;
 	}
 }
 
-void walscan_record(struct walindex_builder *builder, const struct wal_decoded *record)
+static void log_record(struct walindex_log *log, const struct wal_decoded *record)
 {
 	struct walevent event = {.wal_level = WAL_LEVEL_UNTOLD};
 
-	add_blocks(builder, record);
+	add_blocks(log, record);
 	if (walevent_of(record, &event))
-		add_told(builder, record, &event);
+		add_told(log, record, &event);
 	else
-		add_poison(builder, record, "a record could not be read");
+		add_poison(log, record, "a record could not be read");
 }
 
 static void scan_each(void *context, const struct wal_decoded *record)
 {
-	const struct walscan *scan = context;
+	struct walscan *scan = context;
 
-	if (scan->builder)
-		walscan_record(scan->builder, record);
+	if (!scan->builder)
+		return;
+	log_record(&scan->log, record);
+	if (scan->log.bytes.length >= LOG_BYTES)
+		walindex_log_apply(&scan->log, scan->builder);
 }
 
 struct walscan *walscan_new(uint64_t system_identifier, uint32_t segment_bytes)
@@ -285,6 +295,7 @@ struct walscan *walscan_new(uint64_t system_identifier, uint32_t segment_bytes)
 
 	waldecode_init(&scan->decode, scan_each, scan);
 	walwalk_init(&scan->walk, &options);
+	walindex_log_init(&scan->log, LOG_BYTES_MAX);
 	return scan;
 }
 
@@ -293,6 +304,7 @@ void walscan_free(struct walscan *scan)
 	if (!scan)
 		return;
 	waldecode_release(&scan->decode);
+	walindex_log_release(&scan->log);
 	free(scan);
 }
 
@@ -303,6 +315,7 @@ void walscan_into(struct walscan *scan, struct walindex_builder *builder)
 
 bool walscan_begin(struct walscan *scan, uint32_t tli, uint64_t segno, struct err *err)
 {
+	walindex_log_clear(&scan->log);
 	return walwalk_begin(&scan->walk, tli, segno, err);
 }
 
@@ -328,12 +341,121 @@ bool walscan_end(struct walscan *scan, bool *ret_full, struct err *err)
 		tail.last_end = seen->last_end;
 		tail.last_tli = seen->last_tli;
 	}
-	if (scan->builder)
-		*ret_full = walindex_next_segment(scan->builder, &tail);
+	if (!scan->builder)
+		return true;
+	walindex_log_apply(&scan->log, scan->builder);
+	*ret_full = walindex_next_segment(scan->builder, &tail);
 	return true;
 }
 
 bool walscan_has_start(const struct walscan *scan)
 {
 	return scan->walk.seen.first_start != 0;
+}
+
+/* ---- a segment that was walked alone ---- */
+
+/* Its records are told to the log, but for the one that began before it and the one that goes on
+ * behind it: their bytes are kept. */
+struct walpart {
+	struct waldecode *decode; /* while it is made */
+	bool lost;
+	uint32_t tli;
+	uint64_t segno;
+	struct walwalk_stretch stretch;
+	struct buf lead, tail;
+	struct walindex_log log;
+};
+
+static void part_each(void *context, const struct wal_decoded *record)
+{
+	struct walpart *part = context;
+
+	/* which record was given up is for a walk to say that has it */
+	part->lost |= record->manager == WAL_XLOG && (record->info & 0xF0) == XLOG_OVERWRITE;
+	if (!part->lost)
+		log_record(&part->log, record);
+	part->lost |= part->log.bytes.overflow;
+}
+
+struct walpart *walpart_new(void)
+{
+	struct walpart *part = xcalloc(1, sizeof(*part));
+
+	part->decode = xmalloc(sizeof(*part->decode));
+	waldecode_init(part->decode, part_each, part);
+	walindex_log_init(&part->log, PART_BYTES_MAX);
+	buf_init(&part->lead, PART_EDGE_BYTES);
+	buf_init(&part->tail, PART_EDGE_BYTES);
+	return part;
+}
+
+static void decode_free(struct walpart *part)
+{
+	if (part->decode)
+		waldecode_release(part->decode);
+	free(part->decode);
+	part->decode = NULL;
+}
+
+void walpart_free(struct walpart *part)
+{
+	if (!part)
+		return;
+	decode_free(part);
+	walindex_log_release(&part->log);
+	buf_release(&part->lead);
+	buf_release(&part->tail);
+	free(part);
+}
+
+struct walwalk_sink *walpart_sink(struct walpart *part)
+{
+	return &part->decode->sink;
+}
+
+void walpart_fed(struct walpart *part, const struct walwalk *walk, const void *bytes, size_t length)
+{
+	uint64_t end = walk->at - walk->segment_start, begin = end - length;
+	uint64_t lead = walk->seen.first_start ? walk->seen.first_start - walk->segment_start : end;
+	uint64_t tail = walk->seen.last_end - walk->segment_start;
+	const uint8_t *p = bytes;
+
+	if (lead > begin)
+		buf_add(&part->lead, p, (size_t)(MIN(lead, end) - begin));
+	if (walk->at != walk->segment_end || !walk->seen.records)
+		return;
+	part->lost |= tail < begin;
+	if (tail >= begin && tail < end)
+		buf_add(&part->tail, p + (tail - begin), (size_t)(end - tail));
+}
+
+bool walpart_end(struct walpart *part, const struct walwalk *walk)
+{
+	part->tli = walk->name_tli;
+	part->segno = walk->segno;
+	part->lost |= !walwalk_stretch_of(walk, &part->stretch) || part->lead.overflow ||
+	              part->tail.overflow;
+	decode_free(part);
+	walindex_log_finish(&part->log);
+	return !part->lost && !part->log.bytes.overflow;
+}
+
+size_t walpart_bytes(const struct walpart *part)
+{
+	return sizeof(*part) + part->lead.size + part->tail.size + walindex_log_bytes(&part->log);
+}
+
+bool walscan_part(struct walscan *scan, struct walpart *part, bool *ret_full, struct err *err)
+{
+	if (!walscan_begin(scan, part->tli, part->segno, err) ||
+	    !walscan_feed(scan, part->lead.data, part->lead.length, err) ||
+	    !walwalk_skip(&scan->walk, &part->stretch, err))
+		return false;
+	if (scan->builder) {
+		walindex_log_apply(&scan->log, scan->builder);
+		walindex_log_apply(&part->log, scan->builder);
+	}
+	return walscan_feed(scan, part->tail.data, part->tail.length, err) &&
+	       walscan_end(scan, ret_full, err);
 }

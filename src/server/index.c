@@ -14,6 +14,7 @@
 #include "job/indexer.h"
 #include "job/naming.h"
 #include "job/rest.h"
+#include "job/walparts.h"
 
 #include "base/poison.h"
 
@@ -165,12 +166,22 @@ void index_names_soon(struct member *member)
 
 /* ---- the member's ---- */
 
+/* The next pass need not wait. */
+static void parts_are_plenty(void *context)
+{
+	struct indexing *indexing = context;
+
+	if (!indexing->member->server->draining && !indexing->site)
+		timer_set(&indexing->timer, 0);
+}
+
 void index_begin(struct member *member)
 {
 	struct indexing *indexing = xcalloc(1, sizeof(*indexing));
 
 	indexing->member = member;
 	member->indexing = indexing;
+	member->site->parts = walparts_new(parts_are_plenty, indexing);
 	timer_init(&indexing->timer, member->site->loop, index_look);
 	timer_set(&indexing->timer, INDEX_LOOK_MS);
 	timer_init(&indexing->names_timer, member->site->loop, names_look);
@@ -201,6 +212,8 @@ void index_end(struct member *member)
 	timer_release(&indexing->timer);
 	timer_release(&indexing->names_timer);
 	naming_known_release(&indexing->names);
+	walparts_free(member->site->parts);
+	member->site->parts = NULL;
 	free(indexing);
 	member->indexing = NULL;
 }

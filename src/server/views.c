@@ -168,6 +168,7 @@ static void status_index(const struct member *member, struct jval *object, struc
 	if (indexer) {
 		jset_u64(index, "segments", indexer_figures(indexer)->segments);
 		jset_u64(index, "segments_from_pg_wal", indexer_figures(indexer)->from_pg_wal);
+		jset_u64(index, "segments_from_push", indexer_figures(indexer)->from_push);
 		jset_u64(index, "pieces_written", indexer_figures(indexer)->written);
 		jset_u64(index, "bytes_stored", indexer_figures(indexer)->stored_bytes);
 	}

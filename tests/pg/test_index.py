@@ -160,6 +160,15 @@ def covered(wall):
             for piece in index.pieces(wall, unseal) for number in range(piece.first, piece.last + 1)}
 
 
+def from_push(cluster, wall):
+    """How many segments the index took from what their push had left, after one more."""
+    cluster.sql("INSERT INTO items SELECT n, 'w' FROM generate_series(1, 100) n")
+    cluster.switch_wal()
+    wall.wait_archived()
+    told = json.loads(wall.run("status", "--json", status=None).out)["server"]["clusters"][0]["index"]
+    return int(told.get("segments_from_push", 0))
+
+
 def test_the_server_keeps_the_index_complete_through_kills_and_losses(made):
     cluster, wall = archiving(made, serve=True)
     work(cluster)
@@ -172,6 +181,7 @@ def test_the_server_keeps_the_index_complete_through_kills_and_losses(made):
     cluster.sql(work_more)
     wall.serve()
     cluster.sql(work_more)
+    wait_for(lambda: from_push(cluster, wall) > 1, "a segment that was indexed by its push", 60)
     last = wall.wait_archived()
     wait_for(lambda: {name[8:] for name in archived(wall)} <= covered(wall), "all of it to be there again", 60)
     wall.stop()
