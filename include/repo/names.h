@@ -71,6 +71,8 @@ bool name_relnames_parse(const char *name, const char *prefix, lsn *ret);
 void name_pack(char out[NAME_BYTES], const char *prefix, const char *backup_id, uint32_t number);
 void name_backup(char out[NAME_BYTES], const char *prefix, const char *backup_id);
 void name_backup_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/backup/ */
+/* The folder of all that was set aside, ending in "/". */
+void name_conflict_folder(char out[NAME_BYTES], const char *prefix);
 void name_conflict(char out[NAME_BYTES], const char *prefix, const char *wal,
                    const struct digest *digest);
 void name_note(char out[NAME_BYTES], const char *prefix, int64_t time_us, const char *kind,

@@ -86,8 +86,8 @@ static void backups_text(const struct listing *listing, struct buf *out)
 
 	table_init(&table, is_one ? ARRAY_LENGTH(one) : ARRAY_LENGTH(several),
 	           is_one ? one : several, 1u << 2 | 1u << 3 | 1u << 4);
-	for (size_t i = 0; i < listing->heads.count; i++) {
-		const struct manifest_head *head = &listing->heads.head[i];
+	for (size_t i = 0; i < listing->can.heads.count; i++) {
+		const struct manifest_head *head = &listing->can.heads.head[i];
 
 		backup_row(listing, head,
 		           listing_is_broken(listing, head->id) ? "MISSING" : "complete", &table);
@@ -96,7 +96,7 @@ static void backups_text(const struct listing *listing, struct buf *out)
 		backup_row(listing, &elsewhere->head[i], "-", &table);
 	table_print(&table, 0, out);
 	table_release(&table);
-	unreadable_text(&listing->heads, out);
+	unreadable_text(&listing->can.heads, out);
 	unreadable_text(elsewhere, out);
 }
 
@@ -107,8 +107,8 @@ static void list_text(const struct listing *listing, struct buf *out)
 	buf_addf(out, "Cluster %s, PostgreSQL %u, system identifier %llu, repository %s\n\n",
 	         listing->site->cluster, facts->major, (unsigned long long)facts->system_identifier,
 	         store_label(listing->site->repo->store));
-	if (listing->heads.count + listing->heads.unreadables + listing->presence.elsewhere.count +
-	    listing->presence.elsewhere.unreadables)
+	if (listing->can.heads.count + listing->can.heads.unreadables +
+	    listing->presence.elsewhere.count + listing->presence.elsewhere.unreadables)
 		backups_text(listing, out);
 	else
 		buf_addstr(out, "There is no backup yet: \"seawall backup\" makes one.\n");
@@ -150,23 +150,20 @@ static void list_json(const struct listing *listing, struct buf *out)
 	jset_u64(root, "system_identifier", listing->generation.facts.system_identifier);
 	jset_int(root, "postgresql", listing->generation.facts.major);
 	list = jset_array(root, "backups");
-	for (size_t i = 0; i < listing->heads.count; i++) {
-		struct jval *item = backup_item(listing, &listing->heads.head[i], list);
+	for (size_t i = 0; i < listing->can.heads.count; i++) {
+		struct jval *item = backup_item(listing, &listing->can.heads.head[i], list);
 
 		jset_bool(item, "wal_complete",
-		          !listing_is_broken(listing, listing->heads.head[i].id));
+		          !listing_is_broken(listing, listing->can.heads.head[i].id));
 	}
 	for (size_t i = 0; i < listing->presence.elsewhere.count; i++)
 		jset_null(backup_item(listing, &listing->presence.elsewhere.head[i], list),
 		          "wal_complete");
 	list = jset_array(root, "unreadable");
-	unreadable_json(&listing->heads, list);
+	unreadable_json(&listing->can.heads, list);
 	unreadable_json(&listing->presence.elsewhere, list);
 	presence_unknown_json(&listing->presence, root);
-	list = jset_array(root, "intervals");
-	for (size_t i = 0; i < listing->intervals.count; i++)
-		shown_interval(&listing->intervals.item[i], listing->catalog.segment_bytes,
-		               jadd_object(list));
+	restorable_json(&listing->can, clock_now_us(), root);
 	listing_json_branches(listing, root);
 	json_print(root, true, out);
 	jval_free(root);
@@ -193,7 +190,7 @@ static bool list_run(struct cli *cli, struct err *err)
 			list_text(listing, &out);
 		done = print(buf_text(&out), err);
 	}
-	unreadables = listing->heads.unreadables + listing->presence.elsewhere.unreadables;
+	unreadables = listing->can.heads.unreadables + listing->presence.elsewhere.unreadables;
 	if (done && unreadables)
 		done = err_set(err, ERR_DAMAGED, "%zu backups could not be read", unreadables);
 	listing_release(listing);

@@ -6,16 +6,7 @@
 #include "table.h"
 #include "base/poison.h"
 
-enum { LISTING_START, LISTING_WAL, LISTING_HEADS, LISTING_TIMES, LISTING_PLACES };
-
-static void listing_places(struct op *op, struct listing *listing)
-{
-	listing->presence =
-	        (struct presence){.first = listing->site,
-	                          .system_identifier = listing->generation.facts.system_identifier,
-	                          .have = &listing->catalog};
-	presence_start(op, &listing->presence);
-}
+enum { LISTING_START, LISTING_LOOKING, LISTING_PLACES };
 
 static void listing_step(struct op *op)
 {
@@ -23,51 +14,24 @@ static void listing_step(struct op *op)
 
 	switch (op->state) {
 	case LISTING_START:
-		listing->load = (struct holdings_load){
-		        .repo = listing->site->repo,
-		        .generation = listing->generation.generation,
-		        .segment_bytes = listing->generation.facts.segment_bytes,
-		        .list_wal = listing->list_wal,
-		        .class = GATE_VERIFY,
-		        .catalog = &listing->catalog,
-		        .pieces = &listing->pieces};
-		holdings_load_start(op, &listing->load);
-		return op_wait(op, LISTING_WAL);
-	case LISTING_WAL:
-		if (op_failed(&listing->load.op)) {
-			op->err = listing->load.op.err;
-			return op_fail_own(op);
-		}
-		listing->heads_load =
-		        (struct heads_load){.repo = listing->site->repo,
-		                            .generation = listing->generation.generation,
-		                            .catalog = &listing->catalog,
-		                            .ret = &listing->heads};
-		heads_load_start(op, &listing->heads_load);
-		return op_wait(op, LISTING_HEADS);
-	case LISTING_HEADS:
-		if (op_failed(&listing->heads_load.op)) {
-			op->err = listing->heads_load.op.err;
-			return op_fail_own(op);
-		}
-		intervals_find(&listing->catalog, listing->heads.head, listing->heads.count,
-		               &listing->intervals);
-		listing->times =
-		        (struct intervals_times){.repo = listing->site->repo,
-		                                 .generation = listing->generation.generation,
-		                                 .pieces = &listing->pieces,
-		                                 .catalog = &listing->catalog,
-		                                 .intervals = &listing->intervals};
-		intervals_times_start(op, &listing->times);
-		return op_wait(op, LISTING_TIMES);
-	case LISTING_TIMES:
-		if (op_failed(&listing->times.op)) {
-			op->err = listing->times.op.err;
+		listing->can.repo = listing->site->repo;
+		listing->can.generation = listing->generation.generation;
+		listing->can.segment_bytes = listing->generation.facts.segment_bytes;
+		listing->can.list_wal = listing->list_wal;
+		restorable_start(op, &listing->can);
+		return op_wait(op, LISTING_LOOKING);
+	case LISTING_LOOKING:
+		if (op_failed(&listing->can.op)) {
+			op->err = listing->can.op.err;
 			return op_fail_own(op);
 		}
 		if (!listing->list_places)
 			return op_done(op);
-		listing_places(op, listing);
+		listing->presence = (struct presence){
+		        .first = listing->site,
+		        .system_identifier = listing->generation.facts.system_identifier,
+		        .have = &listing->can.catalog};
+		presence_start(op, &listing->presence);
 		return op_wait(op, LISTING_PLACES);
 	case LISTING_PLACES:
 		if (!op_failed(&listing->presence.op))
@@ -95,34 +59,22 @@ bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret, 
 
 void listing_release(struct listing *listing)
 {
-	intervals_release(&listing->intervals);
-	heads_release(&listing->heads);
-	catalog_release(&listing->catalog);
-	walpieces_release(&listing->pieces);
+	restorable_release(&listing->can);
 	presence_release(&listing->presence);
 }
 
 bool listing_is_broken(const struct listing *listing, const char *id)
 {
-	for (size_t i = 0; i < listing->intervals.brokens; i++)
-		if (strcmp(listing->intervals.broken[i], id) == 0)
+	for (size_t i = 0; i < listing->can.intervals.brokens; i++)
+		if (strcmp(listing->can.intervals.broken[i], id) == 0)
 			return true;
 	return false;
-}
-
-int64_t listing_safe_us(const struct listing *listing)
-{
-	int64_t newest = 0;
-
-	for (size_t i = 0; i < listing->intervals.count; i++)
-		newest = MAX(newest, listing->intervals.item[i].last_us);
-	return newest;
 }
 
 static void add_end(const struct listing *listing, const struct interval *interval,
                     struct table *table)
 {
-	uint32_t segment_bytes = listing->catalog.segment_bytes;
+	uint32_t segment_bytes = listing->can.catalog.segment_bytes;
 	char from[SEGMENT_NAME_BYTES], to[SEGMENT_NAME_BYTES], time[TIME_TEXT_BYTES];
 
 	if (!interval->hole) {
@@ -141,7 +93,7 @@ static void add_end(const struct listing *listing, const struct interval *interv
 /* Branches that both went on, and those that were left behind. */
 static void listing_branches(const struct listing *listing, struct buf *out)
 {
-	const struct catalog *catalog = &listing->catalog;
+	const struct catalog *catalog = &listing->can.catalog;
 	const struct owner_note *note;
 
 	for (size_t i = 0; (note = owner_contest(catalog, i)); i++) {
@@ -163,7 +115,7 @@ static void listing_branches(const struct listing *listing, struct buf *out)
 
 void listing_json_branches(const struct listing *listing, struct jval *object)
 {
-	const struct catalog *catalog = &listing->catalog;
+	const struct catalog *catalog = &listing->can.catalog;
 	struct jval *list = jset_array(object, "contested");
 	const struct owner_note *note;
 
@@ -194,13 +146,46 @@ void listing_json_branches(const struct listing *listing, struct jval *object)
 	}
 }
 
+static void listing_holes(const struct listing *listing, struct buf *out)
+{
+	const struct restorable *can = &listing->can;
+	struct table table;
+
+	if (!can->holes)
+		return;
+	buf_addstr(out, "Holes:\n");
+	table_init(&table, 5, NULL, 0);
+	for (size_t i = 0; i < MIN(can->holes, (size_t)HOLES_TOLD_MAX); i++) {
+		const struct hole *hole = &can->hole[i];
+		char first[SEGMENT_NAME_BYTES], last[SEGMENT_NAME_BYTES];
+		char from[TIME_TEXT_BYTES], until[TIME_TEXT_BYTES];
+
+		segment_name(hole->tli, hole->first, can->segment_bytes, first);
+		segment_name(hole->tli, hole->last, can->segment_bytes, last);
+		shown_time(hole->from_us, from);
+		shown_time(hole->until_us, until);
+		table_addf(&table, "%s%s%s", first, hole->first == hole->last ? "" : " to ",
+		           hole->first == hole->last ? "" : last);
+		table_addf(&table, "%llu %s", (unsigned long long)(hole->last - hole->first + 1),
+		           hole->first == hole->last ? "segment" : "segments");
+		table_addf(&table, "from %s", from);
+		table_addf(&table, "until %s", until);
+		table_add(&table, hole_cause_text(hole->cause));
+	}
+	table_print(&table, 2, out);
+	table_release(&table);
+	if (can->holes > HOLES_TOLD_MAX)
+		buf_addf(out, "  and %zu more\n", can->holes - HOLES_TOLD_MAX);
+}
+
 void listing_intervals(const struct listing *listing, struct buf *out)
 {
-	const struct intervals *intervals = &listing->intervals;
+	const struct intervals *intervals = &listing->can.intervals;
 	struct table table;
 
 	if (!intervals->count) {
 		buf_addstr(out, "Nothing can be restored: there is no backup with complete WAL.\n");
+		listing_holes(listing, out);
 		return listing_branches(listing, out);
 	}
 	buf_addstr(out, "Restorable:\n");
@@ -223,5 +208,6 @@ void listing_intervals(const struct listing *listing, struct buf *out)
 	}
 	table_print(&table, 2, out);
 	table_release(&table);
+	listing_holes(listing, out);
 	listing_branches(listing, out);
 }

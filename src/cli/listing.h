@@ -3,37 +3,28 @@
 #define CLI_LISTING_H
 
 #include "codec/json.h"
-#include "repo/heads.h"
-#include "repo/holdings.h"
+#include "repo/restorable.h"
 #include "server/presence.h"
 #include "story.h"
 
 struct listing {
 	struct site *site;
 	struct generation_open generation;
-	struct catalog catalog;
-	struct walpieces pieces;
-	struct heads heads;
-	struct intervals intervals;
+	bool list_wal, list_places; /* in */
+	struct restorable can;
 	struct presence presence; /* only with list_places */
 	/* private */
 	struct op op;
-	bool list_wal, list_places;
-	struct holdings_load load;
-	struct heads_load heads_load;
-	struct intervals_times times;
 };
 /* ret is zero-filled but for list_wal (all WAL is listed, else what the index does not know) and
  * list_places (where else backups lie), and released by the caller in any case. */
 MUST_USE bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret,
                            struct err *err);
-/* When the last transaction that is safe ended; 0: not known. */
-int64_t listing_safe_us(const struct listing *listing);
 void listing_release(struct listing *listing);
 
 /* Whether the backup's own WAL is not complete. */
 bool listing_is_broken(const struct listing *listing, const char *id);
-/* The restorable intervals, a line each. */
+/* The restorable intervals and the holes, a line each. */
 void listing_intervals(const struct listing *listing, struct buf *out);
 
 /* Fields "contested" and "fences". */

@@ -57,29 +57,3 @@ void shown_backup(const struct manifest_head *head, struct jval *object)
 	jset_u64(object, "findings", head->findings_total);
 	jset_str(object, "tool_version", head->tool_version);
 }
-
-void shown_interval(const struct interval *interval, uint32_t segment_bytes, struct jval *object)
-{
-	char segment[SEGMENT_NAME_BYTES];
-
-	jset_int(object, "timeline", interval->tli);
-	shown_json_lsn(object, "from_lsn", interval->from_lsn);
-	shown_json_time(object, "from", interval->from_us);
-	shown_json_lsn(object, "to_lsn", interval->to_lsn);
-	shown_json_time(object, "at_least_to", interval->to_us);
-	jset_str(object, "first_backup", interval->backup);
-	jset_int(object, "backups", interval->backups);
-	shown_json_time(object, "last_transaction", interval->last_us);
-	shown_json_lsn(object, "last_transaction_lsn", interval->last_lsn);
-	jset_u64(object, "unindexed_segments", interval->unindexed);
-	if (!interval->hole)
-		return;
-	segment_name(interval->hole_tli, interval->hole_segno, segment_bytes, segment);
-	jset_str(object, "hole", segment);
-	segment_name(interval->hole_tli, MAX(interval->hole_last_segno, interval->hole_segno),
-	             segment_bytes, segment);
-	jset_str(object, "hole_last", segment);
-	jset_str(object, "hole_cause", "missing from the archive");
-	shown_json_time(object, "hole_from", interval->last_us);
-	shown_json_time(object, "hole_until", interval->behind_us);
-}

@@ -1,10 +1,10 @@
-/* shown.h — how times, backups and intervals look, for all commands alike. */
+/* shown.h — how times and backups look, for all commands alike. */
 #ifndef CLI_SHOWN_H
 #define CLI_SHOWN_H
 
 #include "base/clock.h"
 #include "codec/json.h"
-#include "repo/intervals.h"
+#include "repo/manifest.h"
 
 /* "2026-11-20 14:02:31": UTC, whole seconds; "-" for 0. */
 void shown_time(int64_t unix_us, char out[TIME_TEXT_BYTES]);
@@ -12,6 +12,5 @@ void shown_time(int64_t unix_us, char out[TIME_TEXT_BYTES]);
 void shown_json_time(struct jval *object, const char *field, int64_t unix_us);
 void shown_json_lsn(struct jval *object, const char *field, lsn position);
 void shown_backup(const struct manifest_head *head, struct jval *object);
-void shown_interval(const struct interval *interval, uint32_t segment_bytes, struct jval *object);
 
 #endif

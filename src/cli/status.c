@@ -117,9 +117,9 @@ static void add_backup(const struct looking *looking, size_t number, struct tabl
 	char age[UNITS_TEXT_BYTES];
 
 	table_add(table, "last backup");
-	for (size_t i = 0; i < listing->heads.count; i++)
-		if (!last || listing->heads.head[i].ended_us > last->ended_us)
-			last = &listing->heads.head[i];
+	for (size_t i = 0; i < listing->can.heads.count; i++)
+		if (!last || listing->can.heads.head[i].ended_us > last->ended_us)
+			last = &listing->can.heads.head[i];
 	if (!last) {
 		table_add(table, "NONE");
 		return;
@@ -141,19 +141,19 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 	int64_t ready = pgdata ? ready_files(pgdata) : -1;
 	char age[UNITS_TEXT_BYTES];
 
-	if (listing_safe_us(listing)) {
-		age_text(listing_safe_us(listing), age);
+	if (restorable_safe_us(&listing->can)) {
+		age_text(restorable_safe_us(&listing->can), age);
 		table_add(table, "RPO now");
 		table_addf(table, "at most %s: the last transaction that is safe ended then", age);
-	} else if (listing->catalog.newest_us) {
-		age_text(listing->catalog.newest_us, age);
+	} else if (listing->can.catalog.newest_us) {
+		age_text(listing->can.catalog.newest_us, age);
 		table_add(table, "RPO now");
 		table_addf(table, "at most %s: a segment was archived then", age);
 	}
-	if (listing->catalog.segments) {
+	if (listing->can.catalog.segments) {
 		table_add(table, "WAL");
 		table_addf(table, "%llu segments in the repository",
-		           (unsigned long long)listing->catalog.segments);
+		           (unsigned long long)listing->can.catalog.segments);
 	} else {
 		table_add(table, "WAL");
 		table_add(table, "nothing in the repository");
@@ -308,7 +308,6 @@ static void cluster_json(const struct looking *looking, size_t number, struct jv
 	const struct listing *listing = &looking->listing[number];
 	const char *pgdata = looking->runtime.site[number].pgdata;
 	char line[ERR_TEXT_MAX];
-	struct jval *list;
 
 	jset_str(object, "name", looking->cli->config->cluster[number].name);
 	jset_str(object, "pgdata", pgdata);
@@ -319,17 +318,10 @@ static void cluster_json(const struct looking *looking, size_t number, struct jv
 		jset_str(object, "error", line);
 		return;
 	}
-	jset_u64(object, "segments", listing->catalog.segments);
-	shown_json_time(object, "newest_segment", listing->catalog.newest_us);
-	jset_int(object, "backups", (int64_t)listing->heads.count);
-	shown_json_time(object, "last_transaction", listing_safe_us(listing));
-	if (listing_safe_us(listing))
-		jset_int(object, "rpo_seconds",
-		         (clock_now_us() - listing_safe_us(listing)) / US_PER_S);
-	list = jset_array(object, "intervals");
-	for (size_t i = 0; i < listing->intervals.count; i++)
-		shown_interval(&listing->intervals.item[i], listing->catalog.segment_bytes,
-		               jadd_object(list));
+	jset_u64(object, "segments", listing->can.catalog.segments);
+	shown_json_time(object, "newest_segment", listing->can.catalog.newest_us);
+	jset_int(object, "backups", (int64_t)listing->can.heads.count);
+	restorable_json(&listing->can, clock_now_us(), object);
 	listing_json_branches(listing, object);
 }
 

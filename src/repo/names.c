@@ -238,6 +238,11 @@ void name_backup_folder(char out[NAME_BYTES], const char *prefix)
 	name_format(out, "%s/backup/", prefix);
 }
 
+void name_conflict_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/conflict/", prefix);
+}
+
 void name_conflict(char out[NAME_BYTES], const char *prefix, const char *wal,
                    const struct digest *digest)
 {

@@ -78,6 +78,14 @@ void asks_cancel(struct server *server);
 /* views.c */
 void serve_status(struct exchange *exchange);
 void serve_backups(struct exchange *exchange);
+/* Takes the value. */
+struct jval;
+void reply_json(struct exchange *exchange, unsigned status, struct jval *value);
+/* The cluster that the path names; NULL: there is none, and that was replied. */
+struct member *member_of(struct exchange *exchange);
+/* intervals.c */
+void serve_intervals(struct exchange *exchange);
+/* views.c */
 void serve_backup_start(struct exchange *exchange);
 void serve_jobs(struct exchange *exchange);
 void serve_job(struct exchange *exchange);

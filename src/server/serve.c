@@ -30,6 +30,7 @@ static const struct route serve_routes[] = {
         {"POST", "/v1/wal/fetch", serve_fetch, 0},
         {"GET", "/v1/status", serve_status, ROUTE_VIEW},
         {"GET", "/v1/clusters/*/backups", serve_backups, ROUTE_VIEW},
+        {"GET", "/v1/clusters/*/intervals", serve_intervals, ROUTE_VIEW},
         {"POST", "/v1/clusters/*/backups", serve_backup_start, 0},
         {"GET", "/v1/jobs", serve_jobs, ROUTE_VIEW},
         {"GET", "/v1/jobs/*", serve_job, ROUTE_VIEW},

@@ -21,7 +21,7 @@ enum {
 	SPACE_DAYS_FEW = 7,
 };
 
-static void reply_json(struct exchange *exchange, unsigned status, struct jval *value)
+void reply_json(struct exchange *exchange, unsigned status, struct jval *value)
 {
 	AUTO_BUF struct buf body;
 	struct err err = {.code = ERR_NONE};
@@ -303,7 +303,7 @@ void serve_status(struct exchange *exchange)
 
 /* ---- backups ---- */
 
-static struct member *member_of(struct exchange *exchange)
+struct member *member_of(struct exchange *exchange)
 {
 	struct server *server = exchange->context;
 	struct err err = {.code = ERR_NONE};

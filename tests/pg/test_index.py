@@ -7,9 +7,13 @@ import json
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
 
+import pytest
 from seawalltest import index, process, scenario
 from seawalltest.cluster import DEBIAN_BIN
 from seawalltest.wait import wait_for
@@ -368,3 +372,87 @@ def test_every_repository_of_a_cluster_has_the_same_index(made):
     assert [item["repository"] for item in told] == ["local", "other"]
     whole = {name: data for name, data in pieces_of(wall.repository).items() if name in pieces_of(other)}
     assert whole and whole == {name: data for name, data in pieces_of(other).items() if name in whole}
+
+
+def over_socket(wall, path):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(wall.socket))
+        one.sendall(f"GET {path} HTTP/1.1\r\nHost: s\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while piece := one.recv(65536):
+            answer += piece
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert b" 200 " in head.splitlines()[0], answer
+    return json.loads(body)
+
+
+def told(wall, command):
+    answer = json.loads(wall.run(command, "--json", status=None).out)
+    return answer["clusters"][0] if command == "status" else answer
+
+
+def holed(made):
+    """An archive with a hole of each cause: (wall, names of segments by cause, times of some commits)."""
+    cluster, wall = archiving(made)
+    work(cluster)
+    wall.run("backup")
+    times = []
+    for number in range(6):
+        xid = cluster.one(f"INSERT INTO items SELECT {number}, repeat('x', 2000) FROM generate_series(1, 1500) "
+                          "RETURNING pg_current_xact_id()::xid::text")
+        times.append(cluster.one(f"SELECT pg_xact_commit_timestamp('{xid}'::xid)").timestamp())
+        wall.wait_archived()
+    names = archived(wall)
+    hole = dict(zip(("deleted", "never_archived", "set_aside", "damaged"), (names[-number] for number in (3, 6, 9, 12))))
+    objects = {cause: next((wall.repository / "main").rglob(name)) for cause, name in hole.items()}
+    objects["never_archived"].unlink()
+    data = bytearray(objects["damaged"].read_bytes())
+    data[len(data) // 2] ^= 1
+    objects["damaged"].chmod(0o600)
+    objects["damaged"].write_bytes(data)
+    wall.run("wal", "index", "--rebuild", status=7)
+    objects["deleted"].unlink()
+    conflict = objects["set_aside"].parents[3] / "conflict" / hole["set_aside"]
+    conflict.mkdir(parents=True)
+    objects["set_aside"].rename(conflict / ("0" * 32))
+    return wall, hole, times
+
+
+def test_every_hole_has_its_segments_its_cause_and_its_window(made):
+    wall, hole, times = holed(made)
+    found = told(wall, "list")
+    assert {each["first"]: each["cause"] for each in found["holes"]} == {name: cause for cause, name in hole.items()}
+    for each in found["holes"]:
+        assert each["first"] == each["last"] and each["segments"] == "1"
+        assert each["set_aside"] == ("1" if each["cause"] == "set_aside" else "0")
+        assert micros(each["from"]) <= micros(each["until"]), each
+        assert times[0] - 60 < micros(each["from"]) <= times[-1]
+    # a recovery does not come past what is damaged
+    (interval,) = found["intervals"]
+    assert (interval["hole"], interval["hole_cause"]) == (hole["damaged"], "damaged")
+    text = wall.run("list").out
+    for cause, why in (("damaged", "damaged"), ("never_archived", "never archived: it was missing"),
+                       ("deleted", "deleted: it was archived"), ("set_aside", "set aside, see conflict/")):
+        assert re.search(rf"{hole[cause]} +1 segment +from 20.* until 20.*{re.escape(why)}", text), text
+    text = wall.run("status", status=1).out
+    assert re.search(rf"{hole['damaged']} +1 segment", text) and "RPO now" in text
+    # the server says the same as the command, on both sockets
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    wall.sections["server"]["http"] = f"127.0.0.1:{port}"
+    wall.write_config()
+    wall.serve()
+    path = "/v1/clusters/main/intervals"
+
+    def agree():
+        """The server's index may be on its way between two questions."""
+        status, one = told(wall, "status"), over_socket(wall, path)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+            other = json.load(answer)
+        assert one["cluster"] == "main" and one["rpo_seconds"] >= 0
+        return all(one[field] == other[field] == status[field] for field in ("intervals", "holes", "last_transaction"))
+
+    wait_for(agree, "one answer from all", 60)
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/clusters/other/intervals", timeout=20)

@@ -1,0 +1,475 @@
+/*
+ * restorable.c — see restorable.h.
+ *
+ *   START -> HOLDINGS -> [PROVING, one suspect segment after the other] -> HEADS -> TIMES
+ *         -> for each hole: ASIDE (what was refused) -> BEFORE, BEHIND (the index around it) ->
+ * done
+ *
+ * The indexer goes along a timeline and leaves out only what it cannot read. So a segment that is
+ * listed but in no piece, with pieces behind it, is suspect, and read here.
+ */
+#include "repo/restorable.h"
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "codec/json.h"
+#include "pg/walwalk.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/poison.h"
+
+enum restorable_state {
+	RESTORABLE_START,
+	RESTORABLE_HOLDINGS,
+	RESTORABLE_PROVING,
+	RESTORABLE_HEADS,
+	RESTORABLE_TIMES,
+	RESTORABLE_ASIDE,
+	RESTORABLE_BEFORE,
+	RESTORABLE_BEHIND,
+};
+
+/* ---- pure ---- */
+
+static void hole_add(struct hole **holes, size_t *count, uint32_t tli, uint64_t first,
+                     uint64_t last)
+{
+	*holes = xrealloc(*holes, (*count + 1) * sizeof(**holes));
+	(*holes)[(*count)++] = (struct hole){.tli = tli, .first = first, .last = last};
+}
+
+/* The segment in which a timeline begins; false: it is not known. */
+static bool fork_segno(const struct catalog *catalog, const struct catalog_timeline *timeline,
+                       uint64_t *ret)
+{
+	const struct history *history = &timeline->history;
+
+	if (!timeline->history_archived || history->count == 0)
+		return false;
+	*ret = lsn_segno(history->entry[history->count - 1].switch_lsn, catalog->segment_bytes);
+	return true;
+}
+
+void holes_find(const struct catalog *catalog, struct hole **ret, size_t *ret_count)
+{
+	*ret = NULL;
+	*ret_count = 0;
+	for (size_t t = 0; t < catalog->timelines; t++) {
+		const struct catalog_timeline *timeline = &catalog->timeline[t];
+		uint64_t fork;
+
+		if (timeline->runs > 0 && fork_segno(catalog, timeline, &fork) &&
+		    fork < timeline->run[0].first)
+			hole_add(ret, ret_count, timeline->tli, fork, timeline->run[0].first - 1);
+		for (size_t r = 1; r < timeline->runs; r++)
+			hole_add(ret, ret_count, timeline->tli, timeline->run[r - 1].last + 1,
+			         timeline->run[r].first - 1);
+	}
+}
+
+enum hole_cause hole_cause_of(const struct hole *hole, const struct catalog *catalog,
+                              const struct walpieces *pieces)
+{
+	const struct catalog_timeline *timeline = catalog_timeline(catalog, hole->tli);
+	uint64_t fork;
+
+	if (walpieces_at(pieces, hole->tli, hole->first) ||
+	    walpieces_at(pieces, hole->tli, hole->last))
+		return HOLE_DELETED;
+	if (timeline && fork_segno(catalog, timeline, &fork) && fork == hole->first)
+		return HOLE_FORK;
+	if (hole->first > 0 && walpieces_at(pieces, hole->tli, hole->first - 1) &&
+	    walpieces_at(pieces, hole->tli, hole->last + 1))
+		return HOLE_NEVER;
+	return HOLE_UNKNOWN;
+}
+
+const char *hole_cause_name(enum hole_cause cause)
+{
+	static const char *const names[] = {"unknown",   "never_archived", "deleted",
+	                                    "set_aside", "damaged",        "lost_at_fork"};
+
+	return names[cause];
+}
+
+const char *hole_cause_text(enum hole_cause cause)
+{
+	static const char *const texts[] = {
+	        "never archived, or deleted",
+	        "never archived: it was missing when the WAL behind it was indexed",
+	        "deleted: it was archived and indexed",
+	        "refused: other content came under its name and was set aside, see conflict/",
+	        "damaged: it is there, and cannot be read",
+	        "never archived since the timeline began"};
+
+	return texts[cause];
+}
+
+/* ---- what is damaged ---- */
+
+static void remove_segment(struct catalog *catalog, const struct catalog_gap *at)
+{
+	for (size_t t = 0; t < catalog->timelines; t++) {
+		struct catalog_timeline *timeline = &catalog->timeline[t];
+		struct catalog_run *old = timeline->run;
+		size_t runs = timeline->runs;
+
+		if (timeline->tli != at->tli || !catalog_has(catalog, at->tli, at->segno))
+			continue;
+		timeline->run = NULL;
+		timeline->runs = timeline->size = 0;
+		catalog->segments = 0;
+		for (size_t r = 0; r < runs; r++) {
+			if (at->segno < old[r].first || at->segno > old[r].last) {
+				catalog_add_segments(catalog, at->tli, old[r].first, old[r].last);
+				continue;
+			}
+			if (at->segno > old[r].first)
+				catalog_add_segments(catalog, at->tli, old[r].first, at->segno - 1);
+			if (at->segno < old[r].last)
+				catalog_add_segments(catalog, at->tli, at->segno + 1, old[r].last);
+		}
+		free(old);
+	}
+	catalog->segments = 0;
+	for (size_t t = 0; t < catalog->timelines; t++)
+		for (size_t r = 0; r < catalog->timeline[t].runs; r++)
+			catalog->segments += catalog->timeline[t].run[r].last -
+			                     catalog->timeline[t].run[r].first + 1;
+}
+
+static void find_suspects(struct restorable *restorable)
+{
+	const struct walpieces *pieces = &restorable->pieces;
+
+	for (size_t t = 0; t < pieces->timelines; t++) {
+		const struct walpieces_timeline *timeline = &pieces->timeline[t];
+
+		for (size_t i = 1; i < timeline->count; i++)
+			for (uint64_t n = timeline->piece[i - 1].last + 1;
+			     n < timeline->piece[i].first; n++) {
+				if (restorable->suspects == HOLES_PROVED_MAX)
+					return;
+				if (catalog_has(&restorable->catalog, timeline->tli, n))
+					restorable->suspect[restorable->suspects++] =
+					        (struct catalog_gap){.tli = timeline->tli,
+					                             .segno = n};
+			}
+	}
+}
+
+/* On a worker. */
+static bool prove(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
+                  size_t length, struct err *err)
+{
+	struct restorable *restorable = stream->context;
+
+	(void)offset;
+	return walwalk_feed(restorable->walk, bytes, length, err);
+}
+
+static void heads_begin(struct restorable *restorable)
+{
+	free(STEAL(restorable->walk));
+	for (size_t i = 0; i < restorable->damageds; i++)
+		remove_segment(&restorable->catalog, &restorable->damaged[i]);
+	restorable->heads_load = (struct heads_load){.repo = restorable->repo,
+	                                             .generation = restorable->generation,
+	                                             .catalog = &restorable->catalog,
+	                                             .ret = &restorable->heads};
+	heads_load_start(&restorable->op, &restorable->heads_load);
+	op_wait(&restorable->op, RESTORABLE_HEADS);
+}
+
+static void prove_next(struct restorable *restorable)
+{
+	struct walwalk_options options = {.segment_bytes = restorable->segment_bytes};
+	const struct catalog_gap *suspect = &restorable->suspect[restorable->at];
+	char text[SEGMENT_NAME_BYTES];
+	struct walname name;
+	struct err err = {0};
+
+	if (restorable->at == restorable->suspects)
+		return heads_begin(restorable);
+	if (!restorable->walk)
+		restorable->walk = xmalloc(sizeof(*restorable->walk));
+	segment_name(suspect->tli, suspect->segno, restorable->segment_bytes, text);
+	walwalk_init(restorable->walk, &options);
+	if (!walname_parse(text, &name) ||
+	    !walwalk_begin(restorable->walk, suspect->tli, suspect->segno, &err))
+		return heads_begin(restorable);
+	name_wal(restorable->prefix, restorable->generation, &name, NULL);
+	restorable->stream = (struct object_stream){.repo = restorable->repo,
+	                                            .name = restorable->prefix,
+	                                            .kind = SEALED_WAL,
+	                                            .class = GATE_VERIFY,
+	                                            .consume = prove,
+	                                            .context = restorable};
+	object_stream_start(&restorable->op, &restorable->stream);
+	op_wait(&restorable->op, RESTORABLE_PROVING);
+}
+
+/* What could not be asked is not damaged. */
+static void proved(struct restorable *restorable)
+{
+	struct err err = restorable->stream.op.err;
+
+	if (!op_failed(&restorable->stream.op) && !walwalk_end(restorable->walk, &err))
+		assert(err_is(&err));
+	if (err.code == ERR_DAMAGED)
+		restorable->damaged[restorable->damageds++] = restorable->suspect[restorable->at];
+	restorable->at++;
+	prove_next(restorable);
+}
+
+/* ---- each hole ---- */
+
+static void hole_name(const struct restorable *restorable, uint64_t segno, char *out)
+{
+	segment_name(restorable->hole[restorable->at].tli, segno, restorable->segment_bytes, out);
+}
+
+/* What was set aside under the names of the hole: "conflict/<segment>/<digest>". */
+static void aside_begin(struct restorable *restorable)
+{
+	const struct hole *hole = &restorable->hole[restorable->at];
+	char first[SEGMENT_NAME_BYTES];
+
+	hole_name(restorable, hole->first, first);
+	name_conflict_folder(restorable->prefix, restorable->generation);
+	snprintf(restorable->after, sizeof(restorable->after), "%.*s%s", NAME_BYTES - 64,
+	         restorable->prefix, first);
+	restorable->list = (struct store_list){.store = restorable->repo->store,
+	                                       .prefix = restorable->prefix,
+	                                       .after = restorable->after};
+	store_list_start(&restorable->op, &restorable->list);
+	op_wait(&restorable->op, RESTORABLE_ASIDE);
+}
+
+static void aside_take(struct restorable *restorable)
+{
+	struct hole *hole = &restorable->hole[restorable->at];
+	char last[SEGMENT_NAME_BYTES];
+
+	hole_name(restorable, hole->last, last);
+	for (unsigned i = 0; i < restorable->list.count; i++) {
+		const char *name = restorable->list.entry[i].name + strlen(restorable->prefix);
+
+		if (strncmp(name, last, SEGMENT_NAME_BYTES - 1) > 0)
+			break;
+		hole->aside++;
+	}
+	store_list_release(&restorable->list);
+	if (hole->aside)
+		hole->cause = HOLE_SET_ASIDE;
+}
+
+static bool read_piece(struct restorable *restorable, uint64_t segno, int state)
+{
+	const struct name_index *which =
+	        walpieces_at(&restorable->pieces, restorable->hole[restorable->at].tli, segno);
+
+	if (!which)
+		return false;
+	restorable->piece = (struct walpiece_read){.repo = restorable->repo,
+	                                           .generation = restorable->generation,
+	                                           .segment_bytes = restorable->segment_bytes,
+	                                           .which = *which};
+	walpiece_read_start(&restorable->op, &restorable->piece);
+	op_wait(&restorable->op, state);
+	return true;
+}
+
+static void take_before(struct restorable *restorable)
+{
+	const struct walindex_piece *piece = &restorable->piece.piece;
+	struct hole *hole = &restorable->hole[restorable->at];
+
+	for (uint64_t n = MIN(hole->first, piece->last + 1); n-- > piece->first;) {
+		const struct walindex_segment *segment = walindex_segment(piece, n);
+
+		if (segment->commits + segment->aborts == 0)
+			continue;
+		hole->from_us = segment->last_us;
+		return;
+	}
+}
+
+static void take_behind(struct restorable *restorable)
+{
+	const struct walindex_piece *piece = &restorable->piece.piece;
+	struct hole *hole = &restorable->hole[restorable->at];
+
+	for (uint64_t n = MAX(hole->last + 1, piece->first); n <= piece->last; n++) {
+		const struct walindex_segment *segment = walindex_segment(piece, n);
+
+		if (segment->commits + segment->aborts == 0)
+			continue;
+		hole->until_us = segment->first_us;
+		return;
+	}
+}
+
+static void hole_next(struct restorable *restorable)
+{
+	if (restorable->at == MIN(restorable->holes, (size_t)HOLES_TOLD_MAX))
+		return op_done(&restorable->op);
+	aside_begin(restorable);
+}
+
+static void behind_begin(struct restorable *restorable)
+{
+	if (read_piece(restorable, restorable->hole[restorable->at].last + 1, RESTORABLE_BEHIND))
+		return;
+	restorable->at++;
+	hole_next(restorable);
+}
+
+static void holes_begin(struct restorable *restorable)
+{
+	holes_find(&restorable->catalog, &restorable->hole, &restorable->holes);
+	for (size_t i = 0; i < restorable->holes; i++) {
+		struct hole *hole = &restorable->hole[i];
+
+		hole->cause = hole_cause_of(hole, &restorable->catalog, &restorable->pieces);
+		for (size_t d = 0; d < restorable->damageds; d++)
+			if (restorable->damaged[d].tli == hole->tli &&
+			    restorable->damaged[d].segno >= hole->first &&
+			    restorable->damaged[d].segno <= hole->last)
+				hole->cause = HOLE_DAMAGED;
+	}
+	restorable->at = 0;
+	hole_next(restorable);
+}
+
+/* ---- the story ---- */
+
+static void holdings_begin(struct restorable *restorable)
+{
+	restorable->load = (struct holdings_load){.repo = restorable->repo,
+	                                          .generation = restorable->generation,
+	                                          .segment_bytes = restorable->segment_bytes,
+	                                          .list_wal = restorable->list_wal,
+	                                          .class = GATE_VERIFY,
+	                                          .catalog = &restorable->catalog,
+	                                          .pieces = &restorable->pieces};
+	holdings_load_start(&restorable->op, &restorable->load);
+	op_wait(&restorable->op, RESTORABLE_HOLDINGS);
+}
+
+static void times_begin(struct restorable *restorable)
+{
+	intervals_find(&restorable->catalog, restorable->heads.head, restorable->heads.count,
+	               &restorable->intervals);
+	restorable->times = (struct intervals_times){.repo = restorable->repo,
+	                                             .generation = restorable->generation,
+	                                             .pieces = &restorable->pieces,
+	                                             .catalog = &restorable->catalog,
+	                                             .intervals = &restorable->intervals};
+	intervals_times_start(&restorable->op, &restorable->times);
+	op_wait(&restorable->op, RESTORABLE_TIMES);
+}
+
+/* The child that must not fail; NULL: a failure of the one at hand only leaves something unknown.
+ */
+static const struct op *vital(const struct restorable *restorable)
+{
+	switch ((enum restorable_state)restorable->op.state) {
+	case RESTORABLE_HOLDINGS:
+		return &restorable->load.op;
+	case RESTORABLE_HEADS:
+		return &restorable->heads_load.op;
+	case RESTORABLE_TIMES:
+		return &restorable->times.op;
+	case RESTORABLE_ASIDE:
+		return &restorable->list.op;
+	default:
+		return NULL;
+	}
+}
+
+static bool restorable_failed(struct restorable *restorable)
+{
+	const struct op *child = vital(restorable);
+
+	if (child && op_failed(child))
+		restorable->op.err = child->err;
+	else if (restorable->op.cancelled)
+		err_set(&restorable->op.err, ERR_CANCELLED, "cancelled");
+	else
+		return false;
+	free(STEAL(restorable->walk));
+	if (restorable->op.state == RESTORABLE_ASIDE)
+		store_list_release(&restorable->list);
+	if (restorable->op.state >= RESTORABLE_BEFORE)
+		walindex_release(&restorable->piece.piece);
+	op_fail_own(&restorable->op);
+	return true;
+}
+
+static void restorable_step(struct op *op)
+{
+	struct restorable *restorable = container_of(op, struct restorable, op);
+
+	if (op->state != RESTORABLE_START && restorable_failed(restorable))
+		return;
+	switch ((enum restorable_state)op->state) {
+	case RESTORABLE_START:
+		return holdings_begin(restorable);
+	case RESTORABLE_HOLDINGS:
+		find_suspects(restorable);
+		return prove_next(restorable);
+	case RESTORABLE_PROVING:
+		return proved(restorable);
+	case RESTORABLE_HEADS:
+		return times_begin(restorable);
+	case RESTORABLE_TIMES:
+		return holes_begin(restorable);
+	case RESTORABLE_ASIDE:
+		aside_take(restorable);
+		if (restorable->hole[restorable->at].first > 0 &&
+		    read_piece(restorable, restorable->hole[restorable->at].first - 1,
+		               RESTORABLE_BEFORE))
+			return;
+		return behind_begin(restorable);
+	case RESTORABLE_BEFORE:
+		if (!op_failed(&restorable->piece.op))
+			take_before(restorable);
+		walindex_release(&restorable->piece.piece);
+		return behind_begin(restorable);
+	case RESTORABLE_BEHIND:
+		if (!op_failed(&restorable->piece.op))
+			take_behind(restorable);
+		walindex_release(&restorable->piece.piece);
+		restorable->at++;
+		return hole_next(restorable);
+	}
+}
+
+void restorable_start(struct op *parent, struct restorable *restorable)
+{
+	static const struct op_type type = {.name = "restorable", .step = restorable_step};
+
+	op_start(parent, &restorable->op, &type);
+}
+
+void restorable_release(struct restorable *restorable)
+{
+	intervals_release(&restorable->intervals);
+	heads_release(&restorable->heads);
+	catalog_release(&restorable->catalog);
+	walpieces_release(&restorable->pieces);
+	free(STEAL(restorable->hole));
+	restorable->holes = 0;
+}
+
+int64_t restorable_safe_us(const struct restorable *restorable)
+{
+	int64_t newest = 0;
+
+	for (size_t i = 0; i < restorable->intervals.count; i++)
+		newest = MAX(newest, restorable->intervals.item[i].last_us);
+	return newest;
+}
