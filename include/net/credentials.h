@@ -74,7 +74,8 @@ void credentials_get_start(struct op *parent, struct credentials_get *get,
                            struct credentials_source *source);
 /* Safe on one that never started, and twice; not while it runs. */
 void credentials_get_release(struct credentials_get *get);
-/* The store said that these are no longer good: the next get asks for new ones. */
+/* The store said that these are no longer good: the next get asks for new ones, at once when it was
+ * not done for half a minute. */
 void credentials_refused(struct credentials_source *source, const struct credentials *credentials);
 
 /* What the last search said of each provider, in its order: why it was passed over, or what it

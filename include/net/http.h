@@ -68,6 +68,7 @@ struct http_request {
 	int64_t active_ms;
 	bool stalled, over, complete; /* complete: the headers are */
 	bool paused;                  /* until the limit lets it go on */
+	int64_t paused_ms, waited_ms; /* since when; how long before that */
 	struct http_request *paused_next;
 	int code;
 	char reason[HTTP_REASON_BYTES];
@@ -77,6 +78,8 @@ struct http_request {
 void http_start(struct op *parent, struct http_request *request, struct http *http);
 /* The value of an answer's header, or NULL; names in any case. The first one counts. */
 const char *http_header(const struct http_request *request, const char *name);
+/* How long it has waited for its turn, of the limit. Safe on one that never started. */
+int64_t http_waited_ms(const struct http_request *request);
 /* Safe on one that never started; not while it runs. */
 void http_release(struct http_request *request);
 

@@ -73,6 +73,8 @@ struct store_driver {
 	struct credentials_source *(*credentials)(struct store *store);
 	/* May be NULL: as store_limit. */
 	void (*limit)(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
+	/* May be NULL: how long the attempts of one operation have waited for store_limit. */
+	int64_t (*waited_ms)(const struct store_attempt *attempt);
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */
@@ -85,6 +87,8 @@ extern const struct store_driver store_mem_driver, store_file_driver, store_s3_d
 
 /* Adds an entry to a page that has room for it (limit). For drivers. */
 void store_list_add(struct store_list *list, const char *name, uint64_t bytes, int64_t modified_us);
+/* How long a call has waited for store_limit: its deadline is that much later. */
+int64_t store_call_waited_ms(const struct store_call *call);
 /* How many names the page may have. */
 unsigned store_list_limit(const struct store_list *list);
 

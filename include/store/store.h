@@ -69,7 +69,7 @@ struct credentials_source;
 struct credentials_source *store_credentials(struct store *store);
 
 /* Bytes per second of all that is written and read, where that goes over a network; 0: no limit. At
- * any time. */
+ * any time. Waiting for one's turn is not the store's fault: no deadline runs meanwhile. */
 void store_limit(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
 
 /* Somebody waits. say, which may be NULL, hears after a few seconds, and then again and again, what
@@ -118,7 +118,7 @@ struct store_call {
 	struct nap nap;
 	struct timer timer, saying;
 	unsigned tries;
-	int64_t deadline_ms, begun_ms;
+	int64_t deadline_ms, begun_ms, waited_ms;
 	bool timed_out, answer_lost;
 	struct err last;
 };

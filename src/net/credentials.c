@@ -34,6 +34,7 @@ struct credentials_source {
 	int64_t again_ms;  /* of the loop: not before, while the current ones are valid */
 	int64_t looked_ms; /* of the loop */
 	bool stale;        /* a file changed, or the store refused them */
+	int64_t forced_us; /* when a refusal made a renewal due at once */
 	struct plan_file file[PLAN_FILES_MAX];
 	unsigned files;
 	struct credentials_outcome outcome[PLAN_OUTCOMES_MAX];
@@ -111,8 +112,15 @@ size_t credentials_outcomes(const struct credentials_source *source,
 
 void credentials_refused(struct credentials_source *source, const struct credentials *credentials)
 {
-	if (credentials && credentials == source->current)
-		source->stale = true;
+	int64_t now_us = clock_mono_us();
+
+	if (!credentials || credentials != source->current)
+		return;
+	source->stale = true;
+	if (source->forced_us && now_us - source->forced_us < AGAIN_MS * INT64_C(1000))
+		return; /* the same again: whoever gives them is not asked without pause */
+	source->forced_us = now_us;
+	source->again_ms = 0;
 }
 
 /* ---- one renewal ---- */

@@ -140,6 +140,7 @@ static void pause_request(struct http_request *request)
 		at = &(*at)->paused_next;
 	*at = request;
 	request->paused = true;
+	request->paused_ms = loop_now_ms(http->loop);
 	request->paused_next = NULL;
 }
 
@@ -151,7 +152,14 @@ static void unpause_request(struct http_request *request)
 		at = &(*at)->paused_next;
 	if (*at)
 		*at = request->paused_next;
+	request->waited_ms = http_waited_ms(request);
 	request->paused = false;
+}
+
+int64_t http_waited_ms(const struct http_request *request)
+{
+	return request->waited_ms +
+	       (request->paused ? loop_now_ms(request->http->loop) - request->paused_ms : 0);
 }
 
 /* All go on and ask again; whose bucket is still empty pauses again. */
@@ -163,6 +171,7 @@ static void on_refill(struct timer *timer)
 	http->paused = NULL;
 	for (; request; request = next) {
 		next = request->paused_next;
+		request->waited_ms = http_waited_ms(request);
 		request->paused = false;
 		request->active_ms = loop_now_ms(http->loop);
 		curl_easy_pause(request->easy, CURLPAUSE_CONT);

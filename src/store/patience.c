@@ -48,7 +48,7 @@ static void say(struct store_call *call, int64_t passed_ms)
 {
 	struct store_attempt *attempt = call->attempt;
 	const struct store_patience *patience = &attempt->store->patience;
-	int64_t left_ms = MAX(call->deadline_ms - passed_ms, 0);
+	int64_t left_ms = MAX(call->deadline_ms + store_call_waited_ms(call) - passed_ms, 0);
 	const char *name, *what = doing(attempt, &name);
 	bool known = err_is(&call->last) && call->last.code != ERR_CANCELLED;
 	char why[ERR_TEXT_MAX + 64] = "no answer yet";

@@ -53,7 +53,8 @@ static struct store_get part_of(struct store_get *get, uint64_t from, uint64_t l
 {
 	struct store_ranges *ranges = get->ranges;
 	unsigned block = (unsigned)(from / BLOCK_BYTES);
-	int64_t passed_ms = loop_now_ms(get->op.loop) - ranges->begun_ms;
+	int64_t passed_ms = loop_now_ms(get->op.loop) - ranges->begun_ms -
+	                    store_call_waited_ms(&ranges->first.call);
 
 	return (struct store_get){
 	        .store = get->store,

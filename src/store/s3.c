@@ -401,6 +401,13 @@ static bool request_failed(struct s3_attempt *attempt)
 		return false;
 	attempt->fresh = true; /* a connection that stalled or broke is not used again */
 	op->err = attempt->request.op.err;
+	if (err_code_retry(op->err.code) && !attempt->request.reached)
+		err_hint(&op->err,
+		         "Nobody was reached there: look at \"endpoint\", at the network, "
+		         "and at firewalls and proxies on the way.");
+	else if (err_code_retry(op->err.code))
+		err_hint(&op->err, "The network is probably bad, or the store overloaded: the "
+		                   "transfer stalled or broke off.");
 	if (attempt->base.verb == STORE_GET && attempt->base.get->replaced) {
 		err_clear(&op->err); /* there was an answer */
 		s3_replaced(attempt, &op->err);
@@ -495,6 +502,13 @@ static void s3_release(struct store_attempt *base)
 	free(attempt->token);
 }
 
+static int64_t s3_waited_ms(const struct store_attempt *base)
+{
+	const struct s3_attempt *attempt = container_of(base, struct s3_attempt, base);
+
+	return attempt->waited_ms + http_waited_ms(&attempt->request);
+}
+
 const struct store_driver store_s3_driver = {
         .scheme = "s3://",
         .open = s3_open,
@@ -502,6 +516,7 @@ const struct store_driver store_s3_driver = {
         .anchor = s3_anchor,
         .credentials = s3_credentials,
         .limit = s3_limit,
+        .waited_ms = s3_waited_ms,
         .attempt_bytes = sizeof(struct s3_attempt),
         .start = s3_start,
         .release = s3_release,

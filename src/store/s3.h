@@ -33,6 +33,7 @@ struct s3_store {
 	struct credentials_source *credentials;
 	char *storage_class, *sse, *sse_key, *lock_mode;
 	unsigned lock_days;
+	int64_t stall_ms; /* S3_STALL_MS */
 	char *anchor_name;
 	uint8_t *anchor;
 	size_t anchor_bytes;
@@ -63,6 +64,8 @@ struct s3_attempt {
 	struct buf answer;         /* of a get: what is no object */
 	unsigned redirects, moves; /* moves: the store's, when this was sent */
 	bool fresh;
+	int64_t waited_ms; /* for the limit, by the requests before this one */
+	unsigned refused;  /* how often the store said that the token has ended */
 	/* get */
 	uint64_t position;
 	/* list */
@@ -102,7 +105,7 @@ void s3_request_clear(struct s3_attempt *attempt);
 struct s3_fault {
 	char code[S3_TEXT_BYTES], message[2 * S3_TEXT_BYTES], request[S3_TEXT_BYTES];
 	char region[S3_TEXT_BYTES], bucket_region[S3_TEXT_BYTES], endpoint[2 * S3_TEXT_BYTES];
-	bool is_error;
+	bool is_error, unreadable;
 };
 void s3_fault_read(const struct s3_attempt *attempt, struct s3_fault *ret);
 /* An answer that is no success, in base.op.err. */

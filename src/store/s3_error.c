@@ -9,7 +9,12 @@
 
 #include "base/poison.h"
 
-enum { CLOCK_OFF_S = 300, REST_MAX_S = 60 };
+enum {
+	CLOCK_OFF_S = 300,
+	REST_MAX_S = 60,
+	REFUSED_MAX =
+	        5, /* tries with a token that has ended; newer ones were asked for at the first */
+};
 
 struct s3_meaning {
 	const char *store_code;
@@ -23,6 +28,7 @@ static const char hint_key[] =
 static const char hint_right[] =
         "The key may not do that: it needs s3:GetObject, s3:PutObject and s3:DeleteObject on the "
         "objects, and s3:ListBucket on the bucket.";
+static const char hint_ended[] = "The credentials have ended and there are no newer ones.";
 static const char hint_slow[] = "The store asks for fewer requests (throttled).";
 
 static const struct s3_meaning meanings[] = {
@@ -48,9 +54,8 @@ static const struct s3_meaning meanings[] = {
          "The bucket was made without object lock."},
         {"QuotaExceeded", ERR_FULL, "The store's quota is used up."},
         {"EntityTooLarge", ERR_STORE, NULL},
-        {"ExpiredToken", ERR_NETWORK, "The credentials have ended and there are no newer ones."},
-        {"TokenRefreshRequired", ERR_NETWORK,
-         "The credentials have ended and there are no newer ones."},
+        {"ExpiredToken", ERR_NETWORK, hint_ended},
+        {"TokenRefreshRequired", ERR_NETWORK, hint_ended},
         {"SlowDown", ERR_NETWORK, hint_slow},
         {"Throttling", ERR_NETWORK, hint_slow},
         {"ThrottlingException", ERR_NETWORK, hint_slow},
@@ -126,7 +131,7 @@ void s3_fault_read(const struct s3_attempt *attempt, struct s3_fault *ret)
 
 	*ret = (struct s3_fault){0};
 	if (body->length > 0 && !xml_read(body->data, body->length, &reader, &ignored))
-		*ret = (struct s3_fault){0};
+		*ret = (struct s3_fault){.unreadable = true};
 	if (!ret->request[0] && request) {
 		snprintf(ret->request, sizeof(ret->request), "%s", request);
 		str_clean(ret->request);
@@ -141,7 +146,7 @@ bool s3_body_is_error(const struct s3_attempt *attempt)
 	if (body->length == 0 || !memmem(body->data, body->length, "<Error", strlen("<Error")))
 		return false;
 	s3_fault_read(attempt, &fault);
-	return fault.is_error;
+	return fault.is_error || fault.unreadable; /* perhaps it was cut off */
 }
 
 /* Without a code that we know. */
@@ -176,6 +181,21 @@ static bool is_elsewhere(const struct s3_attempt *attempt, const struct s3_fault
 	       strcmp(ret_region, s3_of(attempt)->region) != 0;
 }
 
+/* With where they came from: there somebody has to look. */
+static void hint_token(const struct s3_attempt *attempt, struct err *err)
+{
+	const struct credentials_outcome *outcome;
+	size_t count = credentials_outcomes(s3_of(attempt)->credentials, &outcome);
+
+	for (size_t i = 0; i < count; i++)
+		if (outcome[i].used) {
+			err_hint(err, "%s They come from %s: %s.", hint_ended, outcome[i].provider,
+			         outcome[i].sentence);
+			return;
+		}
+	err_hint(err, "%s", hint_ended);
+}
+
 static void hint(const struct s3_attempt *attempt, const struct s3_fault *fault,
                  const struct s3_meaning *meaning, struct err *err)
 {
@@ -190,6 +210,8 @@ static void hint(const struct s3_attempt *attempt, const struct s3_fault *fault,
 	else if (is_elsewhere(attempt, fault, region))
 		err_hint(err, "The bucket is in region \"%s\", not in \"%s\": set \"region = %s\".",
 		         region, s3_of(attempt)->region, region);
+	else if (meaning && meaning->hint == hint_ended)
+		hint_token(attempt, err);
 	else if (meaning && meaning->hint)
 		err_hint(err, "%s", meaning->hint);
 	else if (attempt->request.status == 403)
@@ -234,6 +256,8 @@ void s3_error(struct s3_attempt *attempt)
 		code = ERR_STORE; /* it will be tomorrow */
 	if (code == ERR_EXISTS && attempt->base.verb != STORE_PUT)
 		code = ERR_STORE;
+	if (meaning && meaning->hint == hint_ended && ++attempt->refused >= REFUSED_MAX)
+		code = ERR_STORE; /* a minute more would not help */
 	if (code == ERR_NOTFOUND)
 		err_set(&attempt->base.op.err, code, "there is no such object");
 	else if (code == ERR_EXISTS)

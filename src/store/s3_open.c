@@ -141,6 +141,7 @@ struct store *s3_open(struct loop *loop, const struct store_options *options, st
 	}
 	read_rest(s3, &options->s3);
 	s3->store.pins = true;
+	s3->stall_ms = S3_STALL_MS;
 	s3->http = http_new(loop, CONNECTIONS_MAX);
 	key.region = s3->region;
 	key.ca_file = s3->ca_file;

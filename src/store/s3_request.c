@@ -184,6 +184,7 @@ bool s3_range_total(const struct s3_attempt *attempt, uint64_t *ret_total)
 
 void s3_request_clear(struct s3_attempt *attempt)
 {
+	attempt->waited_ms += http_waited_ms(&attempt->request);
 	http_release(&attempt->request);
 	attempt->request = (struct http_request){0};
 	for (size_t i = 0; i < attempt->header.count; i++)
@@ -273,7 +274,7 @@ void s3_send(struct s3_attempt *attempt, struct s3_ask *ask)
 	        .url = attempt->url.data,
 	        .ca_file = s3->ca_file,
 	        .fresh = attempt->fresh,
-	        .stall_ms = S3_STALL_MS,
+	        .stall_ms = s3->stall_ms,
 	        .header = attempt->header_list + 1,
 	        .body = ask->body,
 	        .body_bytes = ask->body_bytes,

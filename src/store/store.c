@@ -270,10 +270,31 @@ static int64_t rest_ms(unsigned tries)
 #define CALL_STATES(X) X(CALL_START) X(CALL_TRYING) X(CALL_RESTING)
 OP_STATES(call_state, CALL_STATES)
 
+int64_t store_call_waited_ms(const struct store_call *call)
+{
+	const struct store_attempt *attempt = call->attempt;
+
+	return attempt && attempt->store->driver->waited_ms
+	               ? attempt->store->driver->waited_ms(attempt)
+	               : call->waited_ms;
+}
+
+static int64_t call_left_ms(const struct store_call *call)
+{
+	return call->begun_ms + call->deadline_ms + store_call_waited_ms(call) -
+	       loop_now_ms(call->op.loop);
+}
+
 static void call_fired(struct timer *timer)
 {
 	struct store_call *call = container_of(timer, struct store_call, timer);
+	int64_t waited_ms = store_call_waited_ms(call);
 
+	if (waited_ms > call->waited_ms) { /* for our own limit */
+		timer_set(timer, waited_ms - call->waited_ms);
+		call->waited_ms = waited_ms;
+		return;
+	}
 	call->timed_out = true;
 	if (op_running(&call->attempt->op))
 		op_cancel(&call->attempt->op);
@@ -285,6 +306,7 @@ static void call_release(struct store_call *call)
 {
 	struct store_attempt *attempt = call->attempt;
 
+	call->waited_ms = store_call_waited_ms(call);
 	timer_release(&call->timer);
 	patience_end(call);
 	if (attempt->store->driver->release)
@@ -340,7 +362,7 @@ static void call_judge(struct store_call *call)
 {
 	struct store_attempt *attempt = call->attempt;
 	struct err err = attempt->op.err;
-	int64_t left_ms = call->begun_ms + call->deadline_ms - loop_now_ms(call->op.loop);
+	int64_t left_ms = call_left_ms(call);
 
 	patience_note(attempt->store, &err);
 	if (!err_is(&err) && outputs_check(attempt, &err)) {

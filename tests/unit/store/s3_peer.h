@@ -1,0 +1,198 @@
+/*
+ * s3_peer.h — a scripted S3: each answer is given once, in order, on a connection that is closed
+ * behind it; and a store that speaks to it.
+ */
+#ifndef TESTS_UNIT_STORE_S3_PEER_H
+#define TESTS_UNIT_STORE_S3_PEER_H
+
+#include "store/place.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { SEEN_MAX = 16, SEEN_BYTES = 4096, ANSWERS_MAX = 16 };
+
+struct peer {
+	char *answer[ANSWERS_MAX]; /* owned: a whole answer; "": none, the connection is closed */
+	unsigned answers, given;
+	char seen[SEEN_MAX][SEEN_BYTES];
+	int listener, stop[2], port;
+	pthread_t thread;
+	struct loop *loop;
+	struct store *store;
+	struct err err; /* of the last operation */
+	struct timer timer;
+	bool lifted;
+	const char *rewrites, *rewritten; /* a file that becomes another before an answer */
+	bool anywhere;    /* the configuration names no region, the environment "here" */
+	const char *host; /* as the configuration names it; NULL: its address */
+};
+
+/* The head, and the body as its Content-Length says. */
+static inline bool peer_read(char *seen, int fd)
+{
+	size_t have = 0;
+
+	for (;;) {
+		char *end, *length;
+		ssize_t got;
+
+		seen[have] = '\0';
+		end = strstr(seen, "\r\n\r\n");
+		length = strcasestr(seen, "content-length: ");
+		if (end && have >= (size_t)(end + 4 - seen) +
+		                           (length ? strtoul(length + 16, NULL, 10) : 0))
+			return true;
+		got = read(fd, seen + have, SEEN_BYTES - 1 - have);
+		if (got <= 0)
+			return false;
+		have += (size_t)got;
+	}
+}
+
+static inline void *peer_main(void *context)
+{
+	struct peer *peer = context;
+
+	for (;;) {
+		struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
+		                         {.fd = peer->stop[0], .events = POLLIN}};
+		const char *answer;
+		int fd;
+
+		poll(polls, 2, -1);
+		if (polls[1].revents)
+			return NULL;
+		fd = accept(peer->listener, NULL, NULL);
+		if (peer->given < SEEN_MAX && peer_read(peer->seen[peer->given], fd)) {
+			answer = peer->given < peer->answers ? peer->answer[peer->given] : "";
+			if (peer->given++ == 0 && peer->rewrites)
+				(void)rename(peer->rewrites, peer->rewritten);
+			(void)send(fd, answer, strlen(answer), MSG_NOSIGNAL);
+		}
+		close(fd);
+	}
+}
+
+static inline int begin(void **state)
+{
+	struct peer *peer = *state = xcalloc(1, sizeof(*peer));
+	struct sockaddr_in address = {.sin_family = AF_INET,
+	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
+
+	setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE", 1);
+	setenv("AWS_SECRET_ACCESS_KEY", "very-secret", 1);
+	setenv("no_proxy", "127.0.0.1,localhost", 1);
+	setenv("AWS_REGION", "here", 1);
+	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(peer->listener, 64), 0);
+	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
+	peer->port = ntohs(address.sin_port);
+	assert_int_equal(pipe(peer->stop), 0);
+	return 0;
+}
+
+static inline int end(void **state)
+{
+	struct peer *peer = *state;
+
+	if (peer->store) {
+		store_close(peer->store);
+		loop_free(peer->loop);
+		assert_int_equal(write(peer->stop[1], "x", 1), 1);
+		pthread_join(peer->thread, NULL);
+	}
+	close(peer->listener);
+	close(peer->stop[0]);
+	close(peer->stop[1]);
+	for (unsigned i = 0; i < ANSWERS_MAX; i++)
+		free(peer->answer[i]);
+	free(peer);
+	return 0;
+}
+
+/* Begins: with these answers, and settings beside the endpoint. */
+static inline struct store *serve_with(struct peer *peer, struct store_s3 s3, unsigned count,
+                                       const char *const *answer)
+{
+	char endpoint[64];
+
+	assert_true(count <= ANSWERS_MAX);
+	for (unsigned i = 0; i < count; i++)
+		peer->answer[i] = xstrdup(answer[i]);
+	peer->answers = count;
+	snprintf(endpoint, sizeof(endpoint), "http://%s:%d", peer->host ? peer->host : "127.0.0.1",
+	         peer->port);
+	s3.endpoint = endpoint;
+	s3.region = peer->anywhere ? NULL : "here";
+	peer->loop = loop_new(&(struct loop_options){.workers = 1});
+	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
+	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
+	return peer->store;
+}
+#define SERVE(peer, ...)                                                                           \
+	serve_with(peer, (struct store_s3){0},                                                     \
+	           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                    \
+	           (const char *const[]){__VA_ARGS__})
+
+#define OK         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
+#define ERROR_BODY(code)                                                                           \
+	"<?xml version=\"1.0\"?><Error><Code>" code "</Code><Message>because</Message>"            \
+	"<RequestId>tx-42</RequestId></Error>"
+/* Without Content-Length: the connection's end is the body's. */
+#define ANSWER(status, headers, body) "HTTP/1.1 " status "\r\n" headers "\r\n" body
+#define FAULT(status, code)           ANSWER(status, "", ERROR_BODY(code))
+#define NO_KEY                        FAULT("404 Not Found", "NoSuchKey")
+#define RANGE(first, last, total, body)                                                            \
+	ANSWER("206 Partial Content", "Content-Range: bytes " first "-" last "/" total "\r\n", body)
+
+static inline enum err_code put(struct peer *peer, const char *text, int64_t deadline_ms)
+{
+	struct iovec piece = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+	struct store_put request = {.store = peer->store,
+	                            .name = "a/b",
+	                            .piece = &piece,
+	                            .pieces = 1,
+	                            .deadline_ms = deadline_ms};
+
+	RUN(peer->loop, store_put_start, &request);
+	peer->err = request.op.err;
+	return request.op.err.code;
+}
+
+static inline enum err_code get(struct peer *peer, uint64_t length, struct buf *ret,
+                                int64_t deadline_ms)
+{
+	uint8_t *block = xmalloc(BLOCK_BYTES);
+	struct store_get request = {.store = peer->store,
+	                            .name = "a/b",
+	                            .length = length,
+	                            .block = &block,
+	                            .blocks = 1,
+	                            .deadline_ms = deadline_ms};
+
+	RUN(peer->loop, store_get_start, &request);
+	buf_clear(ret);
+	buf_add(ret, block, request.got);
+	free(block);
+	peer->err = request.op.err;
+	return request.op.err.code;
+}
+
+static inline void assert_said(const struct err *err, const char *part)
+{
+	if (!strstr(err->text, part) && !strstr(err->hint, part))
+		fail_msg("\"%s\" is missing in: %s\n%s", part, err->text, err->hint);
+}
+
+#endif
