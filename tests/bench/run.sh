@@ -38,6 +38,7 @@ ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/floor" tests/bench/floor.c -llz4
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/archive" tests/bench/archive.c
 ${CC:-gcc} -O2 -D_GNU_SOURCE -pthread -o "$SCRATCH/build/delay" tests/bench/delay.c
 ${CC:-gcc} -O2 -static -o "$SCRATCH/build/nothing" tests/bench/nothing.c
+${CC:-gcc} -O2 -static -o "$SCRATCH/build/move" tests/bench/move.c
 set -- /usr/bin/python3 "$SCRATCH/tests/bench/main.py" --build "$SCRATCH/build" "$@"
 cd /
 if [ "$(id -u)" = 0 ]; then
