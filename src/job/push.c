@@ -259,7 +259,7 @@ static void push_hint(struct push *push)
 		err_hint(&push->damage,
 		         "It was not stored. Take a backup: as it is, no recovery gets past it. "
 		         "`seawall verify` finds out what else is damaged.");
-	if (op_failed(&push->before.op))
+	if (push_before_failed(&push->before))
 		err_hint(&push->damage,
 		         "Nothing was stored, and PostgreSQL keeps the file. It or what the "
 		         "repository has before it is damaged (`seawall verify` tells); no "

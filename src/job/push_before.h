@@ -47,6 +47,11 @@ static inline bool push_before_is_open(const struct push_before *before)
  * or the repository has nothing that could tell (then `here` stands, not rescued). */
 void push_before_ask_start(struct op *parent, struct push_before *before, struct repo *repo,
                            const char *generation);
+/* Whether the repository was asked, and what it has does not prove. */
+static inline bool push_before_failed(const struct push_before *before)
+{
+	return before->op.done && op_failed(&before->op);
+}
 void push_before_release(struct push_before *before);
 
 #endif

@@ -88,6 +88,24 @@ static void a_record_damaged_where_it_ends_is_found_in_any_order(void **state)
 	world_free(world);
 }
 
+/* Nothing about the seam is open then, and the repository is not asked about it. */
+static void a_segment_that_is_damaged_in_its_middle_is_refused_whatever_is_before_it(void **state)
+{
+	struct world *world = world_new();
+	struct err err;
+
+	(void)state;
+	for (unsigned before = 0; before < 2; before++) {
+		flip(world, 1, CRAFT_SEGMENT_BYTES / 2 + 100);
+		assert_int_equal(push(world, 1, &err), ANSWER_FAILED);
+		assert_int_equal(err.code, ERR_DAMAGED);
+		assert_non_null(strstr(err.hint, "Look for what damages it"));
+		flip(world, 1, CRAFT_SEGMENT_BYTES / 2 + 100);
+		assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	}
+	world_free(world);
+}
+
 static void a_segment_before_that_was_recycled_is_read_from_the_repository(void **state)
 {
 	struct world *world = world_new();
@@ -393,6 +411,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_record_damaged_where_it_begins_is_found_when_its_end_arrives),
 	        cmocka_unit_test(a_record_damaged_where_it_ends_is_found_in_any_order),
+	        cmocka_unit_test(
+	                a_segment_that_is_damaged_in_its_middle_is_refused_whatever_is_before_it),
 	        cmocka_unit_test(a_segment_before_that_was_recycled_is_read_from_the_repository),
 	        cmocka_unit_test(
 	                a_segment_that_was_damaged_here_after_it_was_archived_stops_nothing),
