@@ -10,6 +10,7 @@ rest worthless.
 import collections
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -140,6 +141,46 @@ def test_backup(wall, scratch):
         shutil.rmtree(wall.state, ignore_errors=True)
 
     Runner("backup", scratch, ready, status_of(wall, "backup"), look).kill_everywhere()
+
+
+def test_the_server_in_the_middle_of_a_backup_to_two_repositories(wall, scratch):
+    """Killed around puts from the first pack to between the two manifests: in each repository there is all of a backup, or nothing."""
+    wall.sections["repository b"] = {"url": f"file://{wall.folder}/repository-b"}
+    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.write_config()
+    wall.init()
+    wall.run("backup")  # what is made once is there
+
+    def in_each():
+        return [{path.name for path in (place / "main").glob("*/backup/*") if "." not in path.name}
+                for place in (wall.repository, wall.folder / "repository-b")]
+
+    def killed(**environment):
+        wall.serve(**environment)
+        wall.run("backup", status=None)
+        return wall.stop()
+
+    points = scratch / "points"
+    assert killed(**faults.environment("list", points, "store-put")) == 0
+    passed = points.read_text().splitlines()
+    pack, stored, body, head, complete = (next(line for line in passed if re.match(kind, line)) for kind in (
+        "store-put .*/pack/", "store-put-done .*/pack/", r"store-put .*/backup/\S+\.", r"store-put .*/backup/[^ .]+ ",
+        r"store-put-done .*/backup/[^ .]+ "))
+    for which, point in ((1, pack), (3, stored), (1, body), (1, head), (1, complete)):
+        before = in_each()
+        assert killed(**faults.environment("kill", f"{which}@{point}", "store-put")) == -signal.SIGKILL, point
+        wait_for(lambda: wall.cluster.one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'seawall'") == 0,
+                 "PostgreSQL to end the session, and with it the backup mode")
+        new = [now - then for now, then in zip(in_each(), before, strict=True)]
+        assert sum(map(len, new)) in ((1, 2) if point == complete else (0,)), (point, new)  # the two go on side by side
+        for repository in ("local", "b"):
+            listed = json.loads(wall.run("list", "--repository", repository, "--json").out)
+            assert not listed["unreadable"] and all(backup["wal_complete"] is not False for backup in listed["backups"])
+        if point == complete:
+            wall.run("verify")
+        wall.run("backup")
+        first, second = ({*now} - {*then} for now, then in zip(in_each(), before, strict=True))
+        assert len(first & second) == 1, (first, second)
 
 
 def test_restore_into_a_new_directory(wall, scratch):
