@@ -22,6 +22,7 @@ struct runtime {
 	                           repositories; repo is NULL until it is open */
 	struct haste haste;     /* whether a recovery catches up, of any cluster */
 	char *program;          /* absolute path of this program */
+	bool take_over;         /* we are the one writer from now on, where there may be only one */
 	bool pretend;           /* repositories that are opened from now on are not changed */
 	bool person;            /* somebody waits: warnings tell why it takes long */
 	bool impatient;         /* and it gives up sooner when there is no answer at all */

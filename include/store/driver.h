@@ -31,6 +31,8 @@ struct store {
 	char *url, *label;
 	bool pretend;
 	enum store_safety safety;
+	char *writer;   /* who writes here: as store_set_writer */
+	bool take_over; /* and is to be the one from now on */
 	struct store_counts counts;
 	struct store_patience patience;
 	int64_t said_ms; /* when somebody was told last */

@@ -104,11 +104,21 @@ bool store_still(struct store *store, const char *name);
 enum store_safety {
 	STORE_CREATE_ONLY, /* the store itself refuses a name that is taken */
 	STORE_CLAIM,       /* it overwrites: writers agree by claims first (claim.c) */
-	STORE_ONE_WRITER,  /* nothing does: a look before each put is all there is */
+	STORE_ONE_WRITER, /* nothing does: whoever is not the one writer is refused before each put,
+	                     which only a race between two that begin at once can get past */
 };
 /* A store begins with STORE_CREATE_ONLY. */
 void store_set_safety(struct store *store, enum store_safety safety);
 enum store_safety store_safety(const struct store *store);
+/* Who puts into it, in a line for people that stays the same as long as it is the same one. With
+ * STORE_ONE_WRITER the first that puts leaves it there (STORE_WRITER), and every other one's puts
+ * are ERR_REFUSED from then on. take_over: the next put makes it this one. NULL: nobody is
+ * refused. */
+#define STORE_WRITER "claim/writer"
+enum { STORE_WRITER_BYTES = 1024 };
+void store_set_writer(struct store *store, const char *writer, bool take_over);
+/* Whether the next put is to make it the one. */
+bool store_takes_over(const struct store *store);
 
 /* Private: one verb of the driver with its repetitions, which every operation below waits for. */
 struct store_attempt;

@@ -463,8 +463,10 @@ static bool init_run(struct cli *cli, struct err *err)
 	struct report report = {.config = !cli->config->path ? "none"
 	                                  : config_written   ? "written"
 	                                                     : "kept"};
-	bool done = story_runtime(cli, &runtime, err) && init_all(cli, &runtime, &report, err);
+	bool done = story_runtime(cli, &runtime, err);
 
+	runtime.take_over = option_given(cli->arguments, "take-over");
+	done = done && init_all(cli, &runtime, &report, err);
 	if (done) {
 		report.command = setup_archive_command(cli->config, err);
 		done = report.command && (cli->json    ? report_json(cli, &runtime, &report, err)
@@ -481,6 +483,7 @@ static bool init_run(struct cli *cli, struct err *err)
 
 static const struct cli_option init_options[] = {
         {"pgdata", "FOLDER", "the cluster's data directory, for a new configuration file"},
+        {"take-over", NULL, "where only one may store, that is this host from now on"},
         {0},
 };
 

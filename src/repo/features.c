@@ -139,7 +139,7 @@ void features_say(const struct features *features, char out[FEATURES_TEXT_BYTES]
 	case STORE_ONE_WRITER:
 		snprintf(out, FEATURES_TEXT_BYTES,
 		         "ONE WRITER ONLY: %s, and its listings lag: two hosts that store here "
-		         "would destroy each other's WAL",
+		         "would destroy each other's WAL, so the second one is refused",
 		         lack_of_create_only(features));
 		break;
 	}
@@ -158,7 +158,8 @@ const char *features_advice(const struct features *features)
 	case STORE_CLAIM:
 		return "A version of the store that honours If-None-Match needs fewer requests.";
 	case STORE_ONE_WRITER:
-		return "Let one host alone use this repository, or use another store.";
+		return "Use another store. \"seawall init --take-over\" makes another host the "
+		       "one.";
 	}
 	return "";
 }

@@ -317,7 +317,7 @@ static void init_probed(struct repo_init *init)
 	init->differs = !repo->opened || !features_equal(&repo->features, &init->probe.features);
 	repo->features = init->probe.features;
 	store_set_safety(repo->store, features_safety(&repo->features));
-	if (!init->differs)
+	if (!init->differs && !store_takes_over(repo->store))
 		return init_encrypt(init);
 	init->note = (struct probe_note){.repo = repo};
 	probe_note_start(&init->op, &init->note);

@@ -181,6 +181,17 @@ static void tell(void *context, const char *sentence)
 	log_warning("%s", sentence);
 }
 
+/* Server, hooks and commands of one configuration are one writer. */
+static char *writer_name(const struct runtime *runtime)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+
+	if (gethostname(host, sizeof(host) - 1) != 0)
+		host[0] = '\0';
+	return xasprintf("host \"%s\" with the state folder \"%s\"", host,
+	                 runtime->config->server.state);
+}
+
 bool runtime_open_place(struct runtime *runtime, struct site *site, bool create, struct err *err)
 {
 	size_t number = repository_number(runtime, site->repository);
@@ -194,6 +205,7 @@ bool runtime_open_place(struct runtime *runtime, struct site *site, bool create,
 	        .first_ms = runtime->impatient ? STORE_PATIENCE_MS : 0,
 	        .say = runtime->person ? tell : NULL,
 	};
+	AUTO_FREE char *writer = NULL;
 	struct store *store;
 
 	if (runtime->repo[number])
@@ -202,6 +214,8 @@ bool runtime_open_place(struct runtime *runtime, struct site *site, bool create,
 		return false;
 	store_set_patience(store, &patience);
 	store_limit(store, repository->upload_limit, repository->download_limit);
+	writer = writer_name(runtime);
+	store_set_writer(store, writer, runtime->take_over);
 	runtime->repo[number] = repo_new(store, runtime->blocks);
 	runtime->repo[number]->key_source = runtime_key_source(repository);
 	sites_get_repo(runtime, number);

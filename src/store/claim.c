@@ -27,7 +27,12 @@
  * for a small object holds all of it, and who finds it missing puts it. Big ones are WAL, which
  * PostgreSQL gives again with the same content, and what has a name of its own.
  *
- * With STORE_ONE_WRITER there is only the look at the beginning.
+ * With STORE_ONE_WRITER there is only the look at the beginning, and before it another one: at the
+ * note of who the one writer is. Who finds none leaves its own and looks again, since of two that
+ * begin at once the later overwrites the other's. What two do within the moments of that nothing
+ * can keep apart.
+ *
+ *   START -> MEETING -> [[DROPPING ->] NAMING -> MEETING_AGAIN] -> LOOKING -> STORING -> done
  */
 #include "claim.h"
 
@@ -36,6 +41,7 @@
 #include "base/str.h"
 #include "codec/sealed.h"
 #include "loop/loop.h"
+#include "store/driver.h"
 
 #include "base/poison.h"
 
@@ -55,6 +61,7 @@ struct store_claiming {
 	struct store_head head;
 	struct store_list list;
 	struct store_get get;
+	struct store_remove remove;
 	char own[DIGEST_TEXT_BYTES];   /* of our content */
 	char value[DIGEST_TEXT_BYTES]; /* what we are for in this round */
 	char prefix[STORE_NAME_MAX + 1], name[STORE_NAME_MAX + 1];
@@ -69,9 +76,9 @@ struct store_claiming {
 
 /* clang-format off */
 #define CLAIM_STATES(X) \
-	X(CLAIM_START) X(CLAIM_LOOKING) X(CLAIM_CLAIMING) X(CLAIM_LISTING) X(CLAIM_SAYING) \
-	X(CLAIM_JUDGING) X(CLAIM_STORING) X(CLAIM_READING) X(CLAIM_HELPING) \
-	X(CLAIM_LOOKING_AGAIN)
+	X(CLAIM_START) X(CLAIM_MEETING) X(CLAIM_DROPPING) X(CLAIM_NAMING) X(CLAIM_MEETING_AGAIN) \
+	X(CLAIM_LOOKING) X(CLAIM_CLAIMING) X(CLAIM_LISTING) X(CLAIM_SAYING) X(CLAIM_JUDGING) \
+	X(CLAIM_STORING) X(CLAIM_READING) X(CLAIM_HELPING) X(CLAIM_LOOKING_AGAIN)
 /* clang-format on */
 
 OP_STATES(claim_state, CLAIM_STATES)
@@ -226,6 +233,100 @@ static void claim_read(struct store_put *put)
 	};
 	store_get_start(&put->op, &c->get);
 	op_wait(&put->op, CLAIM_READING);
+}
+
+/* ---- the one writer ---- */
+
+static void writer_ask(struct store_put *put, int state)
+{
+	struct store_claiming *c = put->claiming;
+
+	if (!c->block)
+		c->block = xmalloc(STORE_WRITER_BYTES);
+	c->get = (struct store_get){
+	        .store = put->store,
+	        .name = STORE_WRITER,
+	        .length = STORE_WRITER_BYTES,
+	        .block = &c->block,
+	        .blocks = 1,
+	        .deadline_ms = left_ms(put),
+	};
+	store_get_start(&put->op, &c->get);
+	op_wait(&put->op, state);
+}
+
+/* The note of the one before: a store that overwrites only now and then may keep it. */
+static void writer_drop(struct store_put *put)
+{
+	static const char *const names[] = {STORE_WRITER};
+	struct store_claiming *c = put->claiming;
+
+	c->remove = (struct store_remove){
+	        .store = put->store, .name = names, .names = 1, .deadline_ms = left_ms(put)};
+	store_remove_start(&put->op, &c->remove);
+	op_wait(&put->op, CLAIM_DROPPING);
+}
+
+static void writer_name(struct store_put *put)
+{
+	struct store_claiming *c = put->claiming;
+
+	c->helped = (struct iovec){put->store->writer, strlen(put->store->writer)};
+	claim_put(put, STORE_WRITER, &c->helped, 1, CLAIM_NAMING);
+}
+
+/* Somebody else's words, for people: without what a terminal would obey. */
+static void writer_refuse(struct store_put *put)
+{
+	struct store_claiming *c = put->claiming;
+	struct err err = {0};
+
+	for (uint64_t i = 0; i < c->get.got; i++)
+		if (c->block[i] < ' ' || c->block[i] > '~')
+			c->block[i] = '?';
+	err_set(&err, ERR_REFUSED, "only one may store here, and that is %.*s", (int)c->get.got,
+	        (const char *)c->block);
+	err_hint(&err, "The store keeps nobody from overwriting. Use another store; if that one is "
+	               "gone for good: `seawall init --take-over`.");
+	claim_fail(put, &err);
+}
+
+static void writer_met(struct store_put *put, bool again)
+{
+	struct store *store = put->store;
+	struct store_claiming *c = put->claiming;
+	const struct err *err = &c->get.op.err;
+
+	if (op_failed(&c->get.op) && (again || err->code != ERR_NOTFOUND))
+		return claim_fail(put, err);
+	if (!again && op_failed(&c->get.op))
+		return writer_name(put);
+	if (!again && store->take_over)
+		return writer_drop(put);
+	if (c->get.got != strlen(store->writer) ||
+	    memcmp(c->block, store->writer, (size_t)c->get.got) != 0)
+		return writer_refuse(put);
+	store->take_over = false;
+	free(STEAL(c->block));
+	claim_look(put, CLAIM_LOOKING);
+}
+
+static void writer_step(struct store_put *put)
+{
+	const struct store_put *named = &put->claiming->step;
+
+	switch (put->op.state) {
+	case CLAIM_MEETING:
+		return writer_met(put, false);
+	case CLAIM_DROPPING: /* whether it is gone is seen by looking again */
+		return writer_name(put);
+	case CLAIM_NAMING:
+		if (op_failed(&named->op) && named->op.err.code != ERR_EXISTS)
+			return claim_fail(put, &named->op.err);
+		return writer_ask(put, CLAIM_MEETING_AGAIN);
+	default:
+		return writer_met(put, true);
+	}
 }
 
 /* ---- what was said in a round ---- */
@@ -401,6 +502,21 @@ static void claim_stored(struct store_put *put)
 	op_fail_own(&put->op);
 }
 
+static void claim_cancelled(struct store_put *put)
+{
+	struct err err = {0};
+
+	err_set(&err, ERR_CANCELLED, "cancelled");
+	claim_fail(put, &err);
+}
+
+static void claim_first(struct store_put *put)
+{
+	if (store_safety(put->store) == STORE_ONE_WRITER && put->store->writer)
+		return writer_ask(put, CLAIM_MEETING);
+	claim_look(put, CLAIM_LOOKING);
+}
+
 static void claim_step(struct op *op)
 {
 	struct store_put *put = container_of(op, struct store_put, op);
@@ -410,13 +526,17 @@ static void claim_step(struct op *op)
 		err_set(&err, ERR_REFUSED, "its name is too long");
 		return claim_fail(put, &err);
 	}
-	if (op->cancelled && op->state != CLAIM_STORING) {
-		err_set(&err, ERR_CANCELLED, "cancelled");
-		return claim_fail(put, &err);
-	}
+	if (op->cancelled && op->state != CLAIM_STORING)
+		return claim_cancelled(put);
 	switch ((enum claim_state)op->state) {
 	case CLAIM_START:
-		return claim_look(put, CLAIM_LOOKING);
+		return claim_first(put);
+
+	case CLAIM_MEETING:
+	case CLAIM_DROPPING:
+	case CLAIM_NAMING:
+	case CLAIM_MEETING_AGAIN:
+		return writer_step(put);
 
 	case CLAIM_LOOKING:
 		return claim_looked(put);

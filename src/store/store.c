@@ -68,6 +68,7 @@ void store_close(struct store *store)
 		return;
 	free(STEAL(store->url));
 	free(STEAL(store->label));
+	free(STEAL(store->writer));
 	store->driver->close(store);
 }
 
@@ -116,6 +117,18 @@ bool store_still(struct store *store, const char *name)
 void store_set_safety(struct store *store, enum store_safety safety)
 {
 	store->safety = safety;
+}
+
+void store_set_writer(struct store *store, const char *writer, bool take_over)
+{
+	free(store->writer);
+	store->writer = writer ? xasprintf("%.*s", STORE_WRITER_BYTES - 1, writer) : NULL;
+	store->take_over = take_over && writer;
+}
+
+bool store_takes_over(const struct store *store)
+{
+	return store->safety == STORE_ONE_WRITER && store->take_over;
 }
 
 enum store_safety store_safety(const struct store *store)

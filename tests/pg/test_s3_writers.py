@@ -86,7 +86,8 @@ def test_init_and_check_say_that_the_store_overwrites(made, rgw, rgw_proxy):
 
 def test_init_and_check_say_loudly_that_there_may_be_one_writer_only(made, rgw, rgw_proxy):
     """Listings that lag: the proxy gives the page of another prefix, where nothing is."""
-    wall = seawall_in(made, made.cluster(segment_mb=1), rgw, at(rgw_proxy))
+    cluster = made.cluster(segment_mb=1)
+    wall = seawall_in(made, cluster, rgw, at(rgw_proxy))
     overwrites(rgw, rgw_proxy)
     rgw_proxy.add("change", times=-1, method="GET", path="prefix=.*try-",
                   call=lambda head: rgw.store.again(head, replace=("try-", "lag-")))
@@ -99,6 +100,25 @@ def test_init_and_check_say_loudly_that_there_may_be_one_writer_only(made, rgw, 
     wait_for(lambda: "ONE WRITER ONLY" in wall.log_tail(), "the server's word about the store", 30)
     status = wall.run("status", status=None).out
     assert "local: ONE WRITER ONLY" in status, status
+    second_is_refused(wall, seawall_in(made, cluster, rgw, at(rgw_proxy), folder="other"))
+
+
+def second_is_refused(first, second):
+    """Where there may be one writer only, until another one is said to be it."""
+    def push(wall, number, status=0):
+        file = wall.cluster.data / f"pg_wal/{number:08X}.history"
+        file.write_text("1\t0/1500000\tno reason\n", encoding="utf-8")
+        return wall.run("wal", "push", process.own(file), status=status).err
+
+    push(first, 2)
+    said = push(second, 3, status=1)
+    assert "only one may store here, and that is host" in said and str(first.state) in said and "--take-over" in said, said
+    second.run("init")
+    push(second, 3, status=1)
+    push(first, 3)
+    second.run("init", "--take-over")
+    push(second, 4)
+    assert str(second.state) in push(first, 5, status=1)
 
 
 # -- several servers --

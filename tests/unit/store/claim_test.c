@@ -171,6 +171,123 @@ static void with_one_writer_only_a_look_protects_what_is_there(void **state)
 	assert_page(store, "", NULL, 0, "a");
 }
 
+static void delay_calls(unsigned *seed)
+{
+	static const enum store_verb verbs[] = {STORE_PUT, STORE_LIST, STORE_HEAD, STORE_GET};
+
+	for (size_t v = 0; v < ARRAY_LENGTH(verbs); v++)
+		for (unsigned n = 1; n <= 40; n++)
+			store_mem_plan("claim", &(struct mem_fault){.verb = verbs[v],
+			                                            .effect = MEM_DELAY,
+			                                            .nth = n,
+			                                            .ms = rand_r(seed) %
+			                                                  (DELAY_MS_MAX + 1)});
+}
+
+/* ---- one writer ---- */
+
+static struct store *open_writer(struct fixture *f, const char *writer, bool take_over)
+{
+	struct store *store = open_place(f->loop, "mem:claim", false);
+
+	store_set_safety(store, STORE_ONE_WRITER);
+	store_set_writer(store, writer, take_over);
+	return store;
+}
+
+static void where_only_one_may_store_the_second_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct store *a = open_writer(f, "host \"a\"", false), *again;
+	struct store *b = open_writer(f, "host \"b\\ue\"\x1b\xff", false);
+	struct iovec piece = {(char[]){"text"}, 4};
+	struct store_put put = {.store = b, .name = "b", .piece = &piece, .pieces = 1};
+
+	assert_int_equal(put_text(a, "a", "text"), ERR_NONE);
+	assert_text(a, STORE_WRITER, "host \"a\"");
+	RUN(f->loop, store_put_start, &put);
+	assert_int_equal(put.op.err.code, ERR_REFUSED);
+	assert_non_null(strstr(put.op.err.text, "only one may store here, and that is host \"a\""));
+	assert_non_null(strstr(put.op.err.hint, "--take-over"));
+	assert_page(f->store, "b", NULL, 0, "");
+	assert_int_equal(put_text(a, "a2", "text"), ERR_NONE);
+	store_close(a); /* killed, started again: the same one */
+	again = open_writer(f, "host \"a\"", false);
+	assert_int_equal(put_text(again, "a3", "text"), ERR_NONE);
+	store_close(b);
+	b = open_writer(f, "host \"b\\ue\"\x1b\xff", true);
+	assert_int_equal(put_text(b, "b", "text"), ERR_NONE);
+	assert_int_equal(put_text(b, "b2", "text"), ERR_NONE);
+	put = (struct store_put){.store = again, .name = "a4", .piece = &piece, .pieces = 1};
+	RUN(f->loop, store_put_start, &put);
+	assert_int_equal(put.op.err.code, ERR_REFUSED);
+	assert_non_null(strstr(put.op.err.text, "host \"b\\ue\"??")); /* nothing for a terminal */
+	assert_page(f->store, "a4", NULL, 0, "");
+	store_close(again);
+	store_close(b);
+}
+
+/* Whatever request of it fails, nothing is stored unless it is known who may. */
+static void a_writer_that_cannot_find_out_who_may_store_stores_nothing(void **state)
+{
+	static const enum store_verb verbs[] = {STORE_GET, STORE_GET, STORE_PUT, STORE_REMOVE};
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < ARRAY_LENGTH(verbs); i++) {
+		struct mem_fault fault = {.verb = verbs[i],
+		                          .effect = MEM_FAIL,
+		                          .nth = i == 1 ? 2 : 1,
+		                          .code = ERR_IO};
+		bool removes = verbs[i] == STORE_REMOVE;
+		struct store *a, *b;
+
+		drop_place(f);
+		make_place(f, MEM_IGNORED);
+		a = open_writer(f, "a", false);
+		b = open_writer(f, "b", removes);
+		if (removes)
+			assert_int_equal(put_text(a, "x", "text"), ERR_NONE);
+		store_mem_plan("claim", &fault);
+		/* without a right to remove it is overwritten */
+		assert_int_equal(put_text(b, "b", "text"), removes ? ERR_NONE : ERR_IO);
+		store_mem_plan_clear("claim");
+		assert_page(f->store, "b", NULL, 0, removes ? "b" : "");
+		assert_int_equal(put_text(b, "b", "text"), removes ? ERR_EXISTS : ERR_NONE);
+		store_close(a);
+		store_close(b);
+	}
+}
+
+/* Two begin at once: each finds nobody. Whoever is overwritten sees that it is. */
+static void of_two_that_begin_at_once_one_is_the_writer_afterwards(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned seed = 1; seed <= 20; seed++) {
+		unsigned dice = seed;
+		struct writers w;
+		struct store *store[2];
+		enum err_code a, b;
+
+		drop_place(f);
+		make_place(f, MEM_IGNORED);
+		delay_calls(&dice);
+		store[0] = open_writer(f, "a", false);
+		store[1] = open_writer(f, "b", false);
+		writers_make(&w, store[0], "12", 20);
+		w.put[1].store = store[1];
+		loop_run_op(f->loop, &w.op, &writers_type);
+		store_mem_plan_clear("claim");
+		a = put_text(store[0], "a", "text");
+		b = put_text(store[1], "b", "text");
+		assert_true((a == ERR_NONE) != (b == ERR_NONE));
+		assert_int_equal(a == ERR_NONE ? b : a, ERR_REFUSED);
+		writers_free(&w);
+		store_close(store[0]);
+		store_close(store[1]);
+	}
+}
+
 static void put_at_once(struct fixture *f, const char *contents, size_t length, unsigned good_min)
 {
 	static const enum mem_create_only kinds[] = {MEM_IGNORED, MEM_RACY, MEM_HONOURED};
@@ -201,19 +318,6 @@ static void of_different_contents_at_once_one_is_stored(void **state)
 	put_at_once(*state, "21", BIG_BYTES, 1);
 	put_at_once(*state, "1221", BIG_BYTES, 1);
 	put_at_once(*state, "1234", 20, 0);
-}
-
-static void delay_calls(unsigned *seed)
-{
-	static const enum store_verb verbs[] = {STORE_PUT, STORE_LIST, STORE_HEAD, STORE_GET};
-
-	for (size_t v = 0; v < ARRAY_LENGTH(verbs); v++)
-		for (unsigned n = 1; n <= 40; n++)
-			store_mem_plan("claim", &(struct mem_fault){.verb = verbs[v],
-			                                            .effect = MEM_DELAY,
-			                                            .nth = n,
-			                                            .ms = rand_r(seed) %
-			                                                  (DELAY_MS_MAX + 1)});
 }
 
 /* The order of all requests is another one with each seed. */
@@ -337,6 +441,9 @@ int main(void)
 	        TEST(one_writer_stores_and_leaves_what_it_said),
 	        TEST(a_store_that_honours_create_only_sees_no_claim),
 	        TEST(with_one_writer_only_a_look_protects_what_is_there),
+	        TEST(where_only_one_may_store_the_second_is_refused),
+	        TEST(a_writer_that_cannot_find_out_who_may_store_stores_nothing),
+	        TEST(of_two_that_begin_at_once_one_is_the_writer_afterwards),
 	        TEST(the_same_content_at_once_is_stored),
 	        TEST(of_different_contents_at_once_one_is_stored),
 	        TEST(whatever_the_order_of_requests_only_one_content_is_ever_stored),
