@@ -48,7 +48,7 @@ struct keys_load {
 	unsigned at;
 	uint32_t *marker;
 	unsigned markers;
-	bool too_many, first;
+	bool too_many;
 	char name[NAME_BYTES];
 	struct err damaged;
 };

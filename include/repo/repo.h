@@ -41,8 +41,9 @@ struct repo {
 	struct key_source key_source; /* set by whoever made it, before it is opened */
 	struct wrapper *wrapper;      /* what the source gave; NULL until it was asked */
 	struct keyring *keys;         /* NULL: not encrypted */
-	bool no_keys;                 /* it was looked for keys, and there are none */
-	struct features features;     /* as the newest note says */
+	bool keys_whole;          /* with what may be there unencrypted: from then on it stays */
+	bool no_keys;             /* it was looked for keys, and there are none */
+	struct features features; /* as the newest note says */
 };
 
 /* repo is made from a store that is open; it owns the store from then on. */

@@ -117,7 +117,6 @@ static void load_listed(struct keys_load *load)
 		                 "its section.",
 		                 "it is encrypted, and no key is set");
 	load->at = 0;
-	load->first = !load->repo->keys;
 	load_next(load);
 }
 
@@ -180,10 +179,16 @@ static int by_number(const void *a, const void *b)
 	return left < right ? -1 : left > right;
 }
 
+static void load_whole(struct keys_load *load)
+{
+	load->repo->keys_whole = true;
+	load_end(load, NULL);
+}
+
 static void load_marker(struct keys_load *load)
 {
 	if (load->markers == 0)
-		return load_end(load, NULL);
+		return load_whole(load);
 	name_key_marker(load->name, load->marker[--load->markers]);
 	load_read(load, load->name, SEALED_MARKER, KEYS_MARKER_BYTES_MAX, LOAD_MARKER);
 }
@@ -207,7 +212,7 @@ static void load_opened(struct keys_load *load)
 		        "the key that is set is the wrong one: it opens none of the data "
 		        "keys");
 	}
-	if (!load->first) /* readers may be at it */
+	if (load->repo->keys_whole) /* readers may be at it */
 		return load_end(load, NULL);
 	if (load->markers > 1)
 		qsort(load->marker, load->markers, sizeof(*load->marker), by_number);
@@ -233,7 +238,7 @@ static void load_marker_read(struct keys_load *load)
 		hash[i] = get_u64((const uint8_t *)content->data + i * sizeof(uint64_t));
 	keyring_plain(load->repo->keys, hash, count);
 	buf_release(&load->read.content);
-	load_end(load, NULL);
+	load_whole(load);
 }
 
 static void load_step(struct op *op)
@@ -309,6 +314,7 @@ static void begin_end(struct keys_begin *begin, const struct err *cause)
 
 	free(STEAL(begin->hash));
 	buf_release(&begin->text);
+	repo->keys_whole = !cause;
 	if (!cause)
 		return op_done(&begin->op);
 	begin->op.err = *cause;

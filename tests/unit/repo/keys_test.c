@@ -122,6 +122,37 @@ static void a_repository_is_encrypted_from_its_beginning(void **state)
 	assert_int_equal(keyring_count(f->repo->keys), 1);
 }
 
+/* The first opening fails at each of its requests; the next one, of the same process, knows all. */
+static void an_opening_that_broke_off_anywhere_is_made_good_by_the_next(void **state)
+{
+	static const enum store_verb verbs[] = {STORE_GET, STORE_LIST};
+	struct fixture *f = *state;
+	unsigned failed = 0;
+	struct err err;
+	uint64_t plain;
+
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	for (unsigned i = 0, nth = 1; i < ARRAY_LENGTH(verbs); nth++) {
+		struct repo_open again = {0};
+
+		store_mem_plan("repo", &(struct mem_fault){.verb = verbs[i],
+		                                           .effect = MEM_FAIL,
+		                                           .nth = nth,
+		                                           .code = ERR_REFUSED});
+		if (open_with(f, &source_a, &err) == ERR_NONE) { /* there were less requests */
+			i++;
+			nth = 0;
+		} else {
+			failed++;
+		}
+		store_mem_plan_clear("repo");
+		again.repo = f->repo;
+		assert_true(RUN(f->loop, repo_open_start, &again));
+		assert_int_equal(get_object(f, "probe/000001", &err), ERR_NONE);
+	}
+	assert_in_range(failed, 4, 100); /* the head, the keys, one of them, the marker */
+}
+
 static void no_key_and_a_wrong_key_are_two_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -422,6 +453,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(a_repository_is_encrypted_from_its_beginning),
+	        TEST(an_opening_that_broke_off_anywhere_is_made_good_by_the_next),
 	        TEST(no_key_and_a_wrong_key_are_two_errors),
 	        TEST(a_key_for_a_repository_without_one_is_no_mistake_in_silence),
 	        TEST(what_was_there_stays_readable_and_what_comes_unencrypted_does_not),
