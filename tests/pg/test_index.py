@@ -117,7 +117,7 @@ def test_what_is_worth_finding_is_found(made):
     assert kinds["poison"] == 0
 
 
-def test_a_rebuilt_index_is_the_same_and_what_is_lost_comes_back(made):
+def test_d35_a_rebuilt_index_is_the_same_also_with_several_writers_and_what_is_lost_comes_back(made):
     cluster, wall = archiving(made)
     work(cluster)
     wall.wait_archived()
@@ -134,6 +134,17 @@ def test_a_rebuilt_index_is_the_same_and_what_is_lost_comes_back(made):
     for folder in (wall.repository / "main").glob("*/index"):
         shutil.rmtree(folder)
     wal_index(wall)
+    assert index.pieces(wall, unseal) == before
+    # several that write the same pieces at once, and some that are killed over it
+    for folder in (wall.repository / "main").glob("*/index"):
+        shutil.rmtree(folder)
+    writers = [wall.start_command("wal", "index", "main") for _ in range(4)]
+    for writer in writers[2:]:
+        wait_for(lambda: writer.poll() is not None or index.names(wall), "the first piece", 60)  # pylint: disable=cell-var-from-loop
+        writer.kill()
+    for writer in writers:
+        writer.communicate(timeout=120)
+    assert [writer.returncode for writer in writers[:2]] == [0, 0]
     assert index.pieces(wall, unseal) == before
     spoiled = index.names(wall)[0][5]
     data = bytearray(spoiled.read_bytes())
@@ -173,7 +184,7 @@ def from_push(cluster, wall):
     return int(told.get("segments_from_push", 0))
 
 
-def test_the_server_keeps_the_index_complete_through_kills_and_losses(made):
+def test_d24_the_server_keeps_the_index_complete_through_kills_and_losses(made):
     cluster, wall = archiving(made, serve=True)
     work(cluster)
     last = wall.wait_archived()

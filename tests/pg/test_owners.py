@@ -137,7 +137,7 @@ def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
     other.run("wal", "push", copy.data / "pg_wal" / stored)
 
 
-def test_a_failover_leaves_no_gap_and_the_old_primary_is_fenced(made):
+def test_d30_a_failover_leaves_no_gap_and_the_old_primary_is_fenced(made):
     cluster, wall = production(made, serve=False)
     standby, other = copy_of(made, cluster, wall, "standby", hot_standby="on",
                              primary_conninfo=cluster.dsn().replace("dbname=postgres", ""))

@@ -118,6 +118,15 @@ def test_the_time_of_the_very_last_commit_is_a_target(story):
     assert last.n in {n for (n,) in restored.sql("SELECT n FROM ledger")}, result
 
 
+def test_d42_what_was_committed_before_a_shutdown_is_in_the_archive(story):
+    """PostgreSQL switches to a new segment and archives the last one before it ends."""
+    lsn = story.cluster.insert_lsn()
+    story.cluster.stop("fast")
+    restored, result = story.restore()
+    story.ledger.check(restored, Target("latest"), lsn)
+    assert not restored.in_recovery(), result
+
+
 def test_to_the_end_of_the_backup(story):
     restored, result = story.restore("--to", "backup-end")
     assert not restored.in_recovery()

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <cmocka.h>
@@ -166,6 +168,98 @@ static void a_moment_is_written_with_its_offset(void **state)
 	}
 }
 
+/* The C library says which moments a clock on the wall showed it. */
+static unsigned moments_of(const struct tm *wall, int64_t near_s, int64_t ret_s[4])
+{
+	unsigned found = 0;
+
+	for (int64_t s = near_s - 15 * 3600; s <= near_s + 15 * 3600 && found < 4; s += 900) {
+		time_t t = (time_t)s;
+		struct tm tm;
+
+		localtime_r(&t, &tm);
+		if (tm.tm_mday == wall->tm_mday && tm.tm_hour == wall->tm_hour &&
+		    tm.tm_min == wall->tm_min && tm.tm_mon == wall->tm_mon)
+			ret_s[found++] = s;
+	}
+	return found;
+}
+
+static void wall_clock_is(const char *zone, const struct tm *wall, int64_t utc_s,
+                          unsigned counts[3])
+{
+	struct err err = {0};
+	int64_t moment[4], us = 0;
+	unsigned found = moments_of(wall, utc_s, moment);
+	char text[64];
+	bool taken;
+
+	snprintf(text, sizeof(text), "%04d-%02d-%02d %02d:%02d", wall->tm_year + 1900,
+	         wall->tm_mon + 1, wall->tm_mday, wall->tm_hour, wall->tm_min);
+	taken = zone_parse_time(text, zone, NOW, &us, &err);
+	assert_in_range(found, 0, 2);
+	counts[found]++;
+	if (taken != (found == 1) || (taken && us != moment[0] * US_PER_S))
+		fail_msg("%s %s: %u moments, %s %lld", text, zone, found, err.text, (long long)us);
+	if (!taken && (err.code != ERR_USAGE || !err.hint[0] ||
+	               !strstr(err.text, found ? "came twice" : "never was")))
+		fail_msg("%s %s: %s", text, zone, err.text);
+}
+
+/* Each quarter of an hour of the months in which the clocks change, in three zones: once, twice
+ * and never as the C library says, which goes from moments to the clock and not back. */
+static void months_with_a_change_of_the_clocks_are_read_as_the_clocks_showed_them(void **state)
+{
+	static const struct {
+		const char *zone;
+		int month[2];
+		unsigned quarters; /* of an hour that are skipped, and that come twice */
+	} rows[] = {{"Europe/Berlin", {3, 10}, 4},
+	            {"America/New_York", {3, 11}, 4},
+	            {"Australia/Lord_Howe", {10, 4}, 2}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		unsigned counts[3] = {0};
+
+		setenv("TZ", rows[i].zone, 1);
+		tzset();
+		for (unsigned m = 0; m < 2; m++)
+			for (int quarter = 0; quarter < 30 * 96; quarter++) {
+				struct tm wall = {.tm_year = 126,
+				                  .tm_mon = rows[i].month[m] - 1,
+				                  .tm_mday = 1 + quarter / 96,
+				                  .tm_hour = quarter / 4 % 24,
+				                  .tm_min = quarter % 4 * 15};
+				struct tm utc = wall;
+
+				wall_clock_is(rows[i].zone, &wall, (int64_t)timegm(&utc), counts);
+			}
+		assert_int_equal(counts[0], rows[i].quarters);
+		assert_int_equal(counts[2], rows[i].quarters);
+	}
+	unsetenv("TZ");
+}
+
+static void abbreviations_are_refused_in_every_place(void **state)
+{
+	static const char *const rows[] = {"CET",  "CEST", "MET", "EDT", "PST", "PDT", "MSK",
+	                                   "AEST", "BST",  "JST", "HST", "MST", "EET", "WET"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
+		struct err err = {0};
+		char text[64];
+		int64_t us;
+
+		snprintf(text, sizeof(text), "2026-10-25 02:30 %s", rows[i]);
+		if (zone_parse_time(text, "Europe/Berlin", NOW, &us, &err))
+			fail_msg("\"%s\" was taken", text);
+		assert_int_equal(err.code, ERR_USAGE);
+		assert_true(err.hint[0]);
+	}
+}
+
 /* The C library reads the same files: every few hours of 70 years, in zones with odd histories. */
 static void offsets_are_those_of_the_c_library(void **state)
 {
@@ -216,6 +310,9 @@ int main(void)
 	        cmocka_unit_test(d38_a_time_without_any_zone_is_refused),
 	        cmocka_unit_test(an_hour_that_came_twice_is_refused_with_both_readings),
 	        cmocka_unit_test(an_hour_that_never_was_is_refused_with_both_readings),
+	        cmocka_unit_test(
+	                months_with_a_change_of_the_clocks_are_read_as_the_clocks_showed_them),
+	        cmocka_unit_test(abbreviations_are_refused_in_every_place),
 	        cmocka_unit_test(a_moment_is_written_with_its_offset),
 	        cmocka_unit_test(offsets_are_those_of_the_c_library),
 	        cmocka_unit_test(a_damaged_file_is_refused),

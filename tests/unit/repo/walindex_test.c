@@ -118,7 +118,7 @@ static void times_that_run_backwards_keep_their_smallest_and_greatest(void **sta
 	walindex_builder_free(builder);
 }
 
-static void a_limit_never_erases_marks(void **state)
+static void d47_a_limit_never_erases_marks(void **state)
 {
 	struct walindex_builder *builder = builder_at(FIRST, NULL);
 	const struct walindex_marks *marks;
@@ -399,7 +399,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(times_that_run_backwards_keep_their_smallest_and_greatest),
-	        cmocka_unit_test(a_limit_never_erases_marks),
+	        cmocka_unit_test(d47_a_limit_never_erases_marks),
 	        cmocka_unit_test(blocks_of_any_density_are_small_and_come_back),
 	        cmocka_unit_test(rows_are_counted_over_segments_pieces_and_subtransactions),
 	        cmocka_unit_test(only_what_is_worth_finding_is_an_event),
