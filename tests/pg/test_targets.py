@@ -2,15 +2,18 @@
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import shutil
 import time
 
 import pytest
-from seawalltest import Target, wait_for
-from seawalltest.ledger import lsn_bytes
+from seawalltest import Target, breakers, wait_for
+from seawalltest.ledger import PAGE_HEADER_BYTES_MAX, lsn_bytes
 from test_restore import Story, begin, refused
+
+RESTORES = int(os.environ.get("SEAWALL_RESTORES", "2"))
 
 
 @pytest.fixture(params=[15], ids=lambda major: f"pg{major}")
@@ -234,3 +237,51 @@ def test_a_time_without_a_later_commit_works_when_a_later_record_proves_that_not
     story.wall.run("wal", "index", "main")
     restored, _ = story.restore("--to", later)
     story.ledger.check(restored, Target("latest"), lsn)
+
+
+def plan_end(story, *arguments):
+    return lsn_bytes(plan_of(story, *arguments)["end_lsn"])
+
+
+def right_end(story, entry):
+    """The plan for one commit, named in three ways, ends with the right record."""
+    reach = entry.lsn_after + PAGE_HEADER_BYTES_MAX
+    assert entry.lsn_before < plan_end(story, "--to", f"xid:{entry.xid}") <= reach, entry
+    assert entry.lsn_before <= plan_end(story, "--to", f"xid:{entry.xid}", "--before") < reach, entry
+    target = Target("time", entry.time)
+    kept = story.ledger.rows_before_stop(target)
+    order = sorted(story.ledger.entries.values(), key=lambda each: each.lsn_after)
+    first_left = next((each for each in order if each.n not in kept), None)
+    end = plan_end(story, *target.arguments)
+    last_kept = max((each for each in order if each.n in kept), key=lambda each: each.lsn_after)
+    if not any(each.loose for each in (last_kept, first_left or last_kept)):
+        assert last_kept.lsn_before < end, (entry, last_kept)
+        assert first_left is None or end <= first_left.lsn_after + PAGE_HEADER_BYTES_MAX, (entry, first_left)
+
+
+def test_every_commit_has_its_record_in_the_plan_and_restores_to_random_targets_end_there(made):
+    """SEAWALL_RESTORES says to how many."""
+    story = Story(made, segment_mb=1, kind="release")
+    story.write()
+    story.backup()
+    behind = story.archived()
+    for number in range(3):
+        story.write(12, breakers=breakers.ORDINARY)
+        story.ledger.mark(f"point {number}")
+    story.write(5)
+    story.ledger.settle()
+    lsn = story.archived()
+    story.wall.run("wal", "index", "main")
+    for entry in story.ledger.entries.values():
+        if not entry.unsure and entry.lsn_before > lsn_bytes(behind):
+            right_end(story, entry)
+    for number in range(RESTORES):
+        kind = ("time", "lsn", "xid", "name", "latest")[number % 5]
+        mark = story.ledger.random.choice(story.ledger.marks)
+        target = {"latest": Target("latest"), "name": Target("name", mark.name, mark=mark)}.get(kind) or \
+            story.ledger.random_target(kind, behind)
+        restored, _ = story.restore(*target.arguments, "--option", "fsync=off")
+        story.ledger.check(restored, target, lsn)
+        restored.stop("immediate")
+        shutil.rmtree(restored.data)
+        print(f"{number + 1} of {RESTORES}: {target}")
