@@ -11,12 +11,16 @@
  * once. Memory is bounded by the stretch, not by the backup. Several lanes write into one file; the
  * file's checksum is put together from those of its extents, so nothing is read back.
  *
+ * What a repository does not give, damaged, lost or away, is read from the next one that the
+ * cluster has: a pack that is damaged only itself, after an outage all that follows too.
+ *
  * global/pg_control goes beside its place: a directory without it cannot be started.
  */
 #include "restore_copy.h"
 #include "restore_sweep.h"
 #include "restore_window.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "pg/crc32c.h"
 #include "pg/version.h"
 #include <errno.h>
@@ -189,6 +193,7 @@ static bool body_consume(struct object_stream *stream, uint64_t offset, const ui
 {
 	struct restore_copy *copy = stream->context;
 
+	copy->body_consumed = true;
 	if (!manifest_reader_feed(copy->reader, bytes, length, err))
 		return false;
 	if (offset + length < copy->head->body_bytes)
@@ -384,8 +389,10 @@ static bool lane_consume(struct object_stream *stream, uint64_t offset, const ui
 		if (extent->pack_offset >= offset + length)
 			break;
 		if ((uint64_t)extent->pack_offset + extent->length > offset &&
-		    !lane_write(lane, extent, &frame, err))
+		    !lane_write(lane, extent, &frame, err)) {
+			lane->local = true;
 			return false;
+		}
 		if (i == lane->at &&
 		    (uint64_t)extent->pack_offset + extent->length <= offset + length)
 			lane->at++;
@@ -397,6 +404,68 @@ static bool lane_consume(struct object_stream *stream, uint64_t offset, const ui
 static uint64_t pack_bytes(const struct manifest_head *head)
 {
 	return head->packs > 0 ? head->stored_bytes / head->packs : 0;
+}
+
+/* What the extents of this lane take of their pack. */
+static void lane_read(struct copy_lane *lane)
+{
+	struct restore_copy *copy = lane->copy;
+	struct copy_window *window = copy->window;
+	const struct window_extent *first = &window->extent[window->order[lane->first]];
+	uint64_t end = 0;
+
+	for (size_t i = lane->first; i < lane->end; i++) {
+		struct window_extent *extent = &window->extent[window->order[i]];
+
+		extent->crc = CRC32C_EMPTY;
+		extent->written = 0;
+		end = MAX(end, (uint64_t)extent->pack_offset + extent->length);
+	}
+	lane->at = lane->first;
+	lane->stream = (struct object_stream){.repo = lane->site->repo,
+	                                      .name = lane->name,
+	                                      .kind = SEALED_PACK,
+	                                      .class = GATE_RESTORE,
+	                                      .expect_bytes = pack_bytes(copy->head),
+	                                      .from = first->pack_offset,
+	                                      .length = end - first->pack_offset,
+	                                      .consume = lane_consume,
+	                                      .context = lane};
+	object_stream_start(&lane->op, &lane->stream);
+}
+
+static struct site *site_behind(struct site *site)
+{
+	do
+		site = site->next;
+	while (site && !(site->repo && site->repo->opened));
+	return site;
+}
+
+/* Whether another repository may have it; *from moves there when this one does not answer. */
+static bool try_elsewhere(struct site **at, struct site **from, const struct err *why)
+{
+	struct site *next = site_behind(*at);
+
+	if (!next || why->code == ERR_CANCELLED)
+		return false;
+	log_err(LOG_WARNING, why, ", reading it from another repository");
+	if ((err_code_retry(why->code) || why->code == ERR_STORE) && *from == *at)
+		*from = next;
+	*at = next;
+	return true;
+}
+
+static bool lane_elsewhere(struct copy_lane *lane)
+{
+	const struct err *why = &lane->stream.op.err;
+
+	if (lane->op.cancelled || lane->local || lane->copy->failed ||
+	    !try_elsewhere(&lane->site, &lane->copy->from, why))
+		return false;
+	lane_read(lane);
+	op_wait(&lane->op, LANE_READING);
+	return true;
 }
 
 /* The next pack, or the next part of it when much lies between. False: none is left. */
@@ -421,20 +490,12 @@ static bool lane_next(struct copy_lane *lane)
 	if (i == copy->next_extent)
 		return false;
 	first = &window->extent[window->order[copy->next_extent]];
-	lane->first = lane->at = copy->next_extent;
+	lane->first = copy->next_extent;
 	lane->end = copy->next_extent = i;
 	name_pack(lane->name, copy->plan->generation, copy->head->source[first->source],
 	          first->pack);
-	lane->stream = (struct object_stream){.repo = copy->site->repo,
-	                                      .name = lane->name,
-	                                      .kind = SEALED_PACK,
-	                                      .class = GATE_RESTORE,
-	                                      .expect_bytes = pack_bytes(copy->head),
-	                                      .from = first->pack_offset,
-	                                      .length = end - first->pack_offset,
-	                                      .consume = lane_consume,
-	                                      .context = lane};
-	object_stream_start(&lane->op, &lane->stream);
+	lane->site = copy->from;
+	lane_read(lane);
 	return true;
 }
 
@@ -472,6 +533,8 @@ static void lane_step(struct op *op)
 	struct copy_lane *lane = container_of(op, struct copy_lane, op);
 
 	if (op->state == LANE_READING) {
+		if (op_failed(&lane->stream.op) && lane_elsewhere(lane))
+			return;
 		if (op_failed(&lane->stream.op)) {
 			op->err = lane->stream.op.err;
 			return lane_finish(lane);
@@ -544,12 +607,12 @@ static bool copy_begin(struct restore_copy *copy, struct err *err)
 	       backup_manifest_begin(&copy->manifest, append_draft, copy, err);
 }
 
-static void stretch_start(struct restore_copy *copy)
+static void stretch_read(struct restore_copy *copy)
 {
 	uint64_t left = copy->head->body_bytes - copy->body_at;
 
-	window_clear(copy->window);
-	copy->body = (struct object_stream){.repo = copy->site->repo,
+	copy->body_consumed = false;
+	copy->body = (struct object_stream){.repo = copy->from->repo,
 	                                    .name = copy->name,
 	                                    .kind = SEALED_MANIFEST,
 	                                    .class = GATE_RESTORE,
@@ -558,9 +621,27 @@ static void stretch_start(struct restore_copy *copy)
 	                                    .length = MIN(left, STRETCH_BYTES),
 	                                    .consume = body_consume,
 	                                    .context = copy};
-	copy->body_at += copy->body.length;
 	object_stream_start(&copy->op, &copy->body);
 	op_wait(&copy->op, COPY_READING);
+}
+
+static void stretch_start(struct restore_copy *copy)
+{
+	window_clear(copy->window);
+	stretch_read(copy);
+}
+
+/* Only while nothing of the stretch was taken in. */
+static bool stretch_elsewhere(struct restore_copy *copy)
+{
+	struct site *at = copy->from;
+
+	if (copy->op.cancelled || copy->body_consumed ||
+	    !try_elsewhere(&at, &copy->from, &copy->body.op.err))
+		return false;
+	copy->from = at;
+	stretch_read(copy);
+	return true;
 }
 
 static void stretch_next(struct restore_copy *copy)
@@ -585,15 +666,19 @@ static void copy_step(struct op *op)
 	case COPY_START:
 		name_backup(copy->name, copy->plan->generation, copy->plan->backup);
 		memcpy(copy->mirror, COPY_MIRROR, sizeof(COPY_MIRROR));
+		copy->from = copy->site;
 		if (!copy_begin(copy, &op->err))
 			return op_fail_own(op);
 		return stretch_start(copy);
 
 	case COPY_READING:
+		if (op_failed(&copy->body.op) && stretch_elsewhere(copy))
+			return;
 		if (op_failed(&copy->body.op))
 			return op_fail(op, &copy->body.op.err,
 			               "could not read the manifest of backup %s",
 			               copy->plan->backup);
+		copy->body_at += copy->body.length;
 		jobs_start(copy, prepare_run);
 		return op_wait(op, COPY_PREPARING);
 

@@ -28,6 +28,8 @@ struct copy_lane {
 	struct object_stream stream;
 	char name[NAME_BYTES];
 	size_t first, end, at; /* extents of the pack being read; the first that is not written */
+	struct site *site;     /* whose repository the pack is read from */
+	bool local;            /* what failed was a file here */
 	int fd;                /* of the file written last */
 	size_t fd_file;
 };
@@ -56,6 +58,8 @@ struct restore_copy {
 	struct strs brought; /* files that came from outside, as they are named in the directory */
 	char mirror[COPY_MIRROR_BYTES]; /* the folder of those that have no name of their own */
 	/* private */
+	struct site *from; /* whose repository is read; after an outage the next one */
+	bool body_consumed;
 	struct object_stream body;
 	struct manifest_reader *reader;
 	char name[NAME_BYTES];

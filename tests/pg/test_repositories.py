@@ -369,3 +369,37 @@ def test_an_outage_under_load_stops_nothing_and_everything_is_filled_up_afterwar
     assert failures(cluster) == 0 or repositories == "local"
     if repositories == "local, b":
         assert {name for name in segments(wall, "b") if name <= last} <= segments_in(rgw)
+
+
+def packs_of(wall, name):
+    return sorted((folder(wall, name) / "main").glob("*/pack/*/*"))
+
+
+@pytest.mark.parametrize("trouble", ["lost", "damaged", "unreadable"])
+def test_a_restore_takes_from_the_other_repository_what_the_nearest_does_not_give(made, trouble):
+    """The nearest has the manifest and the other packs; the copy is whole, and it is said what came from elsewhere."""
+    cluster, wall = several(made, serve=False, encrypted=("b",))
+    cluster.sql("CREATE TABLE big AS SELECT n, md5(n::text) || md5((-n)::text) AS text FROM generate_series(1, 200000) n")
+    wall.run("backup")
+    cluster.sql("CREATE TABLE marker AS SELECT 42 AS n")
+    wall.wait_archived(write(cluster))
+    pack = packs_of(wall, "local")[-1]
+    if trouble == "lost":
+        pack.unlink()
+    elif trouble == "unreadable":
+        pack.chmod(0)
+    else:
+        content = bytearray(pack.read_bytes())
+        content[len(content) // 2] ^= 0xff
+        pack.chmod(0o600)
+        pack.write_bytes(content)
+    copy, said = wall.restore(Target("latest"), "copy", "--start")
+    made.add(copy)
+    assert copy.one("SELECT n FROM marker") == 42
+    assert copy.one("SELECT count(*) FROM big") == 200000
+    assert "reading it from another repository" in said.err and pack.name in said.err, said
+    # The same in both: the end, with the reason, and nothing that could start.
+    packs_of(wall, "b")[-1].unlink()
+    said = wall.run("restore", "--pgdata", wall.folder / "second", status=None)
+    assert said.status != 0 and pack.name in said.err, said
+    assert not (wall.folder / "second/global/pg_control").exists()
