@@ -36,6 +36,7 @@ enum {
 	PAGE_BYTES_MIN = 1024, /* what a server can be built with */
 	PAGE_BYTES_MAX = 65536,
 	ALIGNMENT = 8,
+	AHEAD_BYTES = 1024, /* where the processor has not looked yet */
 	/* 16 and later refuse to write more: 1020 MiB. */
 	RECORD_MAX_16 = 1020 << 20,
 };
@@ -474,6 +475,8 @@ static size_t records_plain(struct walwalk *walk, const uint8_t *bytes, size_t l
 		const uint8_t *record = bytes + at;
 		uint32_t total = get_u32(record);
 
+		__builtin_prefetch(record + AHEAD_BYTES);
+		__builtin_prefetch(record + AHEAD_BYTES + 64);
 		if (total < RECORD_HEADER_BYTES || total > length - at ||
 		    !record_is_plain(record, previous) ||
 		    crc32c_record(record, total) != get_u32(record + RECORD_CRC_OFFSET))
