@@ -55,6 +55,8 @@ const struct owner_note *owner_fence(const struct catalog *catalog, uint32_t tli
 const struct owner_note *owner_fence_whole(const struct catalog *catalog, uint32_t tli);
 /* Who wrote to the timeline first; NULL: nobody said so. */
 const struct owner_note *owner_first(const struct catalog *catalog, uint32_t tli);
+/* The first of all who wrote, on whatever timeline; NULL: nobody said so. */
+const struct owner_note *owner_any(const struct catalog *catalog);
 /* Whether that host and directory have said that they write the timeline. */
 bool owner_said(const struct catalog *catalog, uint32_t tli, const struct owner_note *who);
 /* The i-th quarrel that no fence has settled; NULL: there are no more. */

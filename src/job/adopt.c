@@ -21,7 +21,7 @@
 /* clang-format off */
 #define ADOPT_STATES(X) \
 	X(ADOPT_START) X(ADOPT_LOOKING) X(ADOPT_READY) X(ADOPT_OPENING) X(ADOPT_LOADING) \
-	X(ADOPT_WRITING) X(ADOPT_UNMARKING)
+	X(ADOPT_WRITING) X(ADOPT_SAYING) X(ADOPT_UNMARKING)
 /* clang-format on */
 OP_STATES(adopt_state, ADOPT_STATES)
 
@@ -259,6 +259,24 @@ static void adopt_next_site(struct adopt *adopt)
 	adopt_site(adopt);
 }
 
+/* Who goes on, so that it is not taken for one that was left behind (past.c). */
+static void adopt_say(struct adopt *adopt)
+{
+	struct owner_note note = {.tli = adopt->tli, .kind = OWNER_WROTE};
+
+	owner_note_here(&note, adopt->folder);
+	if (adopt->dry_run || owner_said(&adopt->owners, note.tli, &note))
+		return adopt_next_site(adopt);
+	note.system_identifier = adopt->control.system_identifier;
+	note.n = owner_next(&adopt->owners, note.tli);
+	adopt->write = (struct owner_write){.repo = adopt->at->repo,
+	                                    .generation = adopt->open.generation,
+	                                    .compression = adopt->at->wal_compression,
+	                                    .note = note};
+	owner_write_start(&adopt->op, &adopt->write);
+	op_wait(&adopt->op, ADOPT_SAYING);
+}
+
 static void adopt_open(struct adopt *adopt)
 {
 	bool make = adopt->new_generation && !adopt->dry_run;
@@ -283,9 +301,9 @@ static void adopt_opened(struct adopt *adopt)
 		return adopt_next_site(adopt);
 	}
 	memcpy(adopt->generation, adopt->open.generation, sizeof(adopt->generation));
-	if (adopt->new_generation)
-		return adopt_next_site(adopt);
 	catalog_release(&adopt->owners);
+	if (adopt->new_generation)
+		return adopt_say(adopt);
 	adopt->load = (struct catalog_load){.repo = adopt->at->repo,
 	                                    .generation = adopt->open.generation,
 	                                    .segment_bytes = adopt->control.segment_bytes,
@@ -302,7 +320,7 @@ static void adopt_write(struct adopt *adopt)
 	struct adopt_done *done;
 
 	if (adopt->next == adopt->todos)
-		return adopt_next_site(adopt);
+		return adopt_say(adopt);
 	note->system_identifier = adopt->control.system_identifier;
 	note->n = owner_next(&adopt->owners, note->tli);
 	adopt->time_us = MAX(adopt->time_us, note->time_us);
@@ -377,6 +395,10 @@ static void adopt_step(struct op *op)
 		if (op_failed(&adopt->write.op))
 			return adopt_end(adopt, &adopt->write.op.err);
 		return adopt_write(adopt);
+	case ADOPT_SAYING:
+		if (op_failed(&adopt->write.op))
+			return adopt_end(adopt, &adopt->write.op.err);
+		return adopt_next_site(adopt);
 	case ADOPT_UNMARKING:
 		if (op_failed(&adopt->look.op))
 			return adopt_end(adopt, &adopt->look.op.err);

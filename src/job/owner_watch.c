@@ -1,13 +1,16 @@
 /*
  * owner_watch.c — a look at owner notes and forks (architecture.md 7, "Who may write").
  *
- *   START -> LOADING -> NOTING -> (each child of our timeline) STORED -> BEGUN -> MARKING
+ *   START -> OPENING -> LOADING -> NOTING -> (each child of our timeline) STORED -> BEGUN ->
+ * MARKING
  *         -> LISTING -> (each file that streaming left out) LOOKING -> FILLING -> done
  *
- * NOTING says that this host and directory write the timeline, once. A timeline that forked from
- * ours is a quarrel as soon as we have stored a segment from behind the fork after its history was
- * stored: both times are the store's. A directory that has that history itself follows the child,
- * and only brings what it still has. What is marked contested is settled by a fence alone.
+ * OPENING finds that a new generation was begun since: where this server's WAL goes, and whether it
+ * may, is looked up again (past.c). NOTING says that this host and directory write the timeline,
+ * once. A timeline that forked from ours is a quarrel as soon as we have stored a segment from
+ * behind the fork after its history was stored: both times are the store's. A directory that has
+ * that history itself follows the child, and only brings what it still has. What is marked
+ * contested is settled by a fence alone.
  *
  * LISTING (worker) finds what the path of our timeline needs and pg_wal has: a standby that
  * received WAL by streaming does not archive it when it is promoted (the failover gap).
@@ -24,8 +27,8 @@
 
 /* clang-format off */
 #define WATCH_STATES(X) \
-	X(WATCH_START) X(WATCH_LOADING) X(WATCH_NOTING) X(WATCH_STORED) X(WATCH_BEGUN) \
-	X(WATCH_MARKING) X(WATCH_LISTING) X(WATCH_LOOKING) X(WATCH_FILLING)
+	X(WATCH_START) X(WATCH_OPENING) X(WATCH_LOADING) X(WATCH_NOTING) X(WATCH_STORED) \
+	X(WATCH_BEGUN) X(WATCH_MARKING) X(WATCH_LISTING) X(WATCH_LOOKING) X(WATCH_FILLING)
 /* clang-format on */
 
 OP_STATES(watch_state, WATCH_STATES)
@@ -73,7 +76,8 @@ static void watch_note(struct owner_watch *watch)
 	struct owner_note note = {.tli = watch->wrote.tli, .kind = OWNER_WROTE};
 
 	owner_note_here(&note, watch->folder);
-	if (note.tli == 0 || owner_said(owners_of(watch), note.tli, &note))
+	if (note.tli == 0 || owner_said(owners_of(watch), note.tli, &note) ||
+	    past_bars(&watch->destination->past, owners_of(watch), note.tli, watch->folder))
 		return watch_children(watch);
 	if (count) {
 		note.other = timeline->history.entry[count - 1].tli;
@@ -318,6 +322,26 @@ static void watch_begin(struct owner_watch *watch)
 {
 	if (watch->fresh)
 		return watch_note(watch);
+	watch->generation = (struct generation_open){
+	        .repo = watch->site->repo,
+	        .cluster = watch->site->cluster,
+	        .system_identifier = watch->destination->facts.system_identifier};
+	generation_open_start(&watch->op, &watch->generation);
+	op_wait(&watch->op, WATCH_OPENING);
+}
+
+static void watch_opened(struct owner_watch *watch)
+{
+	if (op_failed(&watch->generation.op))
+		return watch_end(watch, &watch->generation.op.err);
+	if (strcmp(watch->generation.generation, watch->destination->generation) != 0) {
+		log_warning("cluster \"%s\": the archive in repository \"%s\" was begun anew, "
+		            "as \"%s\"",
+		            watch->site->cluster, watch->site->repository,
+		            watch->generation.generation);
+		push_destination_doubt(watch->destination);
+		return watch_end(watch, NULL);
+	}
 	watch->load =
 	        (struct catalog_load){.repo = watch->site->repo,
 	                              .generation = watch->destination->generation,
@@ -337,6 +361,8 @@ static void watch_step(struct op *op)
 	switch ((enum watch_state)op->state) {
 	case WATCH_START:
 		return watch_begin(watch);
+	case WATCH_OPENING:
+		return watch_opened(watch);
 	case WATCH_LOADING:
 		if (op_failed(&watch->load.op))
 			return watch_end(watch, &watch->load.op.err);

@@ -27,6 +27,7 @@ struct owner_watch {
 	/* out */
 	uint64_t filled; /* files that streaming had left out */
 	/* private */
+	struct generation_open generation;
 	struct catalog owners;
 	struct catalog_load load;
 	struct owner_write write;

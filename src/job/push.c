@@ -40,7 +40,7 @@
 
 /* clang-format off */
 #define PUSH_STATES(X) \
-	X(PUSH_START) X(PUSH_LOOKING) X(PUSH_QUEUED) X(PUSH_OPENING) X(PUSH_OWNERS) \
+	X(PUSH_START) X(PUSH_LOOKING) X(PUSH_QUEUED) X(PUSH_OPENING) X(PUSH_PAST) X(PUSH_OWNERS) \
 	X(PUSH_FENCED) X(PUSH_NAMING) X(PUSH_JOINING) X(PUSH_WRITING) \
 	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING)
 /* clang-format on */
@@ -76,6 +76,7 @@ void push_destination_init(struct push_destination *destination)
 void push_destination_release(struct push_destination *destination)
 {
 	catalog_release(&destination->owners);
+	catalog_release(&destination->past);
 	destination->known = false;
 }
 
@@ -436,6 +437,18 @@ static bool push_take_generation(struct push *push, struct err *err)
 	return true;
 }
 
+/* Who wrote before a new generation was begun does not go on in it unasked. */
+static void push_load_past(struct op *op, struct push *push)
+{
+	catalog_release(&push->destination->past);
+	push->past = (struct past_load){.repo = push->site->repo,
+	                                .generation = push->destination->generation,
+	                                .segment_bytes = push->control.segment_bytes,
+	                                .ret = &push->destination->past};
+	past_load_start(op, &push->past);
+	op_wait(op, PUSH_PAST);
+}
+
 static void push_load_owners(struct op *op, struct push *push)
 {
 	push->load = (struct catalog_load){.repo = push->site->repo,
@@ -502,6 +515,13 @@ static void push_begin_write(struct op *op, struct push *push)
 /* Where it goes is known: the seam to the segment before first, if that is still to be proven. */
 static void push_go_on(struct op *op, struct push *push)
 {
+	const struct push_destination *destination = push->destination;
+
+	if (!push->known.segment_bytes &&
+	    past_bars(&destination->past, &destination->owners, push->name.tli, push->folder)) {
+		past_tell(&destination->owners, destination->generation, push->name.tli, &op->err);
+		return push_end(push, &op->err);
+	}
 	if (!push_before_is_open(&push->before))
 		return push_begin_write(op, push);
 	gate_leave(&push->ticket);
@@ -684,6 +704,18 @@ static void push_fenced(struct op *op, struct push *push)
 	op_wait(op, PUSH_NAMING);
 }
 
+static void push_was_set_aside(struct op *op, struct push *push)
+{
+	if (op_failed(&push->write.op) && push->write.op.err.code != ERR_EXISTS) {
+		op->err = push->write.op.err;
+		err_wrap(&op->err, "could not set it aside");
+		err_wrap_as(&op->err, push->conflict.code, "%s", push->conflict.text);
+		return push_end(push, &op->err);
+	}
+	push->fenced = push->conflict.code == ERR_REFUSED;
+	push_end(push, &push->conflict);
+}
+
 static void push_step(struct op *op)
 {
 	struct push *push = container_of(op, struct push, op);
@@ -708,6 +740,11 @@ static void push_step(struct op *op)
 			return push_end(push, &push->generation.op.err);
 		if (!push_take_generation(push, &op->err))
 			return push_end(push, &op->err);
+		return push_load_past(op, push);
+
+	case PUSH_PAST:
+		if (op_failed(&push->past.op))
+			return push_end(push, &push->past.op.err);
 		return push_load_owners(op, push);
 
 	case PUSH_OWNERS:
@@ -730,14 +767,7 @@ static void push_step(struct op *op)
 		return push_written(op, push);
 
 	case PUSH_ASIDE:
-		if (op_failed(&push->write.op) && push->write.op.err.code != ERR_EXISTS) {
-			op->err = push->write.op.err;
-			err_wrap(&op->err, "could not set it aside");
-			err_wrap_as(&op->err, push->conflict.code, "%s", push->conflict.text);
-			return push_end(push, &op->err);
-		}
-		push->fenced = push->conflict.code == ERR_REFUSED;
-		return push_end(push, &push->conflict);
+		return push_was_set_aside(op, push);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include "loop/work.h"
 #include "pg/control.h"
 #include "pg/walwalk.h"
+#include "past.h"
 #include "push_before.h"
 #include "repo/catalog.h"
 #include "repo/object.h"
@@ -36,6 +37,7 @@ struct push_destination {
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
 	struct catalog owners; /* histories and owner notes, as last looked up (owner_watch.c) */
+	struct catalog past;   /* owner notes of earlier generations */
 };
 void push_destination_init(struct push_destination *destination);
 void push_destination_release(struct push_destination *destination);
@@ -80,6 +82,7 @@ struct push {
 	unsigned doubts; /* of the destination, when the look-up began */
 	struct catalog owners;
 	struct catalog_load load;
+	struct past_load past;
 	struct catalog_head head;
 	struct object_write write;
 	struct err conflict;

@@ -190,6 +190,17 @@ const struct owner_note *owner_first(const struct catalog *catalog, uint32_t tli
 	return NULL;
 }
 
+const struct owner_note *owner_any(const struct catalog *catalog)
+{
+	const struct owner_note *first = NULL;
+
+	for (size_t i = 0; i < catalog->notes; i++)
+		if (catalog->note[i].kind == OWNER_WROTE &&
+		    (!first || catalog->note[i].time_us < first->time_us))
+			first = &catalog->note[i];
+	return first;
+}
+
 bool owner_said(const struct catalog *catalog, uint32_t tli, const struct owner_note *who)
 {
 	for (size_t i = 0; i < catalog->notes; i++) {

@@ -1,8 +1,10 @@
 /*
  * The seam between two segments: a record that goes on into the next one is proven when its end
- * arrives, whatever was there before; and the only way past what does not prove.
+ * arrives, whatever was there before; and the only way past what does not prove. And the seam
+ * between two generations: who wrote in the one does not go on in the other.
  */
 #include "fault/world.h"
+#include "../../src/job/owner_watch.h"
 
 /* ---- helpers ---- */
 
@@ -406,6 +408,75 @@ static void of_a_long_record_each_segment_is_read_where_it_is_whole(void **state
 	world_free(world);
 }
 
+/* ---- a new generation ---- */
+
+static void start_push(struct op *parent, void *what)
+{
+	push_start(parent, what);
+}
+static void start_watch(struct op *parent, void *what)
+{
+	owner_watch_start(parent, what);
+}
+static void start_generation(struct op *parent, void *what)
+{
+	generation_open_start(parent, what);
+}
+
+static enum err_code push_to(struct world *world, struct push_destination *destination, unsigned i,
+                             const char *folder)
+{
+	char path[256];
+	struct push push = {
+	        .site = &world->site, .destination = destination, .folder = folder, .path = path};
+
+	snprintf(path, sizeof(path), "%s/pg_wal/%s", world->folder, segment_text(i));
+	assert_true(walname_parse(segment_text(i), &push.name));
+	run(world, start_push, &push);
+	if (op_failed(&push.op))
+		assert_non_null(strstr(push.op.err.text, "the archive was begun anew, as"));
+	return push.op.err.code;
+}
+
+static void watch_from(struct world *world, struct push_destination *destination)
+{
+	struct owner_watch watch = {.site = &world->site,
+	                            .destination = destination,
+	                            .folder = world->folder,
+	                            .wrote = {.tli = 1}};
+
+	run(world, start_watch, &watch);
+	assert_false(op_failed(&watch.op));
+}
+
+static void who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_it(void **state)
+{
+	struct world *world = world_new();
+	struct push_destination destination;
+	struct generation_open next = {
+	        .repo = world->repo, .cluster = "main", .make = true, .next = true};
+	struct control control;
+	struct err err = {0};
+
+	(void)state;
+	push_destination_init(&destination);
+	assert_int_equal(push_to(world, &destination, 0, world->folder), ERR_NONE);
+	watch_from(world, &destination);
+	assert_true(destination.known);
+	assert_true(control_read(world->folder, &control, &err));
+	next.facts = generation_facts_of(&control);
+	run(world, start_generation, &next);
+	assert_false(op_failed(&next.op));
+	watch_from(world, &destination);
+	assert_false(destination.known);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(push_to(world, &destination, 1, world->folder), ERR_REFUSED);
+		watch_from(world, &destination); /* does not say that it writes there */
+	}
+	push_destination_release(&destination);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +498,8 @@ int main(void)
 	        cmocka_unit_test(after_a_switch_the_next_segment_names_it),
 	        cmocka_unit_test(a_timeline_goes_on_from_its_parents_segment),
 	        cmocka_unit_test(a_record_over_three_segments_is_proven_with_the_last),
+	        cmocka_unit_test(
+	                who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_it),
 	        cmocka_unit_test(of_a_long_record_each_segment_is_read_where_it_is_whole),
 	};
 

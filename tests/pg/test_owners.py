@@ -78,6 +78,10 @@ def segments(wall):
     return {path.name for path in paths if re.fullmatch("[0-9A-F]{24}", path.name)}
 
 
+def stored_in(wall, generation, segment):
+    return list((wall.repository / "main").glob(f"*{generation}/wal/*/*/{segment}"))
+
+
 def set_aside(wall, segment):
     return list((wall.repository / "main").glob(f"*/conflict/{segment}/*"))
 
@@ -201,8 +205,16 @@ def test_two_histories_of_the_same_timeline_and_a_new_generation(made):
     told = json.loads(third.run("adopt", "--new-generation", "--dry-run", "--json").out)
     assert told["generation"].endswith("-15-1")
     assert json.loads(third.run("adopt", "--new-generation", "--json").out)["generation"].endswith("-15-2")
+    # Whoever wrote before does not go on in the new generation, whether its server notices now or after a start.
+    cluster.sql("INSERT INTO t VALUES ('left behind', 1)")
+    stays = cluster.switch_wal()
+    wait_for(lambda: failures(cluster) > 0, "the old server to be refused")
+    result = wall.run("wal", "push", cluster.data / "pg_wal" / stays, status=1)
+    assert "the archive was begun anew" in result.err and str(second.data) in result.err, result
+    assert "-15-2" in result.err and "adopt --new-generation" in result.err and not stored_in(wall, "-15-2", stays)
     third.wait_archived(write(second, "second"))
     third.run("backup")
+    assert failures(cluster) > 0 and stays in cluster.pending()
     restored, _ = third.restore(target_latest(), "restored", "--start")
     made.add(restored)
     assert ("first",) not in restored.sql("SELECT DISTINCT who FROM t")
