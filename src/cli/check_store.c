@@ -60,9 +60,14 @@ static enum outcome not_deleted(struct checking *checking, const struct probe *p
 
 	if (err_is(&probe->not_removed))
 		err_line(&probe->not_removed, why, sizeof(why));
-	check_hint(checking,
-	           "Archiving needs no right to delete, `seawall expire` does. Each check "
-	           "leaves an object below \"probe/\" there.");
+	check_hint(
+	        checking,
+	        "%s Archiving needs no right to delete; `seawall expire` will need it, and remove "
+	        "nothing without. Each check leaves an object below \"probe/\" there.",
+	        str_starts(checking->config_repository->url, "s3://")
+	                ? "The key lacks s3:DeleteObject below the prefix, or a policy of the "
+	                  "bucket or an object lock forbids it."
+	                : "This user lacks the right to delete there.");
 	return check_say(checking, CHECK_WARNING,
 	                 "an object was written, read and listed, and could not be deleted: %s",
 	                 why);

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 from seawalltest import Target, wait_for
@@ -46,8 +47,18 @@ def test_what_one_lacks_is_copied_whatever_the_keys(made, encrypted):
         assert restored_from(made, wall, "copy", "local") == 42
 
 
+def full(wall):
+    """A copy to a target that has no room for anything but WAL: a limit stands in for the disk."""
+    copy = subprocess.run(["prlimit", "--fsize=200000", wall.bin / "seawall", "copy", "--to", "b"], env=wall.environment(),
+                          capture_output=True, text=True, timeout=100, check=False)
+    assert copy.returncode == 4 and "File too large" in copy.stderr and "pack/" in copy.stderr, copy
+    assert not backups(wall, "b") and segments(wall, "b") == segments(wall, "local")
+    wall.run("verify", "--repository", "b")
+
+
 def test_a_copy_that_breaks_off_shows_nothing_half_and_the_next_completes_it(made):
     _, wall, done = lacking(made)
+    full(wall)
     generation = next((folder(wall, "local") / "main").glob("*/system")).parent
     packs = sorted((generation / "pack" / done).iterdir())
     content = packs[0].read_bytes()
