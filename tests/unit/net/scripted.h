@@ -134,10 +134,10 @@ static void peer_end(struct peer *peer)
 }
 
 /* What is said from now on to requests that begin so; the first that fits counts. */
-static void peer_says(struct peer *peer, const char *begins, const char *status, const char *format,
-                      ...) PRINTF(4, 5);
-static void peer_says(struct peer *peer, const char *begins, const char *status, const char *format,
-                      ...)
+static inline void peer_says(struct peer *peer, const char *begins, const char *status,
+                             const char *format, ...) PRINTF(4, 5);
+static inline void peer_says(struct peer *peer, const char *begins, const char *status,
+                             const char *format, ...)
 {
 	struct route *one = peer->route;
 	va_list args;
