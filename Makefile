@@ -100,6 +100,10 @@ $(O)/tests/fault/%_test: tests/fault/%_test.c $(O)/seawall.a
 	$(link-test) -lcmocka
 
 # Small programs that the tests run: tests/tools/<name>.c.
+$(O)/tests/tools/longarchive: tests/tools/longarchive.c $(O)/to-repo.a
+	@mkdir -p $(@D)
+	$(link-test)
+
 $(O)/tests/tools/%: tests/tools/%.c $(O)/to-store.a
 	@mkdir -p $(@D)
 	$(link-test)

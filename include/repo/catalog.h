@@ -109,6 +109,7 @@ const struct catalog_timeline *catalog_timeline(const struct catalog *catalog, u
 void catalog_add_segment(struct catalog *catalog, uint32_t tli, uint64_t segno);
 /* All of first to last. */
 void catalog_add_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last);
+void catalog_remove_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last);
 /* A .backup or .partial; digest: text, "" for .backup. */
 void catalog_add_file(struct catalog *catalog, const struct walname *name, const char *digest,
                       uint64_t bytes);

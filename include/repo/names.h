@@ -64,6 +64,13 @@ void name_index_level(char out[NAME_BYTES], const char *prefix, uint32_t tli, ui
 /* Strict: only what name_index() would print again. */
 bool name_index_parse(const char *name, const char *prefix, uint32_t segment_bytes,
                       struct name_index *ret);
+/* <prefix>/lost/<TLI>/<first>-<last>, segments as in the index (repo/lost.h); level and n are 0. */
+void name_lost(char out[NAME_BYTES], const char *prefix, const struct name_index *range,
+               uint32_t segment_bytes);
+void name_lost_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/lost/ */
+/* Strict: only what name_lost() would print again. */
+bool name_lost_parse(const char *name, const char *prefix, uint32_t segment_bytes,
+                     struct name_index *ret);
 void name_relnames(char out[NAME_BYTES], const char *prefix,
                    lsn position); /* <prefix>/names/<LSN> */
 void name_relnames_folder(char out[NAME_BYTES], const char *prefix);

@@ -48,7 +48,6 @@ struct restorable {
 	struct repo *repo;
 	const char *generation;
 	uint32_t segment_bytes;
-	bool list_wal; /* all WAL is listed, else what the index does not know */
 	/* out; restorable_release also after a failure */
 	struct catalog catalog; /* without what is damaged */
 	struct walpieces pieces;

@@ -180,7 +180,7 @@ static bool list_run(struct cli *cli, struct err *err)
 	            story_runtime(cli, &runtime, err) &&
 	            (!repository || runtime_prefer(&runtime, cluster, repository, err));
 
-	listing->list_wal = listing->list_places = true;
+	listing->list_places = true;
 	done = done && listing_load(&runtime, cluster, listing, err);
 	buf_init(&out, LIST_BYTES_MAX);
 	if (done) {

@@ -17,7 +17,6 @@ static void listing_step(struct op *op)
 		listing->can.repo = listing->site->repo;
 		listing->can.generation = listing->generation.generation;
 		listing->can.segment_bytes = listing->generation.facts.segment_bytes;
-		listing->can.list_wal = listing->list_wal;
 		restorable_start(op, &listing->can);
 		return op_wait(op, LISTING_LOOKING);
 	case LISTING_LOOKING:

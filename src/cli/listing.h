@@ -10,14 +10,14 @@
 struct listing {
 	struct site *site;
 	struct generation_open generation;
-	bool list_wal, list_places; /* in */
+	bool list_places; /* in */
 	struct restorable can;
 	struct presence presence; /* only with list_places */
 	/* private */
 	struct op op;
 };
-/* ret is zero-filled but for list_wal (all WAL is listed, else what the index does not know) and
- * list_places (where else backups lie), and released by the caller in any case. */
+/* ret is zero-filled but for list_places (where else backups lie), and released by the caller in
+ * any case. WAL is listed where the index does not know it. */
 MUST_USE bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret,
                            struct err *err);
 void listing_release(struct listing *listing);

@@ -1,7 +1,7 @@
 /*
  * indexer.c — the story of a pass.
  *
- *   START -> READYING -> OPENING -> [PIECES -> WAL] or TAIL -> next
+ *   START -> READYING -> OPENING -> [PIECES -> WAL -> LOST] or TAIL -> next
  *
  *   next:  the segment behind the last one, if it is archived      -> SEGMENT
  *          else what was begun is written, and the first segment that no piece covers is looked
@@ -19,6 +19,7 @@
 #include <inttypes.h>
 
 #include "base/log.h"
+#include "indexer_lost.h"
 #include "indexer_segment.h"
 #include "job/walparts.h"
 
@@ -26,9 +27,9 @@
 
 /* clang-format off */
 #define PASS_STATES(X) \
-	X(PASS_START) X(PASS_READYING) X(PASS_OPENING) X(PASS_PIECES) X(PASS_WAL) X(PASS_TAIL) \
-	X(PASS_READING_BEFORE) X(PASS_WARMING) X(PASS_SEGMENT) X(PASS_MERGING) X(PASS_WRITING) \
-	X(PASS_SHARING)
+	X(PASS_START) X(PASS_READYING) X(PASS_OPENING) X(PASS_PIECES) X(PASS_WAL) X(PASS_LOST) \
+	X(PASS_TAIL) X(PASS_READING_BEFORE) X(PASS_WARMING) X(PASS_SEGMENT) X(PASS_MERGING) \
+	X(PASS_WRITING) X(PASS_SHARING)
 /* clang-format on */
 
 OP_STATES(pass_state, PASS_STATES)
@@ -46,6 +47,7 @@ struct indexer {
 	struct catalog catalog;
 	struct walpieces_load pieces_load;
 	struct catalog_load catalog_load;
+	struct indexer_lost lost;
 	struct store_list list;
 	char prefix[NAME_BYTES], after[NAME_BYTES];
 	/* where it is */
@@ -759,6 +761,15 @@ static void pass_step(struct op *op)
 	case PASS_WAL:
 		if (op_failed(&indexer->catalog_load.op))
 			return pass_end(indexer, &indexer->catalog_load.op.err);
+		indexer->lost = (struct indexer_lost){.site = indexer->site,
+		                                      .generation = indexer->open.generation,
+		                                      .pieces = &indexer->pieces,
+		                                      .catalog = &indexer->catalog};
+		indexer_lost_start(op, &indexer->lost);
+		return op_wait(op, PASS_LOST);
+	case PASS_LOST:
+		if (op_failed(&indexer->lost.op))
+			return pass_end(indexer, &indexer->lost.op.err);
 		indexer->known = true;
 		return pass_next(indexer);
 	case PASS_TAIL:

@@ -153,10 +153,33 @@ void nearest_file_start(struct op *parent, struct nearest_file *file)
 
 /* ---- all that they hold ---- */
 
+static void catalog_read(struct nearest_catalog *catalog)
+{
+	struct catalog_load *load = &catalog->load;
+	struct op *op = &catalog->nearest.op;
+
+	load->repo = catalog->nearest.at->repo;
+	if (catalog->by_index) {
+		catalog->pieces = (struct walpieces){0};
+		catalog->holdings = (struct holdings_load){.repo = load->repo,
+		                                           .generation = load->generation,
+		                                           .segment_bytes = load->segment_bytes,
+		                                           .no_backups = true,
+		                                           .class = load->class,
+		                                           .catalog = load->ret,
+		                                           .pieces = &catalog->pieces};
+		holdings_load_start(op, &catalog->holdings);
+	} else {
+		catalog_load_start(op, load);
+	}
+	op_wait(op, NEAREST_READING);
+}
+
 static void catalog_step(struct op *op)
 {
 	struct nearest *nearest = container_of(op, struct nearest, op);
 	struct nearest_catalog *catalog = container_of(nearest, struct nearest_catalog, nearest);
+	const struct op *read;
 
 	if (err_is(&nearest->unsure) && !catalog->any) {
 		op->err = nearest->unsure;
@@ -164,17 +187,16 @@ static void catalog_step(struct op *op)
 	}
 	if (nearest_stepped(nearest))
 		return;
-	if (op->state == NEAREST_OPENING) {
-		catalog->load.repo = nearest->at->repo;
-		catalog_load_start(op, &catalog->load);
-		return op_wait(op, NEAREST_READING);
-	}
-	if (op_failed(&catalog->load.op)) {
+	if (op->state == NEAREST_OPENING)
+		return catalog_read(catalog);
+	read = catalog->by_index ? &catalog->holdings.op : &catalog->load.op;
+	walpieces_release(&catalog->pieces);
+	if (op_failed(read)) {
 		if (!catalog->any || nearest->op.cancelled) {
-			op->err = catalog->load.op.err;
+			op->err = read->err;
 			return op_fail_own(op);
 		}
-		return nearest_next(nearest, &catalog->load.op.err);
+		return nearest_next(nearest, &read->err);
 	}
 	nearest->found = true;
 	nearest->at = nearest->at->next;

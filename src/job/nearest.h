@@ -7,7 +7,7 @@
 #define JOB_NEAREST_H
 
 #include "fetch_file.h"
-#include "repo/catalog.h"
+#include "repo/holdings.h"
 
 /* The walk along the chain that all below share. */
 struct nearest {
@@ -40,7 +40,11 @@ void nearest_file_start(struct op *parent, struct nearest_file *file);
 struct nearest_catalog {
 	struct nearest nearest;
 	bool any;
-	struct catalog_load load; /* in, but its repo */
+	bool by_index; /* WAL that the index tells of is not listed (repo/holdings.h) */
+	struct catalog_load
+	        load; /* in, but its repo; by_index: histories and WAL, whatever it says */
+	struct walpieces pieces;
+	struct holdings_load holdings;
 };
 void nearest_catalog_start(struct op *parent, struct nearest_catalog *catalog);
 

@@ -3,7 +3,8 @@
  * before anything is written.
  *
  *   START -> [INDEXING] -> FINDING (as often as the choice of a path needs one)
- *         -> ENDING (the last record) -> [MOMENT] -> done
+ *         -> ENDING (the last record) -> [MOMENT] -> CHECKING -> done
+ *                                         (WAL is missing) -> chosen again without it
  *                        [REFUSING] what a refusal can name as the nearest possible
  *
  * A transaction, a restore point and, with the WAL index, a time become the one record that is the
@@ -22,6 +23,7 @@ enum choosing_state {
 	CHOOSING_FINDING,
 	CHOOSING_ENDING,
 	CHOOSING_MOMENT,
+	CHOOSING_CHECKING,
 	CHOOSING_REFUSING
 };
 
@@ -163,6 +165,34 @@ static void refused(struct restore_choosing *choosing, enum restore_need need, u
 	find_start(choosing, FIND_END, tli, CHOOSING_REFUSING);
 }
 
+/* The last segment that the plan needs. */
+static uint64_t last_needed(const struct restore_plan *plan)
+{
+	uint64_t last = plan->last_segno;
+
+	if (plan->end_lsn)
+		last = MIN(last, lsn_segno_before(plan->end_lsn, plan->segment_bytes));
+	else if (plan->target.kind == RESTORE_LSN)
+		last = MIN(last, lsn_segno(plan->target.position, plan->segment_bytes));
+	return MAX(last, lsn_segno_before(plan->stop_lsn, plan->segment_bytes));
+}
+
+/* The catalogue is the index's word: is it all there, up to `last`? */
+static void check_start(struct restore_choosing *choosing, uint64_t last)
+{
+	struct restore *restore = choosing->restore;
+
+	choosing->check = (struct restore_check){
+	        .load = &restore->detail->load, .plan = &restore->plan, .last = last};
+	restore_check_start(&choosing->op, &choosing->check);
+	op_wait(&choosing->op, CHOOSING_CHECKING);
+}
+
+static void chosen(struct restore_choosing *choosing)
+{
+	check_start(choosing, last_needed(&choosing->restore->plan));
+}
+
 static void choose(struct restore_choosing *choosing)
 {
 	static const enum find_what wanted[] = {[RESTORE_NEEDS_BEGIN] = FIND_BEGIN,
@@ -179,7 +209,7 @@ static void choose(struct restore_choosing *choosing)
 	if (need != RESTORE_NEEDS_NOTHING)
 		return find_start(choosing, wanted[need], tli, CHOOSING_FINDING);
 	if (!needs_end(restore))
-		return op_done(&choosing->op);
+		return chosen(choosing);
 	/* It may have been looked up already, to choose the path. */
 	if (choosing->find_path_tli != restore->plan.path.tli)
 		return find_start(choosing, FIND_END, tli, CHOOSING_ENDING);
@@ -290,7 +320,7 @@ static void ended(struct restore_choosing *choosing)
 		take_record(plan, &choosing->record, plan->target.before);
 	if (plan->target.kind != RESTORE_TIME ||
 	    !restore_sketch_beyond(&choosing->sketch, plan, &choosing->moment) || !choosing->moment)
-		return op_done(&choosing->op);
+		return chosen(choosing);
 	find_start(choosing, FIND_MOMENT, 0, CHOOSING_MOMENT);
 }
 
@@ -307,7 +337,7 @@ static void moment_found(struct restore_choosing *choosing)
 		                  (unsigned long long)choosing->moment);
 	if (find->found_start >= plan->stop_lsn) {
 		take_record(plan, find, true);
-		return op_done(&choosing->op);
+		return chosen(choosing);
 	}
 	choosing->beyond = find->found_start;
 	choosing->find_path_tli = 0;
@@ -363,13 +393,48 @@ static void refused_with(struct restore_choosing *choosing)
 	op_fail_own(&choosing->op);
 }
 
+static void plan_forget_end(struct restore_plan *plan)
+{
+	plan->end_start = plan->end_lsn = plan->last_commit_lsn = 0;
+	plan->end_tli = 0;
+	plan->last_commit_us = 0;
+	plan->kept_segno = 0;
+}
+
+/* With what is missing taken out of the catalogue, everything is chosen anew. */
+static void checked(struct restore_choosing *choosing)
+{
+	struct op *op = &choosing->op;
+
+	if (op_failed(&choosing->check.op))
+		return op_fail(op, &choosing->check.op.err, "could not plan the restore");
+	if (choosing->check.missing == 0 && err_is(&choosing->not_found))
+		return op_fail(op, &choosing->not_found, "could not plan the restore");
+	if (choosing->check.missing == 0)
+		return op_done(op);
+	err_clear(&choosing->not_found);
+	choosing->searched = (struct restore_searched){0};
+	choosing->facts = 0;
+	choosing->find_path_tli = 0;
+	choosing->beyond = choosing->moment = 0;
+	plan_forget_end(&choosing->restore->plan);
+	choose(choosing);
+}
+
 static void choosing_step(struct op *op)
 {
 	struct restore_choosing *choosing = container_of(op, struct restore_choosing, op);
+	bool found = op->state > CHOOSING_INDEXING && op->state < CHOOSING_CHECKING;
 
 	if (op->state == CHOOSING_REFUSING)
 		return refused_with(choosing);
-	if (op->state > CHOOSING_INDEXING && op_failed(&choosing->find.op))
+	/* a segment that is not there: not on the archive's word, then */
+	if (found && op_failed(&choosing->find.op) && choosing->find.what != FIND_BEGIN &&
+	    choosing->find.op.err.code == ERR_NOTFOUND) {
+		choosing->not_found = choosing->find.op.err;
+		return check_start(choosing, choosing->restore->plan.last_segno);
+	}
+	if (found && op_failed(&choosing->find.op))
 		return op_fail(op, &choosing->find.op.err, "could not plan the restore");
 	switch ((enum choosing_state)op->state) {
 	case CHOOSING_START:
@@ -386,6 +451,8 @@ static void choosing_step(struct op *op)
 		return ended(choosing);
 	case CHOOSING_MOMENT:
 		return moment_found(choosing);
+	case CHOOSING_CHECKING:
+		return checked(choosing);
 	case CHOOSING_REFUSING:
 		return;
 	}

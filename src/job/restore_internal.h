@@ -71,7 +71,9 @@ struct restore_choosing {
 	struct restore_find find;
 	struct restore_find end;    /* the last FIND_END: what it found */
 	struct restore_find record; /* the last FIND_TARGET */
-	uint32_t find_path_tli;     /* end is that of the path to this timeline; 0: it is not */
+	struct restore_check check;
+	struct err not_found;   /* a segment that the catalogue has: is it there? */
+	uint32_t find_path_tli; /* end is that of the path to this timeline; 0: it is not */
 	struct timeline_facts *fact;
 	size_t facts;
 	struct restore_searched searched;

@@ -4,7 +4,9 @@
  *   START -> OPENING (the generation) -> LISTING -> [OTHERS] -> HEADS -> done
  *
  * Backups are those of the site's own repository, the nearest that answered. WAL is what all of
- * them have together (OTHERS), and all must say so: what one of them alone has may be the end.
+ * them have together (OTHERS), and all must say so: what one of them alone has may be the end. It
+ * is what the WAL index says, and listed only where that does not reach: what a plan then needs is
+ * listed before it is believed (restore_check.c).
  */
 #include "restore_load.h"
 #include <string.h>
@@ -64,24 +66,28 @@ static void load_step(struct op *op)
 			               load->site->cluster);
 		load->facts = load->open.facts;
 		memcpy(load->generation, load->open.generation, sizeof(load->generation));
-		load->listing = (struct catalog_load){.repo = load->site->repo,
-		                                      .generation = load->generation,
-		                                      .segment_bytes = load->facts.segment_bytes,
-		                                      .what = CATALOG_HISTORIES | CATALOG_WAL |
-		                                              CATALOG_BACKUPS,
-		                                      .class = GATE_RESTORE,
-		                                      .ret = &load->catalog};
-		catalog_load_start(op, &load->listing);
+		load->listing = (struct holdings_load){.repo = load->site->repo,
+		                                       .generation = load->generation,
+		                                       .segment_bytes = load->facts.segment_bytes,
+		                                       .class = GATE_RESTORE,
+		                                       .catalog = &load->catalog,
+		                                       .pieces = &load->pieces};
+		holdings_load_start(op, &load->listing);
 		return op_wait(op, LOAD_LISTING);
 
 	case LOAD_LISTING:
+		walpieces_release(&load->pieces);
 		if (op_failed(&load->listing.op))
 			return op_fail(op, &load->listing.op.err, "could not list the archive");
 		if (!load->site->next)
 			return load_heads(load);
-		load->others = (struct nearest_catalog){.nearest.first = load->site->next,
-		                                        .load = load->listing};
-		load->others.load.what = CATALOG_HISTORIES | CATALOG_WAL;
+		load->others = (struct nearest_catalog){
+		        .nearest.first = load->site->next,
+		        .by_index = true,
+		        .load = {.generation = load->generation,
+		                 .segment_bytes = load->facts.segment_bytes,
+		                 .class = GATE_RESTORE,
+		                 .ret = &load->catalog}};
 		nearest_catalog_start(op, &load->others);
 		return op_wait(op, LOAD_OTHERS);
 

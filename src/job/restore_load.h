@@ -22,7 +22,8 @@ struct restore_load {
 	struct heads heads;
 	/* private */
 	struct generation_open open;
-	struct catalog_load listing;
+	struct holdings_load listing;
+	struct walpieces pieces;
 	struct nearest_catalog others;
 	struct heads_load reading;
 };
@@ -31,6 +32,23 @@ void restore_load_start(struct op *parent, struct restore_load *load);
 void restore_load_warning(const struct restore_load *load, size_t which, char *out,
                           size_t out_bytes);
 void restore_load_release(struct restore_load *load);
+
+/* Whether the WAL that a plan needs is there: listed, in all repositories. What is not is taken out
+ * of the catalogue. */
+struct restore_check {
+	struct op op;
+	/* in */
+	struct restore_load *load;
+	const struct restore_plan *plan; /* its path and range; must stay */
+	uint64_t last;                   /* of the range: no more is needed */
+	/* out */
+	uint64_t missing; /* segments */
+	/* private */
+	struct site *at;
+	struct catalog found;
+	struct holdings_path path;
+};
+void restore_check_start(struct op *parent, struct restore_check *check);
 
 enum find_what {
 	FIND_BEGIN,  /* begun_us of timeline tli */

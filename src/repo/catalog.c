@@ -133,16 +133,42 @@ void catalog_add_segment(struct catalog *catalog, uint32_t tli, uint64_t segno)
 void catalog_add_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last)
 {
 	struct catalog_timeline *timeline = timeline_make(catalog, tli);
-	struct catalog_run *end = timeline->runs ? &timeline->run[timeline->runs - 1] : NULL;
+	size_t at, end;
 
-	if (!end || first > end->last) { /* behind all that is known: no need to count */
-		catalog_add_segment(catalog, tli, first);
-		timeline->run[timeline->runs - 1].last = last;
-		catalog->segments += last - first;
-		return;
+	/* their ends are runs now, and all that lies between becomes one with them */
+	catalog_add_segment(catalog, tli, first);
+	catalog_add_segment(catalog, tli, last);
+	at = run_at(timeline, first);
+	for (end = at; timeline->run[end].last < last; end++)
+		catalog->segments += timeline->run[end + 1].first - timeline->run[end].last - 1;
+	timeline->run[at].last = timeline->run[end].last;
+	memmove(&timeline->run[at + 1], &timeline->run[end + 1],
+	        (timeline->runs - end - 1) * sizeof(*timeline->run));
+	timeline->runs -= end - at;
+}
+
+void catalog_remove_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last)
+{
+	struct catalog_timeline *timeline = timeline_make(catalog, tli);
+	size_t at = run_at(timeline, first);
+
+	while (at < timeline->runs && timeline->run[at].first <= last) {
+		struct catalog_run run = timeline->run[at];
+
+		catalog->segments -= MIN(run.last, last) - MAX(run.first, first) + 1;
+		memmove(&timeline->run[at], &timeline->run[at + 1],
+		        (timeline->runs - at - 1) * sizeof(*timeline->run));
+		timeline->runs--;
+		if (run.first < first) {
+			run_insert(timeline, at, run.first);
+			timeline->run[at++].last = first - 1;
+		}
+		if (run.last > last) {
+			run_insert(timeline, at, last + 1);
+			timeline->run[at].last = run.last;
+			return;
+		}
 	}
-	for (uint64_t segno = first; segno <= last; segno++)
-		catalog_add_segment(catalog, tli, segno);
 }
 
 void catalog_add_file(struct catalog *catalog, const struct walname *name, const char *digest,

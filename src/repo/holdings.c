@@ -1,9 +1,11 @@
 /*
  * holdings.c — what is archived, by the index; and what the index says of the ends.
  *
- *   load:   START -> PIECES -> HISTORIES (and backups) -> FOLDERS (the timelines of the WAL)
- *                 -> GAPS (for each timeline, what the pieces leave open, page by page) -> done
- *           list_wal: START -> PIECES -> HISTORIES (backups, all WAL) -> done
+ *   load:   START -> PIECES -> LOST (what the pieces are wrong about) -> HISTORIES (and backups)
+ *                 -> FOLDERS (the timelines of the WAL)
+ *                 -> GAPS (for each timeline, what the pieces leave open, page by page)
+ *                 -> AGAIN (what was lost and may be there again, page by page) -> done
+ *   path:   LISTING (the WAL of a stretch, timeline after timeline, page by page) -> done
  *   times:  for each interval: READING the piece at its end, and behind its hole
  */
 #include "repo/holdings.h"
@@ -15,15 +17,18 @@
 enum holdings_state {
 	HOLDINGS_START,
 	HOLDINGS_PIECES,
+	HOLDINGS_LOST,
 	HOLDINGS_HISTORIES,
 	HOLDINGS_FOLDERS,
-	HOLDINGS_GAPS
+	HOLDINGS_GAPS,
+	HOLDINGS_AGAIN
 };
 
 static void holdings_end(struct holdings_load *load, const struct err *cause)
 {
 	free(load->tli);
 	load->tli = NULL;
+	lost_release(&load->lost);
 	if (cause)
 		load->op.err = *cause;
 	op_done(&load->op);
@@ -39,15 +44,27 @@ static void each_folder(struct store_walk *walk, const struct store_entry *entry
 		return;
 	load->tli = xrealloc(load->tli, (load->tlis + 1) * sizeof(*load->tli));
 	load->tli[load->tlis++] = (uint32_t)tli;
+	catalog_add_timeline(load->catalog, (uint32_t)tli);
 }
 
-static void list_page(struct holdings_load *load)
+static void list_page(struct holdings_load *load, enum holdings_state state)
 {
 	load->list = (struct store_list){.store = load->repo->store,
 	                                 .prefix = load->prefix,
 	                                 .after = load->after[0] ? load->after : NULL};
 	store_list_start(&load->op, &load->list);
-	op_wait(&load->op, HOLDINGS_GAPS);
+	op_wait(&load->op, state);
+}
+
+static void after_segment(char out[NAME_BYTES], const char *generation, uint32_t tli,
+                          uint64_t segno, uint32_t segment_bytes)
+{
+	char text[SEGMENT_NAME_BYTES];
+	struct walname name;
+
+	segment_name(tli, segno, segment_bytes, text);
+	if (walname_parse(text, &name))
+		name_wal(out, generation, &name, NULL);
 }
 
 /* load->after: the last segment that is known below the gap. The last gap begins one segment
@@ -55,19 +72,30 @@ static void list_page(struct holdings_load *load)
 static void gap_begin(struct holdings_load *load, uint64_t last, bool has_last)
 {
 	uint32_t tli = load->tli[load->at];
-	char text[SEGMENT_NAME_BYTES];
-	struct walname name;
 
 	name_wal_timeline(load->prefix, load->generation, tli);
 	load->after[0] = '\0';
 	if (has_last && load->until == UINT64_MAX && last > 0)
 		last--;
-	if (has_last) {
-		segment_name(tli, last, load->segment_bytes, text);
-		if (walname_parse(text, &name))
-			name_wal(load->after, load->generation, &name, NULL);
-	}
-	list_page(load);
+	if (has_last)
+		after_segment(load->after, load->generation, tli, last, load->segment_bytes);
+	list_page(load, HOLDINGS_GAPS);
+}
+
+/* Where the pieces were wrong once: what is there now. */
+static void again_next(struct holdings_load *load)
+{
+	const struct lost_range *range = &load->lost.range[load->gap];
+
+	if (load->gap == load->lost.count)
+		return holdings_end(load, NULL);
+	name_wal_timeline(load->prefix, load->generation, range->tli);
+	load->after[0] = '\0';
+	if (range->first > 0)
+		after_segment(load->after, load->generation, range->tli, range->first - 1,
+		              load->segment_bytes);
+	load->until = range->last + 1;
+	list_page(load, HOLDINGS_AGAIN);
 }
 
 /* Gap number load->gap of the timeline at hand: below its first piece, between two that do not
@@ -91,7 +119,8 @@ static void gap_next(struct holdings_load *load)
 			return gap_begin(load, last, load->gap > 0);
 		}
 	}
-	holdings_end(load, NULL);
+	load->gap = 0;
+	again_next(load);
 }
 
 static bool page_take(struct holdings_load *load)
@@ -113,8 +142,9 @@ static bool page_take(struct holdings_load *load)
 	return load->list.more;
 }
 
-static void gap_listed(struct holdings_load *load)
+static void page_listed(struct holdings_load *load)
 {
+	enum holdings_state state = (enum holdings_state)load->op.state;
 	bool more;
 
 	if (op_failed(&load->list.op)) {
@@ -129,23 +159,51 @@ static void gap_listed(struct holdings_load *load)
 		         load->list.entry[load->list.count - 1].name);
 	store_list_release(&load->list);
 	if (more)
-		return list_page(load);
+		return list_page(load, state);
 	load->gap++;
+	if (state == HOLDINGS_AGAIN)
+		return again_next(load);
 	gap_next(load);
+}
+
+static void load_lost(struct holdings_load *load)
+{
+	load->lost_load = (struct lost_load){.repo = load->repo,
+	                                     .generation = load->generation,
+	                                     .segment_bytes = load->segment_bytes,
+	                                     .ret = &load->lost};
+	lost_load_start(&load->op, &load->lost_load);
+	op_wait(&load->op, HOLDINGS_LOST);
 }
 
 static void load_rest(struct holdings_load *load)
 {
-	unsigned what = CATALOG_HISTORIES | CATALOG_BACKUPS;
-
 	load->load = (struct catalog_load){.repo = load->repo,
 	                                   .generation = load->generation,
 	                                   .segment_bytes = load->segment_bytes,
-	                                   .what = what | (load->list_wal ? CATALOG_WAL : 0),
+	                                   .what = CATALOG_HISTORIES |
+	                                           (load->no_backups ? 0 : CATALOG_BACKUPS),
 	                                   .class = load->class,
 	                                   .ret = load->catalog};
 	catalog_load_start(&load->op, &load->load);
 	op_wait(&load->op, HOLDINGS_HISTORIES);
+}
+
+/* A segment that another repository has as well is there, whatever this one lost. */
+static void take_pieces(struct holdings_load *load)
+{
+	struct catalog own = {.segment_bytes = load->segment_bytes};
+
+	walpieces_into_catalog(load->pieces, &own);
+	for (size_t i = 0; i < load->lost.count; i++)
+		catalog_remove_segments(&own, load->lost.range[i].tli, load->lost.range[i].first,
+		                        load->lost.range[i].last);
+	for (size_t i = 0; i < own.timelines; i++)
+		for (size_t r = 0; r < own.timeline[i].runs; r++)
+			catalog_add_segments(load->catalog, own.timeline[i].tli,
+			                     own.timeline[i].run[r].first,
+			                     own.timeline[i].run[r].last);
+	catalog_release(&own);
 }
 
 static void holdings_step(struct op *op)
@@ -163,13 +221,15 @@ static void holdings_step(struct op *op)
 	case HOLDINGS_PIECES:
 		if (op_failed(&load->pieces_load.op))
 			return holdings_end(load, &load->pieces_load.op.err);
+		return load_lost(load);
+	case HOLDINGS_LOST:
+		if (op_failed(&load->lost_load.op))
+			return holdings_end(load, &load->lost_load.op.err);
 		return load_rest(load);
 	case HOLDINGS_HISTORIES:
 		if (op_failed(&load->load.op))
 			return holdings_end(load, &load->load.op.err);
-		if (load->list_wal)
-			return holdings_end(load, NULL);
-		walpieces_into_catalog(load->pieces, load->catalog);
+		take_pieces(load);
 		name_wal_folder(load->prefix, load->generation);
 		load->walk = (struct store_walk){.store = load->repo->store,
 		                                 .prefix = load->prefix,
@@ -182,7 +242,8 @@ static void holdings_step(struct op *op)
 			return holdings_end(load, &load->walk.op.err);
 		return gap_next(load);
 	case HOLDINGS_GAPS:
-		return gap_listed(load);
+	case HOLDINGS_AGAIN:
+		return page_listed(load);
 	}
 }
 
@@ -192,7 +253,90 @@ void holdings_load_start(struct op *parent, struct holdings_load *load)
 {
 	load->tli = NULL;
 	load->tlis = load->at = load->gap = 0;
+	load->lost = (struct lost){0};
 	op_start(parent, &load->op, &holdings_type);
+}
+
+/* ---- path ---- */
+
+/* From path->segno on, as far as one timeline goes. */
+static void path_stretch(struct holdings_path *path)
+{
+	lsn begin, end;
+	uint64_t own;
+
+	path->tli = history_tli_of_segment(path->path, path->segno, path->segment_bytes);
+	path->until = path->last + 1;
+	if (history_span(path->path, path->tli, &begin, &end) && end != LSN_MAX) {
+		own = lsn_segno(end, path->segment_bytes);
+		path->until = MIN(path->until, MAX(own, path->segno + 1));
+	}
+	name_wal_timeline(path->prefix, path->generation, path->tli);
+	path->after[0] = '\0';
+	if (path->segno > 0)
+		after_segment(path->after, path->generation, path->tli, path->segno - 1,
+		              path->segment_bytes);
+}
+
+static void path_page(struct holdings_path *path)
+{
+	path->list = (struct store_list){.store = path->repo->store,
+	                                 .prefix = path->prefix,
+	                                 .after = path->after[0] ? path->after : NULL};
+	store_list_start(&path->op, &path->list);
+	op_wait(&path->op, 1);
+}
+
+static bool path_take(struct holdings_path *path)
+{
+	for (unsigned i = 0; i < path->list.count; i++) {
+		struct walname name;
+		uint64_t segno;
+
+		if (!name_wal_parse(path->list.entry[i].name, &name) ||
+		    name.kind != WALNAME_SEGMENT || !walname_fits(&name, path->segment_bytes))
+			continue;
+		segno = walname_segno(&name, path->segment_bytes);
+		if (segno >= path->until)
+			return false;
+		catalog_add_segment(path->found, name.tli, segno);
+	}
+	return path->list.more;
+}
+
+static void path_step(struct op *op)
+{
+	struct holdings_path *path = container_of(op, struct holdings_path, op);
+	bool failed = op->state == 1 && op_failed(&path->list.op), more;
+
+	if (op->state == 0) {
+		path->segno = path->first;
+		path_stretch(path);
+		return path_page(path);
+	}
+	if (failed)
+		op->err = path->list.op.err;
+	more = !failed && path_take(path);
+	if (more)
+		snprintf(path->after, sizeof(path->after), "%s",
+		         path->list.entry[path->list.count - 1].name);
+	store_list_release(&path->list);
+	if (failed)
+		return op_fail_own(op);
+	if (!more) {
+		path->segno = path->until;
+		if (path->segno > path->last)
+			return op_done(op);
+		path_stretch(path);
+	}
+	path_page(path);
+}
+
+static const struct op_type path_type = {.name = "path listing", .step = path_step};
+
+void holdings_path_start(struct op *parent, struct holdings_path *path)
+{
+	op_start(parent, &path->op, &path_type);
 }
 
 /* ---- times ---- */

@@ -202,6 +202,41 @@ bool name_index_parse(const char *name, const char *prefix, uint32_t segment_byt
 	return strcmp(again, name) == 0;
 }
 
+void name_lost_folder(char out[NAME_BYTES], const char *prefix)
+{
+	name_format(out, "%s/lost/", prefix);
+}
+
+void name_lost(char out[NAME_BYTES], const char *prefix, const struct name_index *range,
+               uint32_t segment_bytes)
+{
+	char from[SEGMENT_NAME_BYTES], to[SEGMENT_NAME_BYTES];
+
+	segment_name(range->tli, range->first, segment_bytes, from);
+	segment_name(range->tli, range->last, segment_bytes, to);
+	name_format(out, "%s/lost/%08" PRIX32 "/%s-%s", prefix, range->tli, from + 8, to + 8);
+}
+
+bool name_lost_parse(const char *name, const char *prefix, uint32_t segment_bytes,
+                     struct name_index *ret)
+{
+	static const char folder[] = "/lost/";
+	const char *at = name + strlen(prefix) + strlen(folder);
+	char again[NAME_BYTES];
+	uint64_t tli;
+
+	*ret = (struct name_index){0};
+	if (!str_starts(name, prefix) || !str_starts(name + strlen(prefix), folder) ||
+	    strlen(at) != 8 + 1 + 16 + 1 + 16 || !str_hex(at, 8, true, &tli) || tli == 0)
+		return false;
+	ret->tli = (uint32_t)tli;
+	if (!segment_digits(at + 9, ret->tli, segment_bytes, &ret->first) ||
+	    !segment_digits(at + 26, ret->tli, segment_bytes, &ret->last) || ret->first > ret->last)
+		return false;
+	name_lost(again, prefix, ret, segment_bytes);
+	return strcmp(again, name) == 0;
+}
+
 void name_relnames(char out[NAME_BYTES], const char *prefix, lsn position)
 {
 	name_format(out, "%s/names/%016" PRIX64, prefix, position);

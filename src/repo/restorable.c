@@ -351,7 +351,6 @@ static void holdings_begin(struct restorable *restorable)
 	restorable->load = (struct holdings_load){.repo = restorable->repo,
 	                                          .generation = restorable->generation,
 	                                          .segment_bytes = restorable->segment_bytes,
-	                                          .list_wal = restorable->list_wal,
 	                                          .class = GATE_VERIFY,
 	                                          .catalog = &restorable->catalog,
 	                                          .pieces = &restorable->pieces};

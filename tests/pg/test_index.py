@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from seawalltest import index, process, scenario
+from seawalltest import index, process, scenario, truth
 from seawalltest.cluster import DEBIAN_BIN
 from seawalltest.wait import wait_for
 
@@ -80,6 +80,10 @@ def test_commits_and_changed_blocks_are_those_of_pg_waldump(made):
     assert {start for segment in segments for start in (segment.first_xact, segment.last_xact) if start} <= \
         {start for start, _ in ends}
     assert sum(segment.records for segment in segments) == sum(line.startswith("rmgr:") for line in lines)
+
+
+def test_pages_that_differ_between_two_copies_are_all_in_the_index(made):
+    truth.story(made, 15, unseal)
 
 
 def file_of(cluster, table):
@@ -239,14 +243,19 @@ def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
     assert int(told["unindexed_segments"]) > 0 and micros(told["last_transaction"]) == times[-1]
     lost = sorted(name for name in archived(wall) if name < last)[-1]
     next((wall.repository / "main").rglob(lost)).unlink()
+    # a plan lists what it needs, whatever the index says; the others know when the archive was looked through
+    plan = json.loads(wall.run("restore", "--pgdata", wall.folder / "new", "--plan", "--json").out)["plan"]
+    assert plan["hole"] == lost
     wal_index(wall)
-    (told,) = intervals(wall, "list")
+    for command in ("status", "list"):
+        (told,) = intervals(wall, command)
+        assert told["hole"] == told["hole_last"] == lost
     assert told["hole"] == told["hole_last"] == lost
     assert times[0] <= micros(told["last_transaction"]) == micros(told["hole_from"]) < times[-1]
     assert micros(told["hole_from"]) < micros(told["hole_until"]) <= times[-1]  # the piece of the index covers both sides
     assert newest > lost
     assert f"then a HOLE at {lost}" in wall.run("list").out
-    # a status that goes by the index sees it as soon as the index is made again
+    # also when all of the index is made again
     for folder in (wall.repository / "main").glob("*/index"):
         shutil.rmtree(folder)
     (told,) = intervals(wall, "status")
@@ -426,6 +435,7 @@ def holed(made):
     conflict = objects["set_aside"].parents[3] / "conflict" / hole["set_aside"]
     conflict.mkdir(parents=True)
     objects["set_aside"].rename(conflict / ("0" * 32))
+    wall.run("wal", "index", status=7)  # what was taken away behind the index's back is seen when it looks at all of the archive
     return wall, hole, times
 
 

@@ -451,10 +451,43 @@ static void no_failure_makes_a_smaller_catalogue(void **state)
 	}
 }
 
+/* Beside a table of bits. */
+static void stretches_are_added_and_removed_as_their_segments_would_be(void **state)
+{
+	enum { TOP = 64, ROUNDS = 2000 };
+	struct catalog catalog = {.segment_bytes = 16 << 20};
+	uint64_t bits = 0, random = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		uint64_t first, last, mask;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		first = random >> 58;
+		last = MIN(first + (random >> 40) % 20, TOP - 1);
+		mask = (last - first == 63 ? UINT64_MAX : (UINT64_C(1) << (last - first + 1)) - 1)
+		       << first;
+		if (random >> 20 & 1) {
+			catalog_add_segments(&catalog, 1, first, last);
+			bits |= mask;
+		} else {
+			catalog_remove_segments(&catalog, 1, first, last);
+			bits &= ~mask;
+		}
+		for (uint64_t segno = 0; segno < TOP; segno++)
+			assert_int_equal(catalog_has(&catalog, 1, segno), bits >> segno & 1);
+		assert_int_equal(catalog.segments, __builtin_popcountll(bits));
+		assert_int_equal(catalog_timeline(&catalog, 1)->runs,
+		                 __builtin_popcountll(bits & ~(bits << 1)));
+	}
+	catalog_release(&catalog);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(segments_become_runs_in_any_order),
+	        cmocka_unit_test(stretches_are_added_and_removed_as_their_segments_would_be),
 	        cmocka_unit_test(millions_of_segments_take_little_memory),
 	        cmocka_unit_test(timelines_stand_in_order),
 	        cmocka_unit_test(the_rule_for_an_absent_segment),

@@ -1,9 +1,10 @@
 /* walpieces_test.c — the pieces of the index: which of them count, with how few requests they are
- * found, written and read; and where in the WAL something can be. */
+ * found, written and read; and where in the WAL something can be; what is archived, by them. */
 #include "unit/repo/place.h"
 
 #include <string.h>
 
+#include "repo/holdings.h"
 #include "repo/walquery.h"
 
 #define GENERATION "main/7-15-1"
@@ -199,6 +200,160 @@ static void only_segments_that_can_hold_it_are_named(void **state)
 	history_release(&path);
 }
 
+static void put_segment(struct fixture *f, uint64_t segno)
+{
+	char text[SEGMENT_NAME_BYTES], object[NAME_BYTES];
+	struct walname name;
+
+	segment_name(1, segno, SEGMENT, text);
+	assert_true(walname_parse(text, &name));
+	name_wal(object, GENERATION, &name, NULL);
+	assert_int_equal(put_text(f->store, object, "x"), ERR_NONE);
+}
+
+static void remove_segment(struct fixture *f, uint64_t segno)
+{
+	char text[SEGMENT_NAME_BYTES], object[NAME_BYTES];
+	const char *names[] = {object};
+	struct store_remove remove = {.store = f->store, .name = names, .names = 1};
+	struct walname name;
+
+	segment_name(1, segno, SEGMENT, text);
+	assert_true(walname_parse(text, &name));
+	name_wal(object, GENERATION, &name, NULL);
+	assert_true(RUN(f->loop, store_remove_start, &remove));
+}
+
+/* Returns how many lists it took. */
+static uint64_t hold(struct fixture *f, struct catalog *catalog)
+{
+	struct walpieces pieces = {0};
+	struct holdings_load load = {.repo = f->repo,
+	                             .generation = GENERATION,
+	                             .segment_bytes = SEGMENT,
+	                             .catalog = catalog,
+	                             .pieces = &pieces};
+	uint64_t lists = store_counts(f->store)->lists;
+
+	*catalog = (struct catalog){0};
+	assert_true(RUN(f->loop, holdings_load_start, &load));
+	walpieces_release(&pieces);
+	return store_counts(f->store)->lists - lists;
+}
+
+/* What a pass of the indexer does when it has listed everything. */
+static size_t mark(struct fixture *f)
+{
+	struct catalog catalog = {0};
+	struct catalog_load list = {.repo = f->repo,
+	                            .generation = GENERATION,
+	                            .segment_bytes = SEGMENT,
+	                            .what = CATALOG_WAL,
+	                            .ret = &catalog};
+	struct walpieces pieces;
+	struct lost known = {0}, found = {0};
+	struct lost_load read = {
+	        .repo = f->repo, .generation = GENERATION, .segment_bytes = SEGMENT, .ret = &known};
+	struct lost_write write = {.repo = f->repo,
+	                           .generation = GENERATION,
+	                           .segment_bytes = SEGMENT,
+	                           .lost = &found};
+	size_t count;
+
+	load(f, &pieces);
+	assert_true(RUN(f->loop, catalog_load_start, &list));
+	assert_true(RUN(f->loop, lost_load_start, &read));
+	lost_find(&pieces, &catalog, &known, &found);
+	assert_true(RUN(f->loop, lost_write_start, &write));
+	count = found.count;
+	lost_release(&known);
+	lost_release(&found);
+	walpieces_release(&pieces);
+	catalog_release(&catalog);
+	return count;
+}
+
+static void what_was_taken_away_is_seen_once_it_is_marked(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog catalog;
+
+	for (uint64_t segno = 1; segno <= 50; segno++)
+		put_segment(f, segno);
+	name_piece(f, 0, 1, 15);
+	name_piece(f, 0, 16, 31);
+	name_piece(f, 0, 32, 47);
+	remove_segment(f, 14);
+	remove_segment(f, 15);
+	remove_segment(f, 16);
+	remove_segment(f, 40);
+	assert_int_equal(mark(f), 2);
+	assert_int_equal(mark(f), 0); /* they are marked */
+	(void)hold(f, &catalog);
+	assert_int_equal(catalog.segments, 46);
+	assert_int_equal(catalog_timeline(&catalog, 1)->runs, 3);
+	assert_false(catalog_has(&catalog, 1, 15));
+	assert_true(catalog_has(&catalog, 1, 17));
+	catalog_release(&catalog);
+	/* what comes back is there again, though it stays marked; what is lost again is not */
+	put_segment(f, 15);
+	put_segment(f, 40);
+	(void)hold(f, &catalog);
+	assert_int_equal(catalog.segments, 48);
+	assert_int_equal(catalog_timeline(&catalog, 1)->runs, 3);
+	assert_true(catalog_has(&catalog, 1, 15));
+	catalog_release(&catalog);
+	remove_segment(f, 15);
+	(void)hold(f, &catalog);
+	assert_false(catalog_has(&catalog, 1, 15));
+	catalog_release(&catalog);
+}
+
+static void what_is_archived_costs_the_same_however_much_it_is(void **state)
+{
+	struct fixture *f = *state;
+	struct catalog catalog;
+
+	/* nearly a million segments, of which only the last are listed */
+	for (uint64_t from = 0; from < 15 * 65536; from += 65536)
+		name_piece(f, 3, MAX(from, 1), from + 65535);
+	for (uint64_t segno = 15 * 65536; segno < 15 * 65536 + 20; segno++)
+		put_segment(f, segno);
+	assert_in_range(hold(f, &catalog), 1, LISTS_MAX);
+	assert_int_equal(catalog.segments, 15 * 65536 + 19);
+	assert_int_equal(catalog_timeline(&catalog, 1)->runs, 1);
+	catalog_release(&catalog);
+}
+
+static void a_path_is_listed_only_where_it_is_needed(void **state)
+{
+	struct fixture *f = *state;
+	struct history path;
+	struct catalog found = {.segment_bytes = SEGMENT};
+	struct holdings_path list = {.repo = f->repo,
+	                             .generation = GENERATION,
+	                             .segment_bytes = SEGMENT,
+	                             .path = &path,
+	                             .first = 9,
+	                             .last = 12,
+	                             .found = &found};
+	uint64_t lists;
+
+	history_init(&path, 1);
+	for (uint64_t segno = 1; segno <= 3000; segno++)
+		if (segno != 11)
+			put_segment(f, segno);
+	lists = store_counts(f->store)->lists;
+	assert_true(RUN(f->loop, holdings_path_start, &list));
+	assert_int_equal(store_counts(f->store)->lists - lists, 1);
+	assert_true(catalog_has(&found, 1, 9));
+	assert_false(catalog_has(&found, 1, 11));
+	assert_true(catalog_has(&found, 1, 12));
+	assert_false(catalog_has(&found, 1, 8));
+	catalog_release(&found);
+	history_release(&path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +361,9 @@ int main(void)
 	        cmocka_unit_test(what_overlaps_is_left_out),
 	        TEST(the_same_piece_stays_and_another_one_gets_the_next_number),
 	        TEST(only_segments_that_can_hold_it_are_named),
+	        TEST(what_was_taken_away_is_seen_once_it_is_marked),
+	        TEST(what_is_archived_costs_the_same_however_much_it_is),
+	        TEST(a_path_is_listed_only_where_it_is_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,23 @@
+/* indexer_lost.h — WAL that the index tells of and that is not archived any more: it is told, and
+ * marked in the repository (repo/lost.h). Private to this layer. */
+#ifndef JOB_INDEXER_LOST_H
+#define JOB_INDEXER_LOST_H
+
+#include "job/site.h"
+#include "repo/lost.h"
+
+struct indexer_lost {
+	struct op op;
+	/* in; must stay */
+	struct site *site;
+	const char *generation;
+	const struct walpieces *pieces;
+	const struct catalog *catalog; /* listed after the pieces were */
+	/* private */
+	struct lost known, found;
+	struct lost_load load;
+	struct lost_write write;
+};
+void indexer_lost_start(struct op *parent, struct indexer_lost *lost);
+
+#endif
