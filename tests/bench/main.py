@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import figures
+import index_figures
 import place
 import s3_figures
 
@@ -40,7 +41,7 @@ def touch_memory():
 
 def figures_all():
     """name -> function"""
-    return {name[len("figure_"):]: function for module in (figures, s3_figures)
+    return {name[len("figure_"):]: function for module in (figures, index_figures, s3_figures)
             for name, function in inspect.getmembers(module, inspect.isfunction) if name.startswith("figure_")}
 
 
@@ -65,12 +66,12 @@ def main():
     here = place.Place(folder, options.build, options)
     missed = []
     try:
-        for name in options.figures or figures.ORDER + s3_figures.ORDER:
+        for name in options.figures or figures.ORDER + index_figures.ORDER + s3_figures.ORDER:
             if figures_all()[name](here) is False:
                 missed.append(name)
     finally:
         s3_figures.stop(here)
-        for name in ("wal", "data"):
+        for name in ("wal", "data", "long"):
             cluster = here.cluster(name)
             cluster.stop("immediate") if cluster.pid() else None
         if not options.place:

@@ -8,6 +8,8 @@
 #   memory    of the server: peak, and private when idle      priority  pushes during a full backup
 #   codec     sealing and the record walk alone, one core
 #   reader    WAL read and decoded, beside pg_waldump --stats
+#   find      an archive of 100 000 segments is asked       status    an archive of 1 000 000: commands, and in the server
+#   index_size                            of the WAL index, for random updates
 #   s3_put    compressed segments, beside curl
 #   s3_backlog, s3_recovery, s3_restore   the same with a repository in S3: a Ceph with bluestore on loopback, https
 #   s3_latency                            pushes with 50 ms more for each request
@@ -24,7 +26,7 @@ cd "$(dirname "$0")/../.."
 packages_need $PACKAGES_BUILD $PACKAGES_POSTGRES $PACKAGES_S3 pgbackrest lz4 python3 python3-psycopg2
 make -s -j"$(nproc)" all build/release/tests/tools/sealbench build/release/tests/tools/walcheck \
 	build/release/tests/tools/walspeed build/release/tests/tools/storeput \
-	build/release/tests/tools/storeget
+	build/release/tests/tools/storeget build/release/tests/tools/longarchive
 
 SCRATCH=$(mktemp -d /tmp/swbench.XXXXXX)
 trap 'rm -rf "$SCRATCH"' EXIT
@@ -32,7 +34,7 @@ trap 'exit 1' HUP INT TERM
 mkdir -p "$SCRATCH/build/release" "$SCRATCH/tests"
 cp build/release/seawall build/release/seawall-wal build/release/tests/tools/sealbench \
 	build/release/tests/tools/walcheck build/release/tests/tools/walspeed build/release/tests/tools/storeput \
-	build/release/tests/tools/storeget "$SCRATCH/build/release"
+	build/release/tests/tools/storeget build/release/tests/tools/longarchive "$SCRATCH/build/release"
 cp -R tests/bench tests/pg tests/services "$SCRATCH/tests"
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/floor" tests/bench/floor.c -llz4 -lxxhash
 ${CC:-gcc} -O2 -D_GNU_SOURCE -o "$SCRATCH/build/archive" tests/bench/archive.c

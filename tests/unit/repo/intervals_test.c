@@ -213,6 +213,75 @@ static void a_branch_without_its_history_is_not_judged(void **state)
 	assert_string_equal(found.broken[0], head[1].id);
 }
 
+static void timelines_that_end_at_the_same_position_are_told_apart(void **state)
+{
+	(void)state;
+	archived(1, 1, 10);
+	archived(2, 5, 10);
+	forked(2, 1, lsn_of_segno(5, SEGMENT) + 100);
+	backed_up(1, 3, 100);
+	backed_up(2, 7, 200);
+	find();
+	assert_int_equal(found.count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(found.item[i].tli, i + 1);
+		assert_int_equal(found.item[i].to_lsn, lsn_of_segno(11, SEGMENT));
+		assert_false(found.item[i].hole);
+		assert_string_equal(found.item[i].backup, head[0].id);
+	}
+	assert_int_equal(found.item[0].backups, 1);
+	assert_int_equal(found.item[1].backups, 2);
+}
+
+static void a_timeline_that_was_forked_twice_leads_to_both(void **state)
+{
+	(void)state;
+	archived(1, 1, 10);
+	archived(2, 5, 8);
+	archived(3, 7, 9);
+	archived(4, 8, 12);
+	forked(2, 1, lsn_of_segno(5, SEGMENT) + 100);
+	forked(3, 1, lsn_of_segno(7, SEGMENT) + 100);
+	forked(4, 1, lsn_of_segno(8, SEGMENT)); /* where a segment begins */
+	backed_up(1, 3, 100);
+	backed_up(1, 6, 200); /* behind the first fork, before the others */
+	find();
+	assert_int_equal(found.count, 4);
+	assert_int_equal(found.item[1].to_lsn, lsn_of_segno(9, SEGMENT));
+	assert_int_equal(found.item[1].backups, 1);
+	assert_int_equal(found.item[2].to_lsn, lsn_of_segno(10, SEGMENT));
+	assert_int_equal(found.item[2].backups, 2);
+	assert_int_equal(found.item[3].to_lsn, lsn_of_segno(13, SEGMENT));
+	assert_int_equal(found.item[3].backups, 2);
+	for (size_t i = 0; i < 4; i++)
+		assert_false(found.item[i].hole);
+}
+
+static void an_archive_that_begins_in_the_middle_has_no_hole_before_it(void **state)
+{
+	(void)state;
+	archived(3, 1000, 1010);
+	backed_up(3, 1004, 100);
+	forked(3, 2, lsn_of_segno(500, SEGMENT) + 100);
+	find();
+	assert_int_equal(found.count, 1);
+	assert_int_equal(found.item[0].tli, 3);
+	assert_int_equal(found.item[0].to_lsn, lsn_of_segno(1011, SEGMENT));
+	assert_false(found.item[0].hole);
+	assert_int_equal(found.brokens, 0);
+}
+
+static void an_empty_archive_has_no_interval(void **state)
+{
+	(void)state;
+	find();
+	assert_int_equal(found.count, 0);
+	backed_up(1, 3, 100); /* all of its WAL was taken away */
+	find();
+	assert_int_equal(found.count, 0);
+	assert_int_equal(found.brokens, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -228,6 +297,10 @@ int main(void)
 	        T(a_backup_behind_the_fork_is_not_the_branchs),
 	        T(a_branch_whose_first_segment_is_missing_ends_at_the_fork),
 	        T(a_branch_without_its_history_is_not_judged),
+	        T(timelines_that_end_at_the_same_position_are_told_apart),
+	        T(a_timeline_that_was_forked_twice_leads_to_both),
+	        T(an_archive_that_begins_in_the_middle_has_no_hole_before_it),
+	        T(an_empty_archive_has_no_interval),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -200,6 +200,64 @@ static void only_segments_that_can_hold_it_are_named(void **state)
 	history_release(&path);
 }
 
+/* A piece under its name, with the byte at `at` of its content changed. */
+static void write_spoiled(struct fixture *f, const struct walindex_piece *piece, uint32_t n,
+                          size_t at)
+{
+	struct name_index which = {.tli = 1, .n = n, .first = piece->first, .last = piece->last};
+	AUTO_BUF struct buf bytes = {0};
+	char name[NAME_BYTES];
+	struct object_write write = {.repo = f->repo, .name = name, .kind = SEALED_INDEX};
+
+	buf_init(&bytes, WALINDEX_BYTES_MAX);
+	assert_true(walindex_encode(piece, &bytes));
+	bytes.data[at]++;
+	name_index(name, GENERATION, &which, SEGMENT);
+	write.bytes = bytes.data;
+	write.length = bytes.length;
+	assert_true(RUN(f->loop, object_write_start, &write));
+}
+
+enum { AT_VERSION = 0, AT_LAST = 24 };
+
+static void a_piece_that_is_damaged_newer_or_gone_hides_nothing(void **state)
+{
+	static const struct {
+		size_t at;
+		enum err_code code;
+	} each[] = {{0, ERR_NONE}, {AT_VERSION, ERR_REFUSED}, {AT_LAST, ERR_DAMAGED}};
+	struct fixture *f = *state;
+	struct history path;
+	struct walindex_piece piece;
+
+	history_init(&path, 1);
+	make_piece(&piece);
+	for (uint32_t n = 0; n < ARRAY_LENGTH(each); n++) {
+		struct walpieces pieces;
+		struct walquery query = {.path = &path, .pieces = &pieces, .xid = 3500};
+		struct walpiece_read read = {
+		        .repo = f->repo, .generation = GENERATION, .segment_bytes = SEGMENT};
+
+		if (n > 0)
+			write_spoiled(f, &piece, n, each[n].at);
+		load(f, &pieces);
+		assert_int_equal(walpieces_at(&pieces, 1, 40) != NULL, n > 0);
+		if (n > 0) {
+			read.which = *walpieces_at(&pieces, 1, 40);
+			assert_int_equal(read.which.n, n);
+			assert_false(RUN(f->loop, walpiece_read_start, &read));
+			assert_int_equal(read.op.err.code, each[n].code);
+			assert_non_null(strstr(read.op.err.text, "could not read object"));
+		}
+		ask(f, &query, 32, 47); /* all of it can hold the transaction now */
+		assert_int_equal(query.count, 16);
+		free(query.segno);
+		walpieces_release(&pieces);
+	}
+	walindex_release(&piece);
+	history_release(&path);
+}
+
 static void put_segment(struct fixture *f, uint64_t segno)
 {
 	char text[SEGMENT_NAME_BYTES], object[NAME_BYTES];
@@ -361,6 +419,7 @@ int main(void)
 	        cmocka_unit_test(what_overlaps_is_left_out),
 	        TEST(the_same_piece_stays_and_another_one_gets_the_next_number),
 	        TEST(only_segments_that_can_hold_it_are_named),
+	        TEST(a_piece_that_is_damaged_newer_or_gone_hides_nothing),
 	        TEST(what_was_taken_away_is_seen_once_it_is_marked),
 	        TEST(what_is_archived_costs_the_same_however_much_it_is),
 	        TEST(a_path_is_listed_only_where_it_is_needed),
