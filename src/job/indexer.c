@@ -3,20 +3,17 @@
  *
  *   START -> READYING -> OPENING -> [PIECES -> WAL -> LOST] or TAIL -> next
  *
- *   next:  the segment behind the last one, if it is archived      -> SEGMENT
- *          else what was begun is written, and the first segment that no piece covers is looked
- * for: READING_BEFORE (the piece that ends there, for what it left open) -> WARMING (segments
- * before it, until a record begins) -> SEGMENT else pieces that fill one of the next level ->
- * MERGING -> WRITING else done SEGMENT -> the piece is full -> WRITING -> (the cluster's other
- * repositories) SHARING -> next
+ *   next:  the segment behind the last one, if it is archived -> SEGMENT; else what was begun is
+ *          written, and for the first segment that no piece covers: READING_BEFORE (the piece that
+ *          ends there, for what it left open) -> WARMING (segments before it, until a record
+ *          begins) -> SEGMENT; else pieces that fill one of the next level -> MERGING -> WRITING
+ *   SEGMENT -> the piece is full -> WRITING -> (the cluster's other repositories) SHARING -> next
  *
  * A piece that is not whole begins again at its first segment, so that all pieces begin where they
  * always would. A segment that cannot be read ends the piece before it and begins one behind it;
  * the pass goes on and fails at its end.
  */
 #include "job/indexer.h"
-
-#include <inttypes.h>
 
 #include "base/log.h"
 #include "indexer_lost.h"
@@ -42,8 +39,8 @@ struct indexer {
 	struct indexer_figures figures;
 	struct site_ready ready;
 	struct generation_open open;
-	bool known; /* pieces and catalog are loaded */
-	struct walpieces pieces;
+	bool known;                     /* pieces and catalog are loaded */
+	struct walpieces pieces, there; /* there: what a rebuild finds, and does not go by */
 	struct catalog catalog;
 	struct walpieces_load pieces_load;
 	struct catalog_load catalog_load;
@@ -102,6 +99,7 @@ void indexer_free(struct indexer *indexer)
 	indexer_leave(indexer);
 	walindex_release(&indexer->piece);
 	walpieces_release(&indexer->pieces);
+	walpieces_release(&indexer->there);
 	catalog_release(&indexer->catalog);
 	free(indexer->skip);
 	free(indexer);
@@ -625,15 +623,12 @@ static void load_pieces(struct indexer *indexer)
 	catalog_release(&indexer->catalog);
 	indexer_leave(indexer);
 	indexer->pieces.segment_bytes = indexer->open.facts.segment_bytes;
-	if (indexer->rebuild) {
-		indexer->catalog_load.op = (struct op){0};
-		return pass_wait(indexer, PASS_PIECES);
-	}
-	indexer->pieces_load =
-	        (struct walpieces_load){.repo = indexer->site->repo,
-	                                .generation = indexer->open.generation,
-	                                .segment_bytes = indexer->open.facts.segment_bytes,
-	                                .ret = &indexer->pieces};
+	walpieces_release(&indexer->there);
+	indexer->pieces_load = (struct walpieces_load){
+	        .repo = indexer->site->repo,
+	        .generation = indexer->open.generation,
+	        .segment_bytes = indexer->open.facts.segment_bytes,
+	        .ret = indexer->rebuild ? &indexer->there : &indexer->pieces};
 	walpieces_load_start(&indexer->pass->op, &indexer->pieces_load);
 	pass_wait(indexer, PASS_PIECES);
 }
@@ -755,7 +750,7 @@ static void pass_step(struct op *op)
 	case PASS_OPENING:
 		return pass_opened(indexer);
 	case PASS_PIECES:
-		if (!indexer->rebuild && op_failed(&indexer->pieces_load.op))
+		if (op_failed(&indexer->pieces_load.op))
 			return pass_end(indexer, &indexer->pieces_load.op.err);
 		return load_wal(indexer);
 	case PASS_WAL:
@@ -763,7 +758,7 @@ static void pass_step(struct op *op)
 			return pass_end(indexer, &indexer->catalog_load.op.err);
 		indexer->lost = (struct indexer_lost){.site = indexer->site,
 		                                      .generation = indexer->open.generation,
-		                                      .pieces = &indexer->pieces,
+		                                      .pieces = indexer->pieces_load.ret,
 		                                      .catalog = &indexer->catalog};
 		indexer_lost_start(op, &indexer->lost);
 		return op_wait(op, PASS_LOST);

@@ -435,7 +435,7 @@ def holed(made):
     conflict = objects["set_aside"].parents[3] / "conflict" / hole["set_aside"]
     conflict.mkdir(parents=True)
     objects["set_aside"].rename(conflict / ("0" * 32))
-    wall.run("wal", "index", status=7)  # what was taken away behind the index's back is seen when it looks at all of the archive
+    wall.run("wal", "index", "--rebuild", status=7)  # what was taken away behind the index's back is seen when it looks at all of the archive
     return wall, hole, times
 
 
