@@ -19,6 +19,7 @@ struct look {
 	struct server *server;
 	size_t next;
 	bool unsure; /* a repository did not answer: again soon */
+	bool again;  /* asked for meanwhile: again at once */
 	struct backups backups;
 };
 
@@ -139,10 +140,14 @@ static const struct op_type look_type = {.name = "look", .step = look_step};
 static void look_done(struct op *op)
 {
 	struct look *look = container_of(op, struct look, op);
+	struct server *server = look->server;
+	bool again = look->again && !op->cancelled;
 
-	look->server->look = NULL;
-	if (look->unsure && !op->cancelled)
-		timer_set(&look->server->look_timer, SOON_MS);
+	server->look = NULL;
+	if (again)
+		look_start(server);
+	else if (look->unsure && !op->cancelled)
+		timer_set(&server->look_timer, SOON_MS);
 	free(look);
 }
 
@@ -150,6 +155,8 @@ void look_start(struct server *server)
 {
 	struct look *look;
 
+	if (server->look)
+		server->look->again = true; /* it may have seen what was before */
 	if (server->look || server->draining)
 		return;
 	look = xcalloc(1, sizeof(*look));

@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import socket
+import time
 
 import pytest
 from seawalltest import Target
@@ -298,6 +299,8 @@ def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_suc
     wait_for(lambda: "the last backup is not in: b" in wall.run("status").out, "the server to see it", 30)
     assert "ago, in local" in wall.run("status").out
     (generation / "pack").unlink()
+    first, = backups(wall, "local")  # names are times in seconds: the next one is to be the later by its name, too
+    wait_for(lambda: time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) > first[:16], "the next second", 5)
     wall.run("backup")
     assert len(backups(wall, "local")) == 2 and len(backups(wall, "b")) == 1
     wait_for(lambda: "ago, in local, b" in wall.run("status").out, "the server to see it", 30)
