@@ -163,6 +163,7 @@ static void first_look(struct store_get *get)
 	const struct store_get *first = &ranges->first;
 	bool ended = !op_running(&first->op);
 	uint64_t rest = rest_bytes(get, first->object_bytes);
+	struct err err = {0};
 
 	if (ended && op_failed(&first->op))
 		return end(get, &first->op.err);
@@ -176,6 +177,10 @@ static void first_look(struct store_get *get)
 		return op_wait(&get->op, RANGED_FIRST);
 	if (rest == 0)
 		return end_with(get, first);
+	if (get->op.cancelled) {
+		err_set(&err, ERR_CANCELLED, "cancelled");
+		return end(get, &err);
+	}
 	whole_start(get);
 }
 
