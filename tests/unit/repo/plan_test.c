@@ -495,6 +495,35 @@ static void a_damaged_plan_is_refused(void **state)
 	}
 }
 
+static void on_a_contested_path_what_lies_before_the_fork_is_searched_and_decided(void **state)
+{
+	struct world w;
+	struct owner_note quarrel = {
+	        .tli = 2, .n = 1, .kind = OWNER_CONTESTED, .position = S(10) + 100, .other = 1};
+
+	(void)state;
+	world_init(&w);
+	wal(&w, 1, 1, 15);
+	wal(&w, 2, 10, 20);
+	history(&w, 2, "1:0/A000064");
+	catalog_add_note(&w.catalog, &quarrel);
+	backup(&w, "aaaa", 1, 2, T(100));
+	backup(&w, "bbbb", 2, 12, T(200));
+	/* nobody knows yet where it is: it is looked for, and not refused unsearched */
+	assert_true(choose(&w, "xid:4711", false, 0));
+	assert_int_equal(w.need, RESTORE_NEEDS_SEARCH);
+	assert_true(choose(&w, "name:before", false, 0));
+	assert_int_equal(w.need, RESTORE_NEEDS_SEARCH);
+	w.searched =
+	        (struct restore_searched){.stretches = 1, .from = 2, .found = true, .start = S(7)};
+	chosen(&w, "xid:4711", 0, "aaaa", 2);
+	w.searched.start = S(11); /* behind the fork both sides may have one of that number */
+	refused(&w, "xid:4711", 0, ERR_REFUSED, "contested");
+	hinted(&w, "xid:4711", "--timeline 1 or --timeline 2");
+	chosen(&w, "xid:4711", 2, "aaaa", 2);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -520,6 +549,8 @@ int main(void)
 	        cmocka_unit_test(a_segment_that_the_path_has_left_is_never_delivered),
 	        cmocka_unit_test(a_plan_survives_its_file),
 	        cmocka_unit_test(a_damaged_plan_is_refused),
+	        cmocka_unit_test(
+	                on_a_contested_path_what_lies_before_the_fork_is_searched_and_decided),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
