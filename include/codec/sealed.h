@@ -102,6 +102,8 @@ void digest_text(const struct digest *digest, char out[2 * SEALED_DIGEST_BYTES +
 struct digester;
 struct digester *digester_new(void);
 void digester_add(struct digester *digester, const void *bytes, size_t length);
+/* The content of a file from its beginning on. False: errno says why. */
+MUST_USE bool digester_add_file(struct digester *digester, int fd);
 void digester_end(const struct digester *digester, struct digest *ret);
 void digester_free(struct digester *digester);
 

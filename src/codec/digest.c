@@ -1,6 +1,7 @@
 /* digest.c — XXH3: 128 bits over content, 64 bits over what is stored. */
 #include "internal.h"
 
+#include "base/file.h"
 #include "base/str.h"
 
 #include <string.h>
@@ -34,6 +35,20 @@ struct digester *digester_copy(const struct digester *digester)
 void digester_add(struct digester *digester, const void *bytes, size_t length)
 {
 	XXH3_128bits_update(digester->state, bytes, length);
+}
+
+bool digester_add_file(struct digester *digester, int fd)
+{
+	AUTO_FREE
+	uint8_t *piece = xmalloc(SEALED_FRAME_BYTES_WAL);
+	uint64_t offset = 0;
+	ssize_t got;
+
+	while ((got = file_pread_full(fd, piece, SEALED_FRAME_BYTES_WAL, offset)) > 0) {
+		digester_add(digester, piece, (size_t)got);
+		offset += (uint64_t)got;
+	}
+	return got == 0;
 }
 
 void digester_end(const struct digester *digester, struct digest *ret)

@@ -2,7 +2,7 @@
  * backup_wal.c — "completed" means that the WAL is there: one look at each segment's header, in
  * order.
  *
- *   START -> LOOKING -> LOOKING ... -> done
+ *   START -> LOOKING -> LOOKING ... -> COMPARING -> LOOKING, at the history -> done
  *               ^  |
  *               |  v   not there yet: 10 ms at first, 200 ms at most
  *             RESTING <- - COUNTING    at first, and out of time: has anything come meanwhile?
@@ -15,12 +15,15 @@
 #include <inttypes.h>
 
 #include "base/str.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/poison.h"
 
 enum { NAP_FIRST_MS = 10, NAP_MS_MAX = 200 };
 
-enum wait_state { WAIT_START, WAIT_LOOKING, WAIT_RESTING, WAIT_COUNTING };
+enum wait_state { WAIT_START, WAIT_LOOKING, WAIT_RESTING, WAIT_COUNTING, WAIT_COMPARING };
 
 static void wait_look(struct op *op, struct wal_wait *wait)
 {
@@ -102,6 +105,48 @@ static void wait_next(struct op *op, struct wal_wait *wait)
 	wait_look(op, wait);
 }
 
+/* Whether path still leads to the open file. PostgreSQL renames a segment that was archived before
+ * it writes it anew. */
+static bool stayed(int fd, const char *path)
+{
+	struct stat opened, now;
+
+	return fstat(fd, &opened) == 0 && stat(path, &now) == 0 && opened.st_ino == now.st_ino &&
+	       opened.st_dev == now.st_dev;
+}
+
+static void compare_run(struct work *work)
+{
+	struct wal_wait *wait = container_of(work, struct wal_wait, look);
+	AUTO_FREE
+	char *path = xasprintf("%s/pg_wal/%s", wait->pgdata, wait->waiting_for);
+	AUTO_FD
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct digester *digester;
+	struct digest digest;
+
+	if (fd < 0) {
+		if (errno != ENOENT) /* recycled, since it was archived */
+			err_sys(&work->op.err, "could not open file \"%s\"", path);
+		return;
+	}
+	digester = digester_new();
+	if (!digester_add_file(digester, fd))
+		err_sys(&work->op.err, "could not read file \"%s\"", path);
+	digester_end(digester, &digest);
+	digester_free(digester);
+	if (err_is(&work->op.err) || digest_equal(&digest, &wait->stat.sealed.digest) ||
+	    !stayed(fd, path))
+		return;
+	err_set(&work->op.err, ERR_REFUSED,
+	        "WAL segment \"%s\" in the repository is not that of this server",
+	        wait->waiting_for);
+	err_hint(&work->op.err,
+	         "Another server archives this cluster under the same names: what it "
+	         "wrote does not belong to this backup. `seawall check` says whose "
+	         "the timeline is, `seawall adopt` makes it this server's.");
+}
+
 static void wait_looked(struct op *op, struct wal_wait *wait)
 {
 	const struct sealed *sealed = &wait->stat.sealed;
@@ -117,7 +162,10 @@ static void wait_looked(struct op *op, struct wal_wait *wait)
 		                  " bytes instead of %" PRIu32,
 		                  wait->waiting_for, sealed->logical_bytes + sealed->parts_bytes,
 		                  wait->segment_bytes);
-	wait_next(op, wait);
+	if (wait->history || wait->segno != wait->last || !wait->pgdata)
+		return wait_next(op, wait);
+	work_start_class(op, &wait->look, WORK_BACKUP, compare_run);
+	op_wait(op, WAIT_COMPARING);
 }
 
 static void wait_step(struct op *op)
@@ -142,6 +190,12 @@ static void wait_step(struct op *op)
 
 	case WAIT_COUNTING:
 		return wait_counted(op, wait);
+
+	case WAIT_COMPARING:
+		if (op_failed(&wait->look.op))
+			return op_fail(op, &wait->look.op.err,
+			               "the backup's WAL is not in the repository");
+		return wait_next(op, wait);
 	}
 }
 

@@ -3,6 +3,7 @@
 #define JOB_BACKUP_WAL_H
 
 #include "loop/nap.h"
+#include "loop/work.h"
 #include "pg/lsn.h"
 #include "pg/segment.h"
 #include "repo/catalog.h"
@@ -11,7 +12,8 @@
 /* Ends when every segment from that of start_lsn to that of the byte before stop_lsn is there, of
  * the right kind and size, and the timeline's history; ERR_TIMEOUT names the first that is not,
  * when nothing at all of the timeline was archived for wait_ms: what waits before it in the queue
- * takes its time. */
+ * takes its time. The last segment must be the one in pg_wal, if that still has it: another server
+ * may have archived under these names, and its WAL does not belong to this backup. */
 struct wal_wait {
 	struct op op;
 	/* in; must stay */
@@ -19,11 +21,14 @@ struct wal_wait {
 	const char *generation;
 	uint32_t segment_bytes, tli;
 	lsn start_lsn, stop_lsn;
+	const char
+	        *pgdata; /* of the server that was backed up; NULL: nothing is compared with it */
 	int64_t wait_ms;
 	char *waiting_for; /* room of WALNAME_BYTES: the file at hand, or "" */
 	/* private */
 	uint64_t segno, last;
 	bool history; /* it is the history file's turn */
+	struct work look;
 	int64_t since_ms, nap_ms;
 	char name[NAME_BYTES];
 	struct object_stat stat;

@@ -181,19 +181,13 @@ static bool push_read_small(struct push *push, struct err *err)
 /* A .partial is stored under its digest, so it is read once before it is written. */
 static bool push_digest(struct push *push, struct err *err)
 {
-	AUTO_FREE
-	uint8_t *piece = xmalloc(SEALED_FRAME_BYTES_WAL);
 	struct digester *digester = digester_new();
-	uint64_t offset = 0;
-	ssize_t got;
+	bool good = digester_add_file(digester, push->fd) ||
+	            err_sys(err, "could not read file \"%s\"", push->path);
 
-	while ((got = file_pread_full(push->fd, piece, SEALED_FRAME_BYTES_WAL, offset)) > 0) {
-		digester_add(digester, piece, (size_t)got);
-		offset += (uint64_t)got;
-	}
 	digester_end(digester, &push->digest);
 	digester_free(digester);
-	return got == 0 || err_sys(err, "could not read file \"%s\"", push->path);
+	return good;
 }
 
 /* The seam to the segment before, as far as the folder tells. Also of a copy from another

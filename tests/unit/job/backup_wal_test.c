@@ -3,7 +3,12 @@
 #include "store/place.h"
 
 #include "../../../src/job/backup_wal.h"
+#include "base/durable.h"
 #include "store/mem.h"
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define PLACE      "wait"
 #define GENERATION "main/1-15-1"
@@ -126,6 +131,51 @@ static void a_later_timeline_needs_its_history(void **state)
 	assert_true(RUN(world->loop, wal_wait_start, &wait));
 }
 
+/* The last segment as the server has it: nothing but zeros, which is what put_segment stores, or
+ * with another first byte. */
+static void write_local(const char *folder, char first)
+{
+	char path[PATH_MAX];
+	struct err err = {0};
+	char *bytes = xcalloc(1, SEGMENT_BYTES);
+
+	bytes[0] = first;
+	snprintf(path, sizeof(path), "%s/pg_wal/000000010000000000000007", folder);
+	assert_true(durable_write(path, 0600, bytes, SEGMENT_BYTES, &err));
+	free(bytes);
+}
+
+static void wal_of_another_server_under_these_names_does_not_complete_it(void **state)
+{
+	struct world *world = *state;
+	char waiting_for[WALNAME_BYTES] = "", folder[] = "/tmp/seawall-wait-XXXXXX", path[PATH_MAX];
+	struct wal_wait wait = wait_of(world, 1, LONG_MS, waiting_for);
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/pg_wal", folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (uint64_t segno = 5; segno < 8; segno++)
+		put_segment(world, 1, segno);
+	wait.pgdata = folder;
+	assert_true(RUN(world->loop, wal_wait_start, &wait)); /* recycled */
+	write_local(folder, 1);
+	wait = wait_of(world, 1, LONG_MS, waiting_for);
+	wait.pgdata = folder;
+	assert_false(RUN(world->loop, wal_wait_start, &wait));
+	assert_int_equal(wait.op.err.code, ERR_REFUSED);
+	assert_non_null(strstr(wait.op.err.text, "000000010000000000000007"));
+	assert_non_null(strstr(wait.op.err.hint, "Another server"));
+	write_local(folder, 0);
+	wait = wait_of(world, 1, LONG_MS, waiting_for);
+	wait.pgdata = folder;
+	assert_true(RUN(world->loop, wal_wait_start, &wait));
+	snprintf(path, sizeof(path), "%s/pg_wal/000000010000000000000007", folder);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/pg_wal", folder);
+	rmdir(path);
+	rmdir(folder);
+}
+
 static void what_has_the_name_and_is_no_segment_is_damage(void **state)
 {
 	struct world *world = *state;
@@ -227,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        IN_WORLD(the_first_that_is_missing_is_named),
 	        IN_WORLD(a_later_timeline_needs_its_history),
+	        IN_WORLD(wal_of_another_server_under_these_names_does_not_complete_it),
 	        IN_WORLD(what_has_the_name_and_is_no_segment_is_damage),
 	        IN_WORLD(a_queue_that_moves_is_waited_for),
 	};
