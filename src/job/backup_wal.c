@@ -118,13 +118,17 @@ static bool stayed(int fd, const char *path)
 static void compare_run(struct work *work)
 {
 	struct wal_wait *wait = container_of(work, struct wal_wait, look);
+	char segment[SEGMENT_NAME_BYTES]; /* waiting_for may be about another repository */
 	AUTO_FREE
-	char *path = xasprintf("%s/pg_wal/%s", wait->pgdata, wait->waiting_for);
+	char *path = NULL;
 	AUTO_FD
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = -1;
 	struct digester *digester;
 	struct digest digest;
 
+	segment_name(wait->tli, wait->last, wait->segment_bytes, segment);
+	path = xasprintf("%s/pg_wal/%s", wait->pgdata, segment);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		if (errno != ENOENT) /* recycled, since it was archived */
 			err_sys(&work->op.err, "could not open file \"%s\"", path);
@@ -139,8 +143,7 @@ static void compare_run(struct work *work)
 	    !stayed(fd, path))
 		return;
 	err_set(&work->op.err, ERR_REFUSED,
-	        "WAL segment \"%s\" in the repository is not that of this server",
-	        wait->waiting_for);
+	        "WAL segment \"%s\" in the repository is not that of this server", segment);
 	err_hint(&work->op.err,
 	         "Another server archives this cluster under the same names: what it "
 	         "wrote does not belong to this backup. `seawall check` says whose "
