@@ -56,6 +56,14 @@ bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret, 
 	       story_run(runtime, start_listing, &ret->op, ret, err);
 }
 
+bool listing_load_at(struct runtime *runtime, struct site *site, struct listing *ret,
+                     struct err *err)
+{
+	ret->site = site;
+	return story_generation_at(runtime, site, &ret->generation, err) &&
+	       story_run(runtime, start_listing, &ret->op, ret, err);
+}
+
 void listing_release(struct listing *listing)
 {
 	restorable_release(&listing->can);

@@ -20,6 +20,9 @@ struct listing {
  * any case. WAL is listed where the index does not know it. */
 MUST_USE bool listing_load(struct runtime *runtime, size_t cluster, struct listing *ret,
                            struct err *err);
+/* The same of one of its repositories, and of no other one. */
+MUST_USE bool listing_load_at(struct runtime *runtime, struct site *site, struct listing *ret,
+                              struct err *err);
 void listing_release(struct listing *listing);
 
 /* Whether the backup's own WAL is not complete. */

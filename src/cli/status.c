@@ -17,6 +17,14 @@
 
 enum { STATUS_BYTES_MAX = 4 * 1024 * 1024 };
 
+/* What one of the other repositories of a cluster can restore. */
+struct other {
+	const struct site *site; /* NULL: there is none */
+	struct listing listing;
+	struct err err;
+};
+enum { OTHERS_MAX = SITE_CHAIN_MAX - 1 };
+
 struct looking {
 	struct cli *cli;
 	struct runtime runtime;
@@ -25,6 +33,7 @@ struct looking {
 	struct err server_err;
 	struct listing *listing; /* as the clusters of the configuration */
 	struct err *listing_err;
+	struct other (*others)[OTHERS_MAX];
 };
 
 static const char *text_of(const struct jval *object, const char *field)
@@ -198,16 +207,40 @@ static void add_places(const struct looking *looking, size_t number, struct tabl
 	}
 }
 
+/* One repository's intervals after the other's, the nearest first. */
+static void intervals_text(const struct looking *looking, size_t number, struct buf *out)
+{
+	const struct other *others = looking->others[number];
+	char line[ERR_TEXT_MAX];
+
+	if (!err_is(&looking->listing_err[number])) {
+		buf_addc(out, '\n');
+		if (others[0].site)
+			buf_addf(out, "From repository %s\n",
+			         looking->listing[number].site->repository);
+		listing_intervals(&looking->listing[number], out);
+	}
+	for (unsigned i = 0; i < OTHERS_MAX && others[i].site; i++) {
+		buf_addf(out, "\nFrom repository %s\n", others[i].site->repository);
+		if (!err_is(&others[i].err)) {
+			listing_intervals(&others[i].listing, out);
+			continue;
+		}
+		err_line(&others[i].err, line, sizeof(line));
+		buf_addf(out, "Not known: %s\n", line);
+	}
+}
+
 static void cluster_text(const struct looking *looking, size_t number, struct buf *out)
 {
 	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
-	const struct listing *listing = &looking->listing[number];
 	const char *pgdata = looking->runtime.site[number].pgdata;
 	const struct err *why = &looking->listing_err[number];
 	char line[ERR_TEXT_MAX];
 	struct table table;
 
-	buf_addf(out, "\nCluster %s, repository %s\n", cluster->name, cluster->repository->name);
+	buf_addf(out, "\nCluster %s, repository %s\n", cluster->name,
+	         looking->runtime.site[number].repository);
 	table_init(&table, 2, NULL, 0);
 	table_add(&table, "data directory");
 	table_add(&table, pgdata ? pgdata : "that of the first push");
@@ -222,10 +255,7 @@ static void cluster_text(const struct looking *looking, size_t number, struct bu
 	}
 	table_print(&table, 2, out);
 	table_release(&table);
-	if (!err_is(why)) {
-		buf_addc(out, '\n');
-		listing_intervals(listing, out);
-	}
+	intervals_text(looking, number, out);
 }
 
 static void repository_text(const struct looking *looking, size_t number, struct buf *out)
@@ -303,6 +333,25 @@ static void status_text(const struct looking *looking, struct buf *out)
 	problems_text(looking, out);
 }
 
+static void others_json(const struct looking *looking, size_t number, struct jval *object)
+{
+	const struct other *others = looking->others[number];
+	struct jval *list = others[0].site ? jset_array(object, "other_repositories") : NULL;
+	char line[ERR_TEXT_MAX];
+
+	for (unsigned i = 0; i < OTHERS_MAX && others[i].site; i++) {
+		struct jval *item = jadd_object(list);
+
+		jset_str(item, "repository", others[i].site->repository);
+		if (!err_is(&others[i].err)) {
+			restorable_json(&others[i].listing.can, clock_now_us(), item);
+			continue;
+		}
+		err_line(&others[i].err, line, sizeof(line));
+		jset_str(item, "error", line);
+	}
+}
+
 static void cluster_json(const struct looking *looking, size_t number, struct jval *object)
 {
 	const struct listing *listing = &looking->listing[number];
@@ -311,6 +360,8 @@ static void cluster_json(const struct looking *looking, size_t number, struct jv
 
 	jset_str(object, "name", looking->cli->config->cluster[number].name);
 	jset_str(object, "pgdata", pgdata);
+	jset_str(object, "repository", looking->runtime.site[number].repository);
+	others_json(looking, number, object);
 	if (pgdata)
 		jset_int(object, "waiting", ready_files(pgdata));
 	if (err_is(&looking->listing_err[number])) {
@@ -341,6 +392,54 @@ static void status_json(struct looking *looking, struct buf *out)
 	jval_free(root);
 }
 
+/* What the server, or the search for a repository that answers, has found out is not tried again: a
+ * repository that is away costs a person's time. */
+static bool known_away(const struct looking *looking, size_t number, const struct site *site,
+                       struct err *err)
+{
+	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
+	const struct jval *item = named(looking, "clusters", cluster->name);
+	const struct jval *places = item ? array_of(item, "places") : NULL;
+	const char *answers = looking->runtime.site[number].repository;
+
+	for (size_t i = 0; i < jarray_length(places); i++) {
+		const struct jval *place = jarray_at(places, i);
+
+		if (strcmp(text_of(place, "repository"), site->repository) == 0 &&
+		    *text_of(place, "error"))
+			return !err_set_text(err, ERR_NETWORK, text_of(place, "error"));
+	}
+	for (unsigned i = 0; i < cluster->places; i++) {
+		if (strcmp(cluster->place[i]->name, answers) == 0)
+			return false;
+		if (strcmp(cluster->place[i]->name, site->repository) == 0)
+			return !err_set(err, ERR_NETWORK, "it did not answer");
+	}
+	return false;
+}
+
+/* False: the person has cancelled it. */
+static bool look_elsewhere(struct looking *looking, size_t number, struct err *err)
+{
+	const struct repo *nearest = looking->runtime.site[number].repo;
+	struct site *site = looking->runtime.site[number].next;
+
+	if (!nearest || !nearest->opened) /* then all of them were tried */
+		return true;
+	for (unsigned i = 0; i < OTHERS_MAX && site; i++, site = site->next) {
+		struct other *other = &looking->others[number][i];
+
+		other->site = site;
+		if (known_away(looking, number, site, &other->err) ||
+		    listing_load_at(&looking->runtime, site, &other->listing, &other->err) ||
+		    other->err.code != ERR_CANCELLED)
+			continue;
+		*err = other->err;
+		return false;
+	}
+	return true;
+}
+
 static bool look(struct looking *looking, struct err *err)
 {
 	static const struct client_request what = {.method = "GET", .path = "/v1/status"};
@@ -353,13 +452,14 @@ static bool look(struct looking *looking, struct err *err)
 		return false;
 	}
 	for (size_t i = 0; i < config->clusters; i++) {
-		if (listing_load(&looking->runtime, i, &looking->listing[i],
-		                 &looking->listing_err[i]))
-			continue;
-		if (looking->listing_err[i].code == ERR_CANCELLED) {
+		if (!listing_load(&looking->runtime, i, &looking->listing[i],
+		                  &looking->listing_err[i]) &&
+		    looking->listing_err[i].code == ERR_CANCELLED) {
 			*err = looking->listing_err[i];
 			return false;
 		}
+		if (!look_elsewhere(looking, i, err))
+			return false;
 	}
 	return true;
 }
@@ -398,11 +498,16 @@ static bool status_run(struct cli *cli, struct err *err)
 		return false;
 	looking.listing = xcalloc(cli->config->clusters, sizeof(*looking.listing));
 	looking.listing_err = xcalloc(cli->config->clusters, sizeof(*looking.listing_err));
+	looking.others = xcalloc(cli->config->clusters, sizeof(*looking.others));
 	client_init(&looking.client, &looking.runtime);
 	done = look(&looking, err) && show(&looking, err);
 	client_release(&looking.client);
-	for (size_t i = 0; i < cli->config->clusters; i++)
+	for (size_t i = 0; i < cli->config->clusters; i++) {
 		listing_release(&looking.listing[i]);
+		for (unsigned k = 0; k < OTHERS_MAX; k++)
+			listing_release(&looking.others[i][k].listing);
+	}
+	free(looking.others);
 	free(looking.listing);
 	free(looking.listing_err);
 	jval_free(looking.server);
@@ -426,10 +531,9 @@ const struct command command_status = {
         .usage = "",
         .help = "show clusters, restorable intervals, the last backup and problems",
         .about = "One screen: the server, and for each cluster how far its WAL is archived, what "
-                 "waits, the last "
-                 "backup and\nthe intervals that can be restored; for each repository the space "
-                 "that is left, and "
-                 "in how many days it\nis full at the rate of the last day.",
+                 "waits, the last backup\nand the intervals that each of its repositories can "
+                 "restore; for each repository the space that is left,\nand in how many days it is "
+                 "full at the rate of the last day.",
         .example = "seawall status",
         .user = USER_OWNER,
         .exits = status_exits,

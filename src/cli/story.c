@@ -116,13 +116,10 @@ static void start_generation(struct op *parent, void *context)
 	generation_open_start(parent, context);
 }
 
-bool story_generation(struct runtime *runtime, size_t cluster, struct generation_open *ret,
-                      struct err *err)
+/* Of a site whose repository is open. */
+static bool generation_of(struct runtime *runtime, const struct site *site,
+                          struct generation_open *ret, struct err *err)
 {
-	const struct site *site = &runtime->site[cluster];
-
-	if (!runtime_open(runtime, cluster, err))
-		return false;
 	*ret = (struct generation_open){.repo = site->repo, .cluster = site->cluster};
 	if (story_run(runtime, start_generation, &ret->op, ret, err))
 		return true;
@@ -132,6 +129,19 @@ bool story_generation(struct runtime *runtime, size_t cluster, struct generation
 	        site->cluster, store_label(site->repo->store));
 	err_hint(err, "\"seawall check\" says what is missing until PostgreSQL archives here.");
 	return false;
+}
+
+bool story_generation(struct runtime *runtime, size_t cluster, struct generation_open *ret,
+                      struct err *err)
+{
+	return runtime_open(runtime, cluster, err) &&
+	       generation_of(runtime, &runtime->site[cluster], ret, err);
+}
+
+bool story_generation_at(struct runtime *runtime, struct site *site, struct generation_open *ret,
+                         struct err *err)
+{
+	return runtime_open_site(runtime, site, err) && generation_of(runtime, site, ret, err);
 }
 
 bool archive_open(const struct cli *cli, const char *cluster, struct archive *ret, struct err *err)

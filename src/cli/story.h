@@ -38,6 +38,10 @@ MUST_USE bool story_cluster(const struct cli *cli, const char *name, size_t *ret
 MUST_USE bool story_generation(struct runtime *runtime, size_t cluster, struct generation_open *ret,
                                struct err *err);
 
+/* The same of one of its repositories, and of no other one. */
+MUST_USE bool story_generation_at(struct runtime *runtime, struct site *site,
+                                  struct generation_open *ret, struct err *err);
+
 /* Configuration to generation, as most commands need it; archive_close in any case. */
 struct archive {
 	struct runtime runtime;

@@ -265,6 +265,15 @@ def test_a_backup_goes_to_every_repository_under_its_own_key(made, serve, encryp
             assert copy.one("SELECT n FROM marker") == 42
 
 
+def status(wall):
+    return json.loads(wall.run("status", "--json", status=None).out)["clusters"][0]
+
+
+def restorable(told):
+    """How many intervals of time each repository can restore; None: that is not known."""
+    return {each["repository"]: None if "error" in each else len(each["intervals"]) for each in (told, *told["other_repositories"])}
+
+
 @pytest.mark.parametrize("serve", [True, False])
 @pytest.mark.parametrize("lost", ["local", "b"])
 def test_with_any_a_backup_is_made_without_a_repository_that_is_gone(made, serve, lost):
@@ -278,14 +287,21 @@ def test_with_any_a_backup_is_made_without_a_repository_that_is_gone(made, serve
         assert places(wall, done) == {has, f"{lost}?"}
         assert f"Repository {lost} did not answer" in wall.run("list").out
         assert "could not find backup" in wall.run("show", "20200101T000000Z-abcd", status=4).err
+        said = wall.run("status", status=None).out
+        assert re.search(rf"From repository {has}\nRestorable:\n  timeline 1 ", said), said
+        assert re.search(rf"From repository {lost}\nNot known: ", said), said
+        assert restorable(status(wall)) == {has: 1, lost: None}
+    wait_for(lambda: restorable(status(wall)) == {has: 1, lost: 0}, "the server to see that it is back", 30)
     assert not backups(wall, lost)
     assert places(wall, done) == {has}
     assert f"Repository {lost} lacks 1 of them" in wall.run("list", "--repository", lost).out
     wall.run("list", "--repository", "elsewhere", status=2)
     if serve:
         assert asked(wall, "/v1/clusters/main/backups")["backups"][0]["repositories"] == [has]
+        assert restorable(asked(wall, "/v1/clusters/main/intervals")) == {has: 1, lost: 0}
     wall.run("copy", "--from", has, "--to", lost)
     assert places(wall, done) == {"local", "b"}
+    assert restorable(status(wall)) == {has: 1, lost: 1}
 
 
 def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_success(made):
