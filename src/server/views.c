@@ -68,7 +68,7 @@ static void status_archiver(const struct member *member, struct jval *object, st
 {
 	struct archiver_figures figures;
 	struct jval *archiver = jset_object(object, "archiver");
-	char text[256];
+	char text[256], line[ERR_TEXT_MAX];
 
 	archiver_figures(member->archiver, &figures);
 	jset_u64(archiver, "stored", figures.stored);
@@ -98,7 +98,8 @@ static void status_archiver(const struct member *member, struct jval *object, st
 		return;
 	jset_str(archiver, "failing", figures.failing);
 	json_time(archiver, "failing_since", figures.failing_since_us);
-	jset_str(archiver, "error", figures.last_error.text);
+	err_line(&figures.last_error, line, sizeof(line));
+	jset_str(archiver, "error", line);
 	problem_add_err(problems, member->site->cluster, &figures.last_error);
 }
 
@@ -183,7 +184,7 @@ static void status_places(const struct member *member, struct jval *object, stru
 {
 	struct archiver_place_figures figures;
 	struct jval *list = jset_array(object, "places");
-	char text[256], lag[UNITS_TEXT_BYTES], bytes[UNITS_TEXT_BYTES];
+	char text[256], lag[UNITS_TEXT_BYTES], bytes[UNITS_TEXT_BYTES], line[ERR_TEXT_MAX];
 
 	for (unsigned i = 0; archiver_place(member->archiver, i, &figures); i++) {
 		struct jval *item = jadd_object(list);
@@ -197,7 +198,8 @@ static void status_places(const struct member *member, struct jval *object, stru
 		jset_u64(item, "filled", figures.filled);
 		if (figures.away) {
 			json_time(item, "unreachable_since", figures.away_since_us);
-			jset_str(item, "error", figures.error.text);
+			err_line(&figures.error, line, sizeof(line));
+			jset_str(item, "error", line);
 			problem_add_err(problems, figures.repository, &figures.error);
 		}
 		if (figures.lag_segments == 0)
