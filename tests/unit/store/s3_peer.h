@@ -21,7 +21,8 @@ enum { SEEN_MAX = 16, SEEN_BYTES = 4096, ANSWERS_MAX = 16 };
 
 struct peer {
 	char *answer[ANSWERS_MAX]; /* owned: a whole answer; "": none, the connection is closed */
-	unsigned answers, given;
+	unsigned answers;
+	_Atomic unsigned given; /* the peer may still be at one that was given up */
 	char seen[SEEN_MAX][SEEN_BYTES];
 	int listener, stop[2], port;
 	pthread_t thread;
