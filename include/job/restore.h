@@ -59,6 +59,13 @@ struct restore_progress {
 	uint32_t replay_tli;
 	int64_t replay_commit_us; /* of the last transaction replayed, 0: none */
 	int64_t replay_begun_ms;  /* loop clock */
+	int64_t replay_ms;        /* how long it took, when it has ended */
+};
+
+/* How long it will take, by the rates that were measured on this host; 0: not known. */
+struct restore_estimate {
+	int64_t files_ms, replay_ms;
+	bool of_backup; /* files: no restore was measured yet, the backup's rate stands for it */
 };
 
 struct restore {
@@ -80,8 +87,9 @@ struct restore {
 	/* out */
 	struct restore_plan plan;
 	struct restore_progress progress;
-	uint32_t new_tli; /* after a promotion */
-	lsn reached_lsn;  /* end of the last record replayed, and its timeline */
+	struct restore_estimate estimate; /* with the plan */
+	uint32_t new_tli;                 /* after a promotion */
+	lsn reached_lsn;                  /* end of the last record replayed, and its timeline */
 	uint32_t reached_tli;
 	int64_t reached_commit_us;
 	bool resumed; /* the journal of an earlier run was there */

@@ -57,10 +57,15 @@ static void plan_json(const struct restore_plan *plan, struct jval *object)
 
 void restore_shown_json(const struct restore *restore, struct buf *out)
 {
-	struct jval *root = jobject_new(), *end;
+	struct jval *root = jobject_new(), *estimate, *end;
 
 	jset_int(root, "version", 1);
 	plan_json(&restore->plan, jset_object(root, "plan"));
+	estimate = jset_object(root, "estimate");
+	if (restore->estimate.files_ms)
+		jset_int(estimate, "files_ms", restore->estimate.files_ms);
+	if (restore->estimate.replay_ms)
+		jset_int(estimate, "replay_ms", restore->estimate.replay_ms);
 	if (!restore->options->plan_only && restore->options->start) {
 		end = jset_object(root, "reached");
 		shown_json_lsn(end, "lsn", restore->reached_lsn);

@@ -15,6 +15,7 @@
  * right already.
  */
 #include "restore_internal.h"
+#include "restore_rates.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include <errno.h>
@@ -182,12 +183,17 @@ static struct restore_room room_of(const struct restore *restore)
 static void room_run(struct work *work)
 {
 	struct restore_detail *detail = container_of(work, struct restore_detail, work);
-	struct restore_room room = room_of(detail->restore);
+	struct restore *restore = detail->restore;
+	struct restore_room room = room_of(restore);
+	struct restore_rates rates;
 
+	restore_rates_read(restore->site->state, &rates);
+	restore->estimate = restore_estimate(
+	        &rates, &restore->plan, (detail->head->ended_us - detail->head->begun_us) / 1000);
 	if (!restore_room_check(&room, &work->op.err))
 		return;
-	for (size_t i = 0; i < detail->restore->options->option.count; i++)
-		if (!conf_option_check(detail->restore->options->option.item[i], &work->op.err))
+	for (size_t i = 0; i < restore->options->option.count; i++)
+		if (!conf_option_check(restore->options->option.item[i], &work->op.err))
 			return;
 }
 
@@ -281,18 +287,41 @@ static void make_run(struct work *work)
 		         detail->restore->plan.pgdata);
 }
 
+/* Until all is on disk, which restore_settle() has seen to. */
+static void keep_copy_rate(const struct restore_detail *detail)
+{
+	const struct restore *restore = detail->restore;
+	int64_t ms = (clock_mono_us() - detail->copy_begun_us) / 1000;
+	struct restore_rates rates = {.copy = restore_rate(restore->progress.bytes_done, ms)};
+
+	if (detail->copy_begun_us)
+		restore_rates_keep(restore->site->state, &rates);
+}
+
+static void keep_replay_rate(const struct restore *restore)
+{
+	const struct restore_progress *progress = &restore->progress;
+	uint64_t bytes = progress->replay_at - MIN(progress->replay_from, progress->replay_at);
+	struct restore_rates rates = {.replay = restore_rate(bytes, progress->replay_ms)};
+
+	if (progress->replay_ms > 0)
+		restore_rates_keep(restore->site->state, &rates);
+}
+
 static void settle_run(struct work *work)
 {
 	struct restore_detail *detail = container_of(work, struct restore_detail, work);
 
 	if (!restore_settle(detail->restore, &work->op.err))
 		return;
+	keep_copy_rate(detail);
 }
 
 static void finish_run(struct work *work)
 {
 	struct restore_detail *detail = container_of(work, struct restore_detail, work);
 
+	keep_replay_rate(detail->restore);
 	if (!restore_finish(detail->restore, &work->op.err))
 		err_wrap(&work->op.err, "the restore is complete, but could not be tidied up");
 }
@@ -335,6 +364,7 @@ static void copy_begin(struct restore *restore)
 	        .moved = copy_moved,
 	        .context = restore,
 	};
+	detail->copy_begun_us = detail->copy.compare ? 0 : clock_mono_us();
 	enter(restore, RESTORE_COPYING);
 	restore_copy_start(&restore->op, &detail->copy);
 	op_wait(&restore->op, RESTORE_COPY);

@@ -303,6 +303,8 @@ static void act(struct restore_follow *follow)
 	struct query_text text = {.sql = "SELECT pg_promote(false)", .timeout_ms = 30000};
 
 	follow->checked = true;
+	follow->restore->progress.replay_ms =
+	        loop_now_ms(follow->op.loop) - follow->restore->progress.replay_begun_ms;
 	enter(follow, RESTORE_FINISHING);
 	switch (follow->restore->options->then) {
 	case RESTORE_PAUSE:

@@ -97,6 +97,7 @@ struct restore_detail {
 	char *pg_bin;
 	char *repository; /* folder of a file repository, or NULL */
 	struct work work;
+	int64_t copy_begun_us; /* monotonic; 0: a part of the files was there already */
 	struct restore_copy copy;
 	struct restore_follow follow;
 	struct restore_save save;

@@ -1,13 +1,12 @@
 /* restore_text.c — a plan, and what comes next, as people read it. */
 #include "restore_internal.h"
+#include "restore_rates.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/units.h"
 #include "base/zone.h"
 #include <string.h>
 #include "base/poison.h"
-
-enum { RATE_BYTES_PER_S = 400 << 20, REPLAY_BYTES_PER_S = 200 << 20 };
 
 static void add_time(const struct restore_plan *plan, int64_t us, struct buf *out)
 {
@@ -106,8 +105,7 @@ static void add_target_place(const struct restore *restore, struct buf *out)
 void restore_plan_lines(const struct restore *restore, struct buf *out)
 {
 	const struct restore_plan *plan = &restore->plan;
-	char size[UNITS_TEXT_BYTES], stored[UNITS_TEXT_BYTES], took[UNITS_TEXT_BYTES];
-	uint64_t wal = (plan->last_segno - plan->first_segno + 1) * plan->segment_bytes;
+	char size[UNITS_TEXT_BYTES], stored[UNITS_TEXT_BYTES];
 
 	buf_addf(out, "restore of cluster \"%s\" (PostgreSQL %u)\n  target    ", plan->cluster,
 	         plan->major);
@@ -122,11 +120,9 @@ void restore_plan_lines(const struct restore *restore, struct buf *out)
 	add_removed(restore->detail->scan.sweep, out);
 	units_size(plan->logical_bytes, size);
 	units_size(plan->stored_bytes, stored);
-	units_duration((int64_t)(plan->logical_bytes * 1000 / RATE_BYTES_PER_S +
-	                         wal * 1000 / REPLAY_BYTES_PER_S),
-	               took);
-	buf_addf(out, "  size      %llu files, %s (%s in the repository), about %s\n",
-	         (unsigned long long)plan->files, size, stored, took);
+	buf_addf(out, "  size      %llu files, %s (%s in the repository)\n",
+	         (unsigned long long)plan->files, size, stored);
+	restore_estimate_text(&restore->estimate, out);
 }
 
 /* "/etc/postgresql/15/main/postgresql.conf" is started by Debian's own command. */

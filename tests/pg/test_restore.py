@@ -120,11 +120,20 @@ def test_the_time_of_the_very_last_commit_is_a_target(story):
 
 def test_d42_what_was_committed_before_a_shutdown_is_in_the_archive(story):
     """PostgreSQL switches to a new segment and archives the last one before it ends."""
+    story.cluster.sql("CREATE TABLE filler AS SELECT repeat('x', 500) FROM generate_series(1, 10000)")
     lsn = story.cluster.insert_lsn()
     story.cluster.stop("fast")
+    plan = ("restore", "--plan", "--pgdata", story.made.folder / "next")
+    assert "as long as the backup took; for the WAL the first replay here will tell" in story.wall.run(*plan).out
     restored, result = story.restore()
     story.ledger.check(restored, Target("latest"), lsn)
     assert not restored.in_recovery(), result
+    # the next plan goes by what this one has measured
+    told = json.loads(story.wall.run(*plan, "--json").out)
+    measured = json.loads((story.wall.state / "restore.rates").read_text())
+    assert told["estimate"]["files_ms"] == max(1, int(told["plan"]["logical_bytes"]) * 1000 // int(measured["copy_bytes_per_s"]))
+    assert told["estimate"]["replay_ms"] > 0 and int(measured["replay_bytes_per_s"]) > 0
+    assert "as fast as the last restore here" in story.wall.run(*plan).out
 
 
 def test_to_the_end_of_the_backup(story):
