@@ -22,12 +22,14 @@ uint64_t restore_rate(uint64_t bytes, int64_t ms)
 void restore_rates_read(const char *state, struct restore_rates *ret)
 {
 	AUTO_FREE
-	char *path = path_join(state, "restore.rates");
+	char *path = state ? path_join(state, "restore.rates") : NULL;
 	AUTO_BUF struct buf buf = {0};
 	struct jval *root = NULL;
 	struct err ignored = {0};
 
 	*ret = (struct restore_rates){0};
+	if (!path)
+		return;
 	buf_init(&buf, RATES_BYTES_MAX);
 	if (!file_read_all(path, &buf, &ignored) ||
 	    !json_parse(buf.data, buf.length, &root, &ignored))
@@ -41,13 +43,13 @@ void restore_rates_read(const char *state, struct restore_rates *ret)
 void restore_rates_keep(const char *state, const struct restore_rates *measured)
 {
 	AUTO_FREE
-	char *path = path_join(state, "restore.rates");
+	char *path = state ? path_join(state, "restore.rates") : NULL;
 	AUTO_BUF struct buf buf = {0};
 	struct restore_rates rates;
 	struct jval *root;
 	struct err err = {0};
 
-	if (!measured->copy && !measured->replay)
+	if (!path || (!measured->copy && !measured->replay))
 		return;
 	restore_rates_read(state, &rates);
 	root = jobject_new();

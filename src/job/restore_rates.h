@@ -18,7 +18,7 @@ enum {
 	RATE_BYTES_MIN = 1 << 20,
 };
 
-/* What the state folder remembers; nothing, or what cannot be read: zeros. */
+/* What the state folder remembers; without one (NULL), nothing, or what cannot be read: zeros. */
 void restore_rates_read(const char *state, struct restore_rates *ret);
 /* One of them (the other 0) was measured now. What cannot be
  * written is left: it is only an estimate. */

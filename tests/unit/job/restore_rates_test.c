@@ -60,6 +60,9 @@ static void what_cannot_be_read_is_nothing_and_is_written_again(void **state)
 		assert_int_equal(rates.copy, 1);
 	}
 	restore_rates_keep("/nowhere/at/all", &(struct restore_rates){.copy = 1});
+	restore_rates_keep(NULL, &(struct restore_rates){.copy = 1});
+	restore_rates_read(NULL, &rates);
+	assert_int_equal(rates.copy + rates.replay, 0);
 }
 
 static void a_rate_needs_enough_to_go_by(void **state)
