@@ -349,7 +349,7 @@ def test_a_standby_follows_the_promotion_of_another_server(made):
     assert standby.in_recovery()
 
 
-PUSHES, ROUNDS_MIN, ROUNDS_MAX, BESIDE_TIMES_MAX = 40, 2, 10, 1.5
+PUSHES, ROUNDS_MIN, ROUNDS_MAX, BESIDE_TIMES_MAX = 40, 3, 10, 1.5
 SLOW_PUT_MS = 1000  # of a backup's packs: a push that waits for one of them, or for its place or its memory, is seen
 
 
