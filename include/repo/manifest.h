@@ -118,5 +118,8 @@ void manifest_head_write(const struct manifest_head *head, struct buf *out);
 MUST_USE bool manifest_head_parse(const void *text, size_t length, struct manifest_head *ret,
                                   struct err *err);
 void manifest_head_release(struct manifest_head *head);
+/* For qsort: the earlier one first, by timeline and position of the stop. Not by the id: two
+ * backups may have begun in the same second, and clocks jump. */
+int manifest_head_order(const void *a, const void *b);
 
 #endif

@@ -29,8 +29,8 @@ struct backups {
 	/* in; the rest zero-filled */
 	struct runtime *runtime;
 	size_t cluster;
-	unsigned heads_max; /* the newest ones whose heads are read; 0: BACKUPS_SHOWN_MAX, and also
-	                       those that only another repository has */
+	unsigned heads_max; /* the newest ones, by their names, whose heads are read; 0:
+	                       BACKUPS_SHOWN_MAX, and also those that only another repository has */
 	unsigned what;      /* CATALOG_* beside CATALOG_BACKUPS */
 	/* out */
 	struct generation_open generation;

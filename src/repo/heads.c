@@ -52,17 +52,6 @@ void head_read_start(struct op *parent, struct head_read *read)
 	op_start(parent, &read->op, &head_read_type);
 }
 
-static int by_position(const void *a, const void *b)
-{
-	const struct manifest_head *left = a, *right = b;
-
-	if (left->stop_tli != right->stop_tli)
-		return left->stop_tli < right->stop_tli ? -1 : 1;
-	if (left->stop_lsn != right->stop_lsn)
-		return left->stop_lsn < right->stop_lsn ? -1 : 1;
-	return strcmp(left->id, right->id);
-}
-
 static void take_head(struct heads *heads, const struct manifest_head *head)
 {
 	heads->head = xrealloc(heads->head, (heads->count + 1) * sizeof(*heads->head));
@@ -104,7 +93,8 @@ static void heads_load_step(struct op *op)
 		return op_wait(op, HEAD_READING);
 	}
 	if (load->ret->count)
-		qsort(load->ret->head, load->ret->count, sizeof(*load->ret->head), by_position);
+		qsort(load->ret->head, load->ret->count, sizeof(*load->ret->head),
+		      manifest_head_order);
 	op_done(op);
 }
 

@@ -314,3 +314,14 @@ void manifest_head_release(struct manifest_head *head)
 	free(head->finding);
 	*head = (struct manifest_head){0};
 }
+
+int manifest_head_order(const void *a, const void *b)
+{
+	const struct manifest_head *left = a, *right = b;
+
+	if (left->stop_tli != right->stop_tli)
+		return left->stop_tli < right->stop_tli ? -1 : 1;
+	if (left->stop_lsn != right->stop_lsn)
+		return left->stop_lsn < right->stop_lsn ? -1 : 1;
+	return strcmp(left->id, right->id);
+}

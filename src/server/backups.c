@@ -66,8 +66,10 @@ static void backups_places(struct backups *backups)
 
 static void backups_read_next(struct backups *backups)
 {
-	if (backups->next >= backups->catalog.backups)
+	if (backups->next >= backups->catalog.backups) {
+		qsort(backups->head, backups->heads, sizeof(*backups->head), manifest_head_order);
 		return backups_places(backups);
+	}
 	backups->read = (struct head_read){
 	        .repo = backups->site->repo,
 	        .generation = backups->generation.generation,

@@ -71,7 +71,7 @@ static void look_writers(struct server *server)
 	}
 }
 
-/* The last of all repositories; names are times. */
+/* The last of all repositories. */
 static const struct manifest_head *look_last(const struct backups *backups)
 {
 	const struct heads *elsewhere = &backups->presence.elsewhere;
@@ -79,7 +79,7 @@ static const struct manifest_head *look_last(const struct backups *backups)
 	        backups->heads ? &backups->head[backups->heads - 1] : NULL;
 
 	for (size_t i = 0; i < elsewhere->count; i++)
-		if (!last || strcmp(elsewhere->head[i].id, last->id) > 0)
+		if (!last || manifest_head_order(&elsewhere->head[i], last) > 0)
 			last = &elsewhere->head[i];
 	return last;
 }

@@ -417,6 +417,23 @@ static void a_head_that_was_changed_is_refused_with_the_field(void **state)
 	}
 }
 
+static void backups_of_one_second_are_in_order_of_their_positions(void **state)
+{
+	struct manifest_head head[] = {
+	        {.id = "20261121T130453Z-0fcf", .stop_tli = 2, .stop_lsn = 100},
+	        {.id = "20261121T130453Z-0fce", .stop_tli = 1, .stop_lsn = 300},
+	        {.id = "20261121T130453Z-ffff", .stop_tli = 1, .stop_lsn = 200},
+	        {.id = "20261121T130453Z-0000", .stop_tli = 1, .stop_lsn = 300},
+	};
+
+	(void)state;
+	qsort(head, ARRAY_LENGTH(head), sizeof(head[0]), manifest_head_order);
+	assert_string_equal(head[0].id, "20261121T130453Z-ffff");
+	assert_string_equal(head[1].id, "20261121T130453Z-0000");
+	assert_string_equal(head[2].id, "20261121T130453Z-0fce");
+	assert_string_equal(head[3].id, "20261121T130453Z-0fcf");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +447,7 @@ int main(void)
 	        cmocka_unit_test(lengths_that_lie_are_refused),
 	        cmocka_unit_test(a_head_is_the_same_when_it_comes_back),
 	        cmocka_unit_test(a_head_that_was_changed_is_refused_with_the_field),
+	        cmocka_unit_test(backups_of_one_second_are_in_order_of_their_positions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
