@@ -468,10 +468,12 @@ def test_wal_that_falls_behind_goes_first(wall):
 
 
 def test_nothing_waits_for_a_full_second(shared):
-    """The quickest of a few backups of a small idle cluster, whose WAL is archived at once."""
+    """The quickest of some backups of a small idle cluster, whose WAL is archived at once: a wait would be in each of them, a busy machine
+    is not."""
     times = []
-    for _ in range(5):
+    while not times or min(times) >= 0.9 and len(times) < 20:
         shared.run("backup")
         head = rebuild.last(shared.repository).head
         times.append((int(head["ended_us"]) - int(head["begun_us"])) / 1e6)
+    print(f"seconds: {times}")
     assert min(times) < 0.9, times

@@ -62,7 +62,7 @@ def test_all_is_well(good):
     assert bad_steps(steps, "skipped") == set()
     assert "is in the repository after" in steps["one segment"][1]
     segment = steps["one segment"][1].split('"')[1]
-    assert segment in wall.run("wal", "list").out or int(segment, 16) > 0
+    assert segment in wall.run("wal", "list").out
     text = wall.run("check").out
     assert len([line for line in text.splitlines() if line.startswith(("ok", "warning"))]) == len(steps)
 

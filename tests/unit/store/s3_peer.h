@@ -190,6 +190,27 @@ static inline enum err_code get(struct peer *peer, uint64_t length, struct buf *
 	return request.op.err.code;
 }
 
+/* What needs an answer before a deadline: false when there was none, which with a quarter of the
+ * time is the fault of a busy machine alone, if it goes well with more. times: how much more. */
+typedef bool peer_try(struct peer *peer, int64_t times);
+
+enum { TIMES_MAX = 256 };
+
+static inline void in_time(peer_try *try)
+{
+	for (int64_t times = 1;; times *= 4) {
+		struct peer *peer;
+		bool done;
+
+		begin((void **)&peer);
+		done = try(peer, times);
+		end((void **)&peer);
+		if (done)
+			return;
+		assert_true(times < TIMES_MAX);
+	}
+}
+
 static inline void assert_said(const struct err *err, const char *part)
 {
 	if (!strstr(err->text, part) && !strstr(err->hint, part))
