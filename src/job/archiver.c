@@ -66,6 +66,25 @@ static struct remembered *remembered_find(struct archiver *archiver, const struc
 	return NULL;
 }
 
+static unsigned archiver_changes(const struct archiver *archiver)
+{
+	unsigned changes = 0;
+
+	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+		changes += archiver->place[i].destination.changes;
+	return changes;
+}
+
+/* Whether what is remembered lies where WAL goes now: an archive that was begun anew, or may have
+ * been, lacks what the one before it has. */
+static bool remembered_holds(const struct archiver *archiver, const struct remembered *known)
+{
+	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
+		if (push_destination_doubted(&archiver->place[i].destination))
+			return false;
+	return known->changes == archiver_changes(archiver);
+}
+
 static void remembered_claim(struct archiver *archiver, struct remembered *known)
 {
 	if (!known->claimed)
@@ -93,6 +112,7 @@ static void remember(struct archiver *archiver, const struct archive_item *item,
 	                             .identity = push->identity,
 	                             .folder = xstrdup(item->folder),
 	                             .object = xstrdup(push->object),
+	                             .changes = item->changes,
 	                             .claimed = claimed};
 	if (!claimed)
 		archiver->unclaimed++;
@@ -162,6 +182,14 @@ static void item_speak(struct archive_item *item, const struct push *push)
 
 static void archiver_pump(struct archiver *archiver);
 
+/* If what was stored is not the very file that was asked about, the question is asked again. */
+static enum answer item_answer(const struct archive_item *item, const struct archive_ask *ask)
+{
+	bool same = !item->mixed && file_identity_equal(&ask->wanted->identity, &item->identity);
+
+	return same ? ANSWER_STORED : ANSWER_WORKING;
+}
+
 /* The file's fate is known: by the push that made it safe, or (NULL) by item->err. */
 static void item_decide(struct archive_item *item, const struct push *push)
 {
@@ -174,13 +202,15 @@ static void item_decide(struct archive_item *item, const struct push *push)
 			archiver->place[item->copy[i].place].late++;
 	if (push) {
 		item_speak(item, push);
-		remember(archiver, item, push, item->asks != NULL);
+		if (!item->mixed)
+			remember(archiver, item, push, item->asks != NULL);
 	} else {
 		item_speak_failed(item);
 	}
 	for (struct archive_ask *ask = item->asks, *next; ask; ask = next) {
 		next = ask->next;
-		ask_answer(ask, push ? ANSWER_STORED : ANSWER_FAILED, push ? NULL : &item->err);
+		ask_answer(ask, push ? item_answer(item, ask) : ANSWER_FAILED,
+		           push ? NULL : &item->err);
 	}
 	item->asks = NULL;
 }
@@ -203,12 +233,25 @@ static bool is_alarm(const struct err *err)
 	return err->code == ERR_EXISTS || err->code == ERR_REFUSED || err->code == ERR_DAMAGED;
 }
 
+static void item_note_good(struct archive_item *item, const struct archive_copy *copy)
+{
+	unsigned changes = archiver_changes(item->archiver);
+
+	item->mixed |= copy->push.changes != copy->push.destination->changes;
+	if (item->good > 0)
+		item->mixed |= changes != item->changes ||
+		               !file_identity_equal(&item->identity, &copy->push.identity);
+	item->changes = changes;
+	item->identity = copy->push.identity;
+}
+
 static void item_take(struct archive_item *item, const struct archive_copy *copy)
 {
 	const struct err *err = &copy->op.err;
 	unsigned acks = MIN(copy->site->acks, item->copies);
 
 	if (!op_failed(&copy->op)) {
+		item_note_good(item, copy);
 		for (unsigned i = 0; i < SITE_CHAIN_MAX; i++)
 			item->archiver->place[i].segment_bytes = copy->push.control.segment_bytes;
 		if (++item->good < acks)
@@ -538,7 +581,7 @@ static void ask_looked(struct archive_ask *ask)
 	struct remembered *known = remembered_find(archiver, &wanted->name, ask->folder);
 
 	/* One that was not known when the look began was stored during it. */
-	if (known && (wanted->there || !wanted->object) &&
+	if (known && (wanted->there || !wanted->object) && remembered_holds(archiver, known) &&
 	    file_identity_equal(&known->identity, &wanted->identity)) {
 		remembered_claim(archiver, known);
 		ask->answer = ANSWER_STORED;

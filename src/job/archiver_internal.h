@@ -18,6 +18,7 @@ struct remembered {
 	struct walname name;
 	struct file_identity identity;
 	char *folder, *object; /* owned */
+	unsigned changes;      /* of the destinations, when it was stored */
 	bool claimed;          /* somebody asked for it */
 };
 
@@ -52,6 +53,11 @@ struct archive_item {
 	struct archive_copy copy[SITE_CHAIN_MAX];
 	unsigned copies, running, good, bad;
 	unsigned failed; /* bits: the places that did not get it */
+	/* of the good copies: which file they read, and that (mixed) it is not the same for all, or
+	 * does not lie where WAL goes now */
+	struct file_identity identity;
+	unsigned changes;
+	bool mixed;
 	bool decided, accept_damaged;
 	struct err err; /* why it cannot be archived */
 	struct archive_ask *asks;

@@ -86,6 +86,11 @@ void push_destination_doubt(struct push_destination *destination)
 	destination->doubts++;
 }
 
+bool push_destination_doubted(const struct push_destination *destination)
+{
+	return destination->generation[0] && !destination->known;
+}
+
 /* ---- LOOKING: on a worker ---- */
 
 static bool push_open(struct push *push, struct err *err)
@@ -426,6 +431,8 @@ static bool push_take_generation(struct push *push, struct err *err)
 		         push->site->cluster, push->control.system_identifier,
 		         push->generation.generation);
 	destination->facts = push->generation.facts;
+	destination->changes += destination->generation[0] &&
+	                        strcmp(destination->generation, push->generation.generation) != 0;
 	memcpy(destination->generation, push->generation.generation,
 	       sizeof(destination->generation));
 	return true;
@@ -488,6 +495,7 @@ static const struct owner_note *push_fence(const struct push *push)
 static void push_begin_write(struct op *op, struct push *push)
 {
 	gate_leave(&push->ticket);
+	push->changes = push->destination->changes;
 	if (err_is(&push->damage) && !push->accept_damaged)
 		return push_digest_begin(op, push);
 	name_wal(push->object, push->destination->generation, &push->name,

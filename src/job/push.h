@@ -33,7 +33,8 @@ bool file_identity_equal(const struct file_identity *a, const struct file_identi
 struct push_destination {
 	struct gate gate; /* one place: one look-up at a time */
 	bool known;
-	unsigned doubts; /* a look-up that began before the last one says nothing */
+	unsigned doubts;  /* a look-up that began before the last one says nothing */
+	unsigned changes; /* how often it was found to be another generation than before */
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
 	struct catalog owners; /* histories and owner notes, as last looked up (owner_watch.c) */
@@ -43,6 +44,8 @@ void push_destination_init(struct push_destination *destination);
 void push_destination_release(struct push_destination *destination);
 /* It may have gone: it is looked up again, also by those that look it up just now. */
 void push_destination_doubt(struct push_destination *destination);
+/* It was known once, and what it is now is to be looked up. */
+bool push_destination_doubted(const struct push_destination *destination);
 
 struct push {
 	struct op op;
@@ -58,6 +61,7 @@ struct push {
 	bool accept_damaged;   /* a segment that does not prove is stored all the same */
 	/* out */
 	struct file_identity identity; /* of the file that was read */
+	unsigned changes;              /* of the destination, when it was chosen */
 	bool repeated;                 /* it was there already, the same */
 	struct err damage; /* with accept_damaged, or stored so before: what is wrong with it */
 	bool fenced;       /* failed, because of a fence, and is safe under conflict/ */

@@ -13,6 +13,7 @@
 #include "../../src/job/push.h"
 #include "base/fault.h"
 #include "fault/world.h"
+#include "job/adopt.h"
 #include "repo/object.h"
 
 /* ---- tests ---- */
@@ -100,6 +101,97 @@ static void memory_answers_only_for_what_the_repository_still_holds(void **state
 	archiver_end(world, archiver);
 	world_free(world);
 	assert_true(file_remove_tree(base, &err));
+}
+
+/* Until the store was asked for so many puts. */
+struct putting {
+	struct op op;
+	unsigned puts;
+};
+
+static void putting_step(struct op *op)
+{
+	struct putting *putting = container_of(op, struct putting, op);
+
+	if (store_mem_calls(store_name, STORE_PUT) < putting->puts)
+		return op_wait(op, 0); /* one turn of the loop */
+	op_done(op);
+}
+
+/* What lies under the name now is not what is on its way. */
+static void a_file_that_was_exchanged_while_it_was_stored_is_not_answered_for(void **state)
+{
+	static const struct op_type putting_type = {.name = "putting", .step = putting_step};
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 0);
+	struct archive_ask first = {.archiver = archiver, .folder = world->folder, .wait_ms = 1};
+	struct putting putting = {0};
+	char path[64];
+	struct craft other;
+	enum answer answer;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(archive(world, archiver, segment_text(1), NULL), ANSWER_STORED);
+	store_mem_plan(store_name, &(struct mem_fault){.verb = STORE_PUT,
+	                                               .effect = MEM_DELAY,
+	                                               .nth = 1,
+	                                               .part = segment_text(0),
+	                                               .ms = 200});
+	putting.puts = store_mem_calls(store_name, STORE_PUT) + 1;
+	snprintf(path, sizeof(path), "pg_wal/%s", segment_text(0));
+	first.path = path;
+	run(world, start_ask, &first);
+	assert_int_equal(first.answer, ANSWER_WORKING);
+	loop_run_op(world->loop, &putting.op, &putting_type);
+	craft_init(&other, FIRST_SEGNO, 2);
+	craft_filler(&other, 77);
+	craft_fill(&other, 0);
+	folder_ready(world->folder, segment_text(0), craft_segment(&other, 0), CRAFT_SEGMENT_BYTES);
+	craft_release(&other);
+	do
+		answer = archive(world, archiver, segment_text(0), &err);
+	while (answer == ANSWER_WORKING);
+	assert_int_equal(answer, ANSWER_FAILED);
+	archiver_end(world, archiver);
+	world_free(world);
+}
+
+static void start_adopt(struct op *parent, void *what)
+{
+	adopt_start(parent, what);
+}
+
+/* What was stored before it, ahead of PostgreSQL's question, is in the archive that has ended. */
+static void what_is_remembered_is_not_in_a_generation_that_was_begun_since(void **state)
+{
+	struct world *world = world_new();
+	struct archiver *archiver = archiver_new(&world->site, 2);
+	struct adopt adopt = {
+	        .site = &world->site, .folder = world->folder, .new_generation = true};
+	struct fetcher *fetcher = fetcher_make(world);
+	struct err err;
+
+	(void)state;
+	folder_ready(world->folder, "00000002.history", "1\t0/500000\tone\n", 15);
+	assert_int_equal(archive(world, archiver, "00000002.history", NULL), ANSWER_STORED);
+	assert_int_equal(archive(world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	world_settle(world);
+	folder_ready(world->folder, "00000002.history", "1\t0/600000\tother\n", 17);
+	assert_int_equal(archive(world, archiver, "00000002.history", &err), ANSWER_FAILED);
+	assert_int_equal(err.code, ERR_EXISTS);
+	world_settle(world);
+	run(world, start_adopt, &adopt);
+	assert_false(op_failed(&adopt.op));
+	adopt_release(&adopt);
+	for (unsigned i = 1; i < SEGMENTS; i++) {
+		assert_int_equal(archive(world, archiver, segment_text(i), NULL), ANSWER_STORED);
+		assert_int_equal(fetch(world, fetcher, i, &err), ANSWER_DELIVERED);
+	}
+	world_settle(world);
+	fetcher_end(world, fetcher);
+	archiver_end(world, archiver);
+	world_free(world);
 }
 
 /* Doubts a destination while the catalog of its generation is listed. */
@@ -432,6 +524,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(segments_are_archived_ahead_and_answered_from_memory),
 	        cmocka_unit_test(memory_answers_only_for_what_the_repository_still_holds),
+	        cmocka_unit_test(a_file_that_was_exchanged_while_it_was_stored_is_not_answered_for),
+	        cmocka_unit_test(what_is_remembered_is_not_in_a_generation_that_was_begun_since),
 	        cmocka_unit_test(
 	                a_destination_that_is_doubted_during_its_look_up_is_looked_up_again),
 	        cmocka_unit_test(d51_the_same_content_again_is_success_after_a_restart),
