@@ -168,8 +168,9 @@ static void fill_fetch(struct wal_fill *fill)
 {
 	fill->local = false;
 	free(fill->path);
-	fill->path = xasprintf("%s/fill/%s/%s", fill->target->state, fill->target->repository,
-	                       fill->text);
+	/* A name has no dot: clusters that are filled up at once have each a folder of its own. */
+	fill->path = xasprintf("%s/fill/%s.%s/%s", fill->target->state, fill->target->cluster,
+	                       fill->target->repository, fill->text);
 	fill->fetch =
 	        (struct nearest_file){.nearest.first = fill->first,
 	                              .file = {.generation = fill->generation,

@@ -1,0 +1,174 @@
+/*
+ * places_test.c — a cluster at two repositories, without a server: what one lacks, it gets, and
+ * whatever goes wrong on the way is neither forgotten nor passed over.
+ */
+#include "../../src/job/wal_fill.h"
+#include "base/fault.h"
+#include "fault/world.h"
+#include "repo/object.h"
+
+static const char second_name[] = "fault-places-b";
+
+enum { HISTORIES = 16 };
+
+/* The world's cluster also at repository "b". */
+struct places {
+	struct world *world;
+	struct repo *second;
+	struct site b;
+	char *state;
+};
+
+static struct repo *second_open(struct world *world)
+{
+	struct err err = {0};
+	struct store *store;
+	struct repo *repo;
+	struct repo_init *init;
+
+	assert_true(store_open(
+	        world->loop,
+	        &(struct store_options){.url = "mem:fault-places-b", .label = "b", .create = true},
+	        &store, &err));
+	repo = repo_new(store, world->site.blocks);
+	init = repo_init_new(repo);
+	run(world, start_init, init);
+	assert_false(op_failed(repo_init_op(init)));
+	repo_init_free(init);
+	return repo;
+}
+
+static void places_begin(struct places *places)
+{
+	struct world *world = world_new();
+
+	*places = (struct places){.world = world, .state = folder_make()};
+	places->second = second_open(world);
+	world->site.state = places->state;
+	places->b = world->site;
+	places->b.repo = places->second;
+	places->b.repository = "b";
+	world->site.next = &places->b;
+}
+
+static void places_end(struct places *places)
+{
+	repo_free(places->second);
+	store_mem_forget(second_name);
+	folder_free(places->state);
+	world_free(places->world);
+}
+
+/* Into the first repository alone. */
+static void archive_in_first(struct world *world, const struct site *site, const char *name)
+{
+	struct site alone = *site;
+	struct archiver *archiver;
+
+	alone.next = NULL;
+	archiver = archiver_new(&alone, 0);
+	assert_int_equal(archive(world, archiver, name, NULL), ANSWER_STORED);
+	archiver_end(world, archiver);
+}
+
+/* ---- fills ---- */
+
+struct fills {
+	struct op op;
+	struct wal_fill fill[2];
+	struct push_destination destination[2];
+	unsigned count;
+};
+
+static void fills_step(struct op *op)
+{
+	struct fills *fills = container_of(op, struct fills, op);
+
+	if (op->state == 1)
+		return op_done(op);
+	for (unsigned i = 0; i < fills->count; i++) {
+		push_destination_init(&fills->destination[i]);
+		fills->fill[i].destination = &fills->destination[i];
+		wal_fill_start(op, &fills->fill[i]);
+	}
+	op_wait(op, 1);
+}
+
+static const struct op_type fills_type = {.name = "fills", .step = fills_step};
+
+static void fills_release(struct fills *fills)
+{
+	for (unsigned i = 0; i < fills->count; i++) {
+		wal_fill_release(&fills->fill[i]);
+		push_destination_release(&fills->destination[i]);
+	}
+}
+
+static void start_read(struct op *parent, void *what)
+{
+	object_read_start(parent, what);
+}
+
+static void assert_history(struct places *places, const char *cluster, uint32_t tli,
+                           const char *text)
+{
+	struct object_read read = {
+	        .repo = places->second, .kind = SEALED_HISTORY, .bytes_max = HISTORY_BYTES_MAX};
+	char generation[NAME_GENERATION_MAX], name[NAME_BYTES];
+
+	name_generation(generation, cluster, CRAFT_SYSTEM, 15, 1);
+	name_history(name, generation, tli);
+	read.name = name;
+	run(places->world, start_read, &read);
+	assert_false(op_failed(&read.op));
+	assert_string_equal(buf_text(&read.content), text);
+	buf_release(&read.content);
+}
+
+static void two_clusters_that_are_filled_up_at_once_get_each_its_own_history(void **state)
+{
+	static const char *const text[] = {"1\t0/500000\tmain\n", "1\t0/600000\tother\n"};
+	struct places places;
+	struct site other, other_b;
+	struct site *first[2];
+	struct fills fills = {.count = 2};
+
+	(void)state;
+	places_begin(&places);
+	other = places.world->site;
+	other_b = places.b;
+	other.cluster = other_b.cluster = "other";
+	other.next = &other_b;
+	first[0] = &places.world->site;
+	first[1] = &other;
+	for (int i = 0; i < 2; i++) {
+		for (uint32_t tli = 2; tli < 2 + HISTORIES; tli++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "%08X.history", tli);
+			folder_ready(places.world->folder, name, text[i], strlen(text[i]));
+			archive_in_first(places.world, first[i], name);
+		}
+		fills.fill[i].first = first[i];
+		fills.fill[i].target = first[i]->next;
+	}
+	loop_run_op(places.world->loop, &fills.op, &fills_type);
+	for (int i = 0; i < 2; i++) {
+		assert_false(op_failed(&fills.fill[i].op));
+		assert_int_equal(fills.fill[i].filled, HISTORIES);
+		for (uint32_t tli = 2; tli < 2 + HISTORIES; tli++)
+			assert_history(&places, first[i]->cluster, tli, text[i]);
+	}
+	fills_release(&fills);
+	places_end(&places);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(two_clusters_that_are_filled_up_at_once_get_each_its_own_history),
+	};
+
+	fault_hurry(true);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
