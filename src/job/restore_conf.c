@@ -16,7 +16,7 @@
 #define MARK_STAY  "# seawall restore: of this restored copy"
 #define MARK_END   "# seawall restore: end"
 
-enum { CONF_NAME_MAX = 64 };
+enum { CONF_NAME_MAX = 64, PROMOTE_TRIGGER_MAJOR_MAX = 15 };
 
 void conf_quote(const char *value, struct buf *out)
 {
@@ -325,7 +325,14 @@ void conf_recovery(const struct conf_recovery *recovery, struct buf *out)
 	buf_addf(out, "recovery_target_timeline = '%u'\n", plan->path.tli);
 	add_target(plan, out);
 	set_text(out, "recovery_target_action", recovery->action);
-	buf_addstr(out, "hot_standby = on\n");
+	/* What postgresql.conf says of them is meant for a standby: to clean up another archive, to
+	 * move an address, to wait for hours. */
+	buf_addstr(out, "hot_standby = on\n"
+	                "archive_cleanup_command = ''\n"
+	                "recovery_end_command = ''\n"
+	                "recovery_min_apply_delay = 0\n");
+	if (plan->major <= PROMOTE_TRIGGER_MAJOR_MAX)
+		buf_addstr(out, "promote_trigger_file = ''\n");
 	conf_floors(recovery->floor, recovery->config_text, out);
 	buf_addstr(out, MARK_END "\n");
 }

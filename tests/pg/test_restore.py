@@ -510,13 +510,17 @@ def test_tablespaces_are_mapped_or_refused(story):
     assert story.cluster.one("SELECT count(*) FROM t") == 5002
 
 
-def test_a_copy_does_not_archive(story):
+def test_a_copy_does_not_archive(made, scratch):
+    """Nor does it do what its configuration wants from a standby: clean up an archive, move an address, wait for hours."""
+    story = begin(Story(made, archive_cleanup_command=f"touch '{scratch}/cleaned'", recovery_min_apply_delay="5h",
+                        recovery_end_command=f"touch '{scratch}/ended'"))
     story.archived()
     restored, _ = story.restore("--port", "5544", "--option", "work_mem=5MB")
     assert restored.one("SHOW archive_mode") == "off"
     assert restored.one("SHOW work_mem") == "5MB"
     assert restored.port() == "5544"
     assert (restored.data / "seawall.clone").exists()
+    assert not list(scratch.glob("*ed"))
     segment = next(path for path in (restored.data / "pg_wal").iterdir() if len(path.name) == 24)
     result = story.wall.run("wal", "push", segment, status=1)
     assert "is not that of a configured cluster" in result.err

@@ -92,6 +92,27 @@ static void the_timeline_is_a_number_and_the_end_is_explicit(void **state)
 	buf_release(&out);
 }
 
+static void what_is_meant_for_a_standby_is_switched_off(void **state)
+{
+	static const char *const names[] = {"archive_cleanup_command", "recovery_end_command",
+	                                    "recovery_min_apply_delay", "promote_trigger_file"};
+	struct restore_plan plan;
+	struct pg_parameters floor;
+	struct conf_recovery settings = recovery(&plan, &floor);
+	char value[16];
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, CONF_BYTES_MAX);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_true(conf_value(text_of(&settings, &out), names[i], value, sizeof(value)));
+		assert_true(value[0] == 0 || strcmp(value, "0") == 0);
+	}
+	plan.major = 16; /* which refuses settings that it does not know */
+	assert_false(conf_value(text_of(&settings, &out), names[3], value, sizeof(value)));
+	buf_release(&out);
+}
+
 static void what_is_written_can_be_taken_away_again(void **state)
 {
 	struct restore_plan plan;
@@ -214,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(old_recovery_settings_go_and_the_rest_stays),
 	        cmocka_unit_test(the_timeline_is_a_number_and_the_end_is_explicit),
+	        cmocka_unit_test(what_is_meant_for_a_standby_is_switched_off),
 	        cmocka_unit_test(what_is_written_can_be_taken_away_again),
 	        cmocka_unit_test(quoting_survives_blanks_quotes_and_percent_signs),
 	        cmocka_unit_test(a_command_that_postgresql_would_cut_is_refused),
