@@ -119,13 +119,35 @@ static bool list_file(struct restore_copy *copy, const struct manifest_entry *en
 	return backup_manifest_file(&copy->manifest, &file, err);
 }
 
+/* The usual name of a file that the server had outside; NULL: it is none of the three that it names
+ * itself. */
+static const char *usual_name(const struct manifest_head *head, const char *outside)
+{
+	if (strcmp(outside, head->config_file) == 0)
+		return "postgresql.conf";
+	if (strcmp(outside, head->hba_file) == 0)
+		return "pg_hba.conf";
+	return strcmp(outside, head->ident_file) == 0 ? "pg_ident.conf" : NULL;
+}
+
+/* What initdb left in the directory of a server that was told to use another file: in a copy, that
+ * other one gets the name. */
+static bool is_replaced(const struct restore_copy *copy, const char *path)
+{
+	const struct manifest_head *head = copy->head;
+
+	return copy->outside && ((head->config_file[0] && strcmp(path, "postgresql.conf") == 0) ||
+	                         (head->hba_file[0] && strcmp(path, "pg_hba.conf") == 0) ||
+	                         (head->ident_file[0] && strcmp(path, "pg_ident.conf") == 0));
+}
+
 static bool take_file(struct restore_copy *copy, const struct manifest_entry *entry,
                       struct err *err)
 {
 	const char *path = entry->path;
 
 	/* Ours are of this restore, never of the one that the backup was made after. */
-	if (str_starts(path, "seawall."))
+	if (str_starts(path, "seawall.") || is_replaced(copy, path))
 		return true;
 	if (strcmp(path, "global/pg_control") == 0)
 		path = RESTORE_CONTROL_NEW;
@@ -137,16 +159,10 @@ static bool take_file(struct restore_copy *copy, const struct manifest_entry *en
 static bool take_outside(struct restore_copy *copy, const struct manifest_entry *entry,
                          struct err *err)
 {
-	const struct manifest_head *head = copy->head;
-	const char *const name[] = {"postgresql.conf", "pg_hba.conf", "pg_ident.conf"};
-	const char *const from[] = {head->config_file, head->hba_file, head->ident_file};
-	AUTO_FREE char *path = xasprintf("%s%s", copy->mirror, entry->path);
+	const char *usual = usual_name(copy->head, entry->path);
+	AUTO_FREE char *path =
+	        usual ? xstrdup(usual) : xasprintf("%s%s", copy->mirror, entry->path);
 
-	for (size_t i = 0; i < ARRAY_LENGTH(name); i++)
-		if (strcmp(entry->path, from[i]) == 0) {
-			free(path);
-			path = xstrdup(name[i]);
-		}
 	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		struct manifest_entry folder = {.path = path, .mode = 0700};
 		bool made;

@@ -118,6 +118,27 @@ static void turn_ref(void *context, const struct conffile_ref *ref)
 	turning->changes++;
 }
 
+/* Those that lie in the directory, but not under their usual names. */
+static void keep_inside(const struct restore_copy *copy, const char *text, struct buf *out)
+{
+	static const char *const names[] = {"hba_file", "ident_file"};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+		AUTO_FREE char *here = NULL;
+		char was[MANIFEST_PATH_MAX];
+		const char *inside = conf_value(text, names[i], was, sizeof(was))
+		                             ? below(copy->head->pgdata, was)
+		                             : NULL;
+
+		if (!inside)
+			continue;
+		here = path_join(copy->pgdata, inside);
+		buf_addf(out, "%s = ", names[i]);
+		conf_quote(here, out);
+		buf_addc(out, '\n');
+	}
+}
+
 /* The text without what must not be there; false: as it was. */
 static bool clean(const struct restore_copy *copy, const struct buf *text, struct buf *out)
 {
@@ -126,8 +147,12 @@ static bool clean(const struct restore_copy *copy, const struct buf *text, struc
 
 	buf_init(&half, CONF_BYTES_MAX);
 	conf_comment_out(buf_text(text), targets, copy->outside ? &half : out, &first);
-	if (copy->outside)
-		conf_comment_out(buf_text(&half), outside, out, &second);
+	if (!copy->outside)
+		return first > 0;
+	conf_comment_out(buf_text(&half), outside, out, &second);
+	if (out->length > 0 && out->data[out->length - 1] != '\n')
+		buf_addc(out, '\n');
+	keep_inside(copy, buf_text(text), out);
 	return first + second > 0;
 }
 

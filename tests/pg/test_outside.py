@@ -30,6 +30,8 @@ def test_what_the_configuration_includes_is_in_the_backup_and_in_a_clone(made, d
     (more / "b.conf").write_text("maintenance_work_mem = '33MB'\n")
     (etc / "pg_hba.conf").write_text("local all @who trust\n")
     (etc / "who").write_text("postgres nobody\n")
+    # what initdb left in the directory is of no server, and longer than what is in use
+    (debian.data / "postgresql.conf").write_text("# left over\n" * 4000 + "work_mem = '3MB'\n")
     debian_start(debian)
     assert debian.one("SHOW temp_buffers") == "9MB"
     wall.run("backup")
@@ -50,7 +52,7 @@ def test_what_the_configuration_includes_is_in_the_backup_and_in_a_clone(made, d
         for setting, value in (("work_mem", "7MB"), ("temp_buffers", "9MB"), ("maintenance_work_mem", "33MB")):
             assert copy.one(f"SHOW {setting}") == value
         text = (copy.data / "postgresql.conf").read_text()
-        assert "# by seawall restore: include_if_exists 'none.conf'" in text and f"include '{more}" not in text
+        assert "left over" not in text and "# by seawall restore: include_if_exists 'none.conf'" in text and f"include '{more}" not in text
         deep = copy.data / f"conf.outside{etc}/conf.d/deep/d.inc"
         assert "# by seawall restore: recovery_target_action" in deep.read_text()
         assert not copy.sql("SELECT * FROM pg_hba_file_rules WHERE error IS NOT NULL")
@@ -64,10 +66,12 @@ def test_a_clone_leads_to_no_file_of_its_original(made, scratch):
     cluster = made.cluster()
     (scratch / "out.conf").write_text("work_mem = '5MB'\n")
     (cluster.data / "pg_hba.conf").rename(scratch / "my_hba.conf")
+    (cluster.data / "pg_hba.conf").write_text("# left over\n" * 1000 + "host all all 0.0.0.0/0 trust\n")
+    (cluster.data / "my_ident.conf").write_text("mine me postgres\n")
     (cluster.data / "in.conf").write_text("temp_buffers = '9MB'\n")
     with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
         conf.write(f"include '{scratch}/out.conf'\ninclude 'in.conf'\ninclude_if_exists '{cluster.data}/in.conf'\n"
-                   f"hba_file = '{scratch}/my_hba.conf'\ndata_directory = '{cluster.data}'\n")
+                   f"hba_file = '{scratch}/my_hba.conf'\nident_file = '{cluster.data}/my_ident.conf'\ndata_directory = '{cluster.data}'\n")
     wall = made.seawall(cluster)
     wall.init()
     wall.archive()
@@ -81,10 +85,12 @@ def test_a_clone_leads_to_no_file_of_its_original(made, scratch):
     (scratch / "my_hba.conf").write_text("")
     copy = made.add(Cluster(made.folder, 15, "copy"))
     wall.run("restore", "--pgdata", copy.data)
+    assert "left over" not in (copy.data / "pg_hba.conf").read_text()
     checks.verify_directory(copy.data)
     copy.start().wait_primary()
     assert (copy.one("SHOW work_mem"), copy.one("SHOW temp_buffers")) == ("5MB", "9MB")
     assert copy.one("SHOW hba_file") == str(copy.data / "pg_hba.conf")
+    assert copy.one("SHOW ident_file") == str(copy.data / "my_ident.conf")
     assert copy.one("SHOW data_directory") == str(copy.data)
     text = (copy.data / "postgresql.conf").read_text()
     assert f"# by seawall restore: include '{scratch}/gone.conf'" in text
