@@ -108,7 +108,7 @@ static void sts_is_trusted_by_the_ca_file(void **state)
 	(void)state;
 	role_world(&world, ROLE "source_profile = r\naws_access_key_id = B\n"
 	                        "aws_secret_access_key = hush-b\n");
-	snprintf(url, sizeof(url), "https://127.0.0.1:%u/", world.peer.port);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%u/", world.peer.net.port);
 	setenv("AWS_ENDPOINT_URL_STS", url, 1);
 	world.options.ca_file = "/nonexistent/ca.pem";
 	expect_failure(&world, ERR_STORE, "/nonexistent/ca.pem");

@@ -7,10 +7,9 @@
 
 struct tls_peer {
 	SSL_CTX *context;
-	int listener, stop[2];
-	unsigned port, served;
+	struct loopback net;
+	unsigned served;
 	char path[96], body[1024], seen[8192];
-	pthread_t thread;
 };
 
 /* A certificate that vouches for itself and for 127.0.0.1. */
@@ -80,64 +79,35 @@ static void *tls_main(void *context)
 {
 	struct tls_peer *peer = context;
 
-	for (;;) {
-		struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
-		                         {.fd = peer->stop[0], .events = POLLIN}};
-		int fd;
-		SSL *ssl;
+	for (int fd; (fd = loopback_accept(&peer->net)) >= 0; close(fd)) {
+		SSL *ssl = SSL_new(peer->context);
 
-		poll(polls, 2, -1);
-		if (polls[1].revents)
-			return NULL;
-		fd = accept(peer->listener, NULL, NULL);
-		ssl = SSL_new(peer->context);
 		SSL_set_fd(ssl, fd);
 		tls_serve(peer, ssl);
 		SSL_free(ssl);
-		close(fd);
 	}
+	return NULL;
 }
 
 static void tls_begin(struct tls_peer *peer, struct world *world)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
 	char url[64];
-	sigset_t all, before;
 
 	world_begin(world);
 	*peer = (struct tls_peer){0};
 	snprintf(peer->path, sizeof(peer->path), "%s/ca.pem", world->folder);
 	certify(peer);
-	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(peer->listener, 64), 0);
-	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
-	peer->port = ntohs(address.sin_port);
-	assert_int_equal(pipe(peer->stop), 0);
 	signal(SIGPIPE, SIG_IGN);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	assert_int_equal(pthread_create(&peer->thread, NULL, tls_main, peer), 0);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	snprintf(url, sizeof(url), "https://127.0.0.1:%u/", peer->port);
+	loopback_open(&peer->net);
+	loopback_serve(&peer->net, tls_main, peer);
+	snprintf(url, sizeof(url), "https://127.0.0.1:%u/", peer->net.port);
 	setenv("AWS_ENDPOINT_URL_STS", url, 1);
 	setenv("no_proxy", "127.0.0.1", 1);
 }
 
-/* From then on what it saw may be looked at. */
-static void tls_stop(struct tls_peer *peer)
-{
-	assert_int_equal(write(peer->stop[1], "x", 1), 1);
-	pthread_join(peer->thread, NULL);
-}
-
 static void tls_end(struct tls_peer *peer, struct world *world)
 {
-	close(peer->listener);
-	close(peer->stop[0]);
-	close(peer->stop[1]);
+	loopback_close(&peer->net);
 	SSL_CTX_free(peer->context);
 	world_end(world);
 }
@@ -167,10 +137,20 @@ static void a_role_is_taken_from_an_sts_that_the_ca_file_vouches_for(void **stat
 	tls_says(&peer, "AssumeRole", "R");
 	world.options.ca_file = peer.path;
 	expect_key(&world, "R", "hush-R");
-	tls_stop(&peer);
+	loopback_stop(&peer.net);
 	assert_non_null(strstr(peer.seen, "Action=AssumeRole&"));
 	assert_int_equal(peer.served, 1);
 	tls_end(&peer, &world);
+}
+
+/* A token in a file, and a peer that gives a key for it. */
+static void identity_begin(struct tls_peer *peer, struct world *world)
+{
+	tls_begin(peer, world);
+	write_file(world->token, "hush-jwt\n", 0644);
+	setenv("AWS_WEB_IDENTITY_TOKEN_FILE", world->token, 1);
+	setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/wal", 1);
+	tls_says(peer, "AssumeRoleWithWebIdentity", "W");
 }
 
 static void a_web_identity_is_exchanged_at_an_sts_that_the_ca_file_vouches_for(void **state)
@@ -179,14 +159,10 @@ static void a_web_identity_is_exchanged_at_an_sts_that_the_ca_file_vouches_for(v
 	struct tls_peer peer;
 
 	(void)state;
-	tls_begin(&peer, &world);
-	write_file(world.token, "hush-jwt\n", 0644);
-	setenv("AWS_WEB_IDENTITY_TOKEN_FILE", world.token, 1);
-	setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/wal", 1);
-	tls_says(&peer, "AssumeRoleWithWebIdentity", "W");
+	identity_begin(&peer, &world);
 	world.options.ca_file = peer.path;
 	expect_key(&world, "W", "hush-W");
-	tls_stop(&peer);
+	loopback_stop(&peer.net);
 	assert_non_null(strstr(peer.seen, "WebIdentityToken=hush-jwt"));
 	assert_int_equal(peer.served, 1);
 	tls_end(&peer, &world);
@@ -199,13 +175,9 @@ static void without_the_ca_file_it_is_told_nothing(void **state)
 	struct tls_peer peer;
 
 	(void)state;
-	tls_begin(&peer, &world);
-	write_file(world.token, "hush-jwt\n", 0644);
-	setenv("AWS_WEB_IDENTITY_TOKEN_FILE", world.token, 1);
-	setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/wal", 1);
-	tls_says(&peer, "AssumeRoleWithWebIdentity", "W");
+	identity_begin(&peer, &world);
 	expect_failure(&world, ERR_STORE, "certificate");
-	tls_stop(&peer);
+	loopback_stop(&peer.net);
 	assert_int_equal(peer.served, 0);
 	assert_string_equal(peer.seen, "");
 	tls_end(&peer, &world);

@@ -59,7 +59,7 @@ static inline void set_peer(const char *name, const struct world *world, const c
 {
 	char url[128];
 
-	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", world->peer.port, path);
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", world->peer.net.port, path);
 	setenv(name, url, 1);
 }
 

@@ -10,16 +10,11 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "unit/base/loopback.h"
 
 enum { ROUTES = 4 };
 
@@ -33,16 +28,14 @@ struct route {
 struct peer {
 	pthread_mutex_t lock;
 	struct route route[ROUTES + 1]; /* the last stays empty */
-	int listener, stop[2];
-	unsigned port;
-	pthread_t thread;
+	struct loopback net;
 	char seen[65536];
 };
 
 static void peer_answer(struct peer *peer, int fd)
 {
 	char out[4096];
-	struct pollfd stop = {.fd = peer->stop[0], .events = POLLIN};
+	struct pollfd stop = {.fd = peer->net.stop[0], .events = POLLIN};
 	const char *status = "404 Not Found", *body = "";
 
 	pthread_mutex_lock(&peer->lock);
@@ -71,17 +64,9 @@ static void *peer_main(void *context)
 {
 	struct peer *peer = context;
 
-	for (;;) {
-		struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
-		                         {.fd = peer->stop[0], .events = POLLIN}};
+	for (int fd; (fd = loopback_accept(&peer->net)) >= 0; close(fd)) {
 		size_t length = 0;
-		int fd;
 
-		if (poll(polls, 2, -1) <= 0)
-			continue;
-		if (polls[1].revents)
-			return NULL;
-		fd = accept(peer->listener, NULL, NULL);
 		for (;;) {
 			char *end, *size;
 			ssize_t got =
@@ -99,38 +84,21 @@ static void *peer_main(void *context)
 				break;
 			}
 		}
-		close(fd);
 	}
+	return NULL;
 }
 
 static void peer_start(struct peer *peer)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t bytes = sizeof(address);
-	sigset_t all, before;
-
 	pthread_mutex_init(&peer->lock, NULL);
-	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, bytes), 0);
-	assert_int_equal(listen(peer->listener, 64), 0);
-	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &bytes), 0);
-	peer->port = ntohs(address.sin_port);
-	assert_int_equal(pipe(peer->stop), 0);
-	/* signals, a child's end among them, are the loop's */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	loopback_open(&peer->net);
+	loopback_serve(&peer->net, peer_main, peer);
 }
 
 static void peer_end(struct peer *peer)
 {
-	assert_int_equal(write(peer->stop[1], "x", 1), 1);
-	pthread_join(peer->thread, NULL);
-	close(peer->listener);
-	close(peer->stop[0]);
-	close(peer->stop[1]);
+	loopback_stop(&peer->net);
+	loopback_close(&peer->net);
 }
 
 /* What is said from now on to requests that begin so; the first that fits counts. */

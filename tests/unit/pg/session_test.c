@@ -9,13 +9,11 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "unit/base/loopback.h"
 
 struct story {
 	struct op op;
@@ -61,21 +59,6 @@ static void open_fails(const char *connect, int64_t timeout_ms, enum err_code co
 	loop_free(loop);
 }
 
-/* A socket that accepts (by its backlog) and never answers. */
-static int silent_peer(uint16_t *ret_port)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 8), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	*ret_port = ntohs(address.sin_port);
-	return fd;
-}
-
 static void a_wrong_connection_string_is_a_configuration_error(void **state)
 {
 	(void)state;
@@ -94,8 +77,8 @@ static void nobody_at_the_socket_is_a_network_error_with_a_hint(void **state)
 static void a_refused_port_is_a_network_error_for_every_address_of_the_name(void **state)
 {
 	char connect[128];
-	uint16_t port;
-	int fd = silent_peer(&port);
+	unsigned port;
+	int fd = loopback_listen(&port);
 
 	(void)state;
 	close(fd);
@@ -108,8 +91,8 @@ static void a_refused_port_is_a_network_error_for_every_address_of_the_name(void
 static void a_silent_server_ends_in_time_and_the_loop_sleeps_meanwhile(void **state)
 {
 	char connect[128];
-	uint16_t port;
-	int fd = silent_peer(&port);
+	unsigned port;
+	int fd = loopback_listen(&port); /* accepts by its backlog, and never answers */
 	int64_t before = clock_mono_us();
 
 	(void)state;
@@ -129,8 +112,8 @@ static void a_cancel_ends_the_connecting(void **state)
 	struct loop *loop = loop_new(&(struct loop_options){.workers = 1});
 	struct story story = {.timeout_ms = 60000};
 	char connect[128];
-	uint16_t port;
-	int fd = silent_peer(&port);
+	unsigned port;
+	int fd = loopback_listen(&port);
 
 	(void)state;
 	snprintf(connect, sizeof(connect), "host=localhost port=%u", port);

@@ -11,11 +11,9 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +22,7 @@
 #include "codec/json.h"
 #include "loop/nap.h"
 #include "net/http.h"
+#include "unit/base/loopback.h"
 
 struct world {
 	char folder[64], config[96], socket[96];
@@ -316,10 +315,8 @@ static void a_second_server_is_refused_and_the_first_goes_on(void **state)
 static void a_port_in_use_is_a_problem_that_status_shows(void **state)
 {
 	struct world world;
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned port;
+	int fd = loopback_listen(&port);
 	char more[64];
 	static const struct step steps[] = {
 	        {"GET", "/v1/status", 200, NULL, "Address already in use"},
@@ -328,10 +325,7 @@ static void a_port_in_use_is_a_problem_that_status_shows(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-	snprintf(more, sizeof(more), "[server]\nhttp = 127.0.0.1:%u\n", ntohs(address.sin_port));
+	snprintf(more, sizeof(more), "[server]\nhttp = 127.0.0.1:%u\n", port);
 	world_begin_with(&world, more);
 	run(&world, steps);
 	world_end(&world);

@@ -4,15 +4,11 @@
  */
 #include "store/place.h"
 
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "store/mem.h"
+#include "unit/base/loopback.h"
 
 enum {
 	BLOCKS = 18,
@@ -360,24 +356,19 @@ struct peer {
 	struct round round[ROUNDS_MAX];
 	unsigned rounds, seen_count;
 	char seen[SEEN_MAX][SEEN_BYTES];
-	int listener, stop[2], port;
-	pthread_t thread;
+	struct loopback net;
 	struct loop *loop;
 	struct store *store;
 };
 
 static int peer_accept(struct peer *peer)
 {
-	struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
-	                         {.fd = peer->stop[0], .events = POLLIN}};
+	int fd = peer->seen_count < SEEN_MAX ? loopback_accept(&peer->net) : -1;
 	char *seen = peer->seen[peer->seen_count];
 	size_t have = 0;
-	int fd;
 
-	poll(polls, 2, -1);
-	if (polls[1].revents || peer->seen_count == SEEN_MAX)
+	if (fd < 0)
 		return -1;
-	fd = accept(peer->listener, NULL, NULL);
 	while (!strstr(seen, "\r\n\r\n")) {
 		ssize_t got = read(fd, seen + have, SEEN_BYTES - 1 - have);
 
@@ -487,19 +478,11 @@ static void *peer_main(void *context)
 static int peer_begin(void **state)
 {
 	struct peer *peer = *state = xcalloc(1, sizeof(*peer));
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
 
 	setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "very-secret", 1);
 	setenv("no_proxy", "127.0.0.1,localhost", 1);
-	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(peer->listener, 64), 0);
-	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
-	peer->port = ntohs(address.sin_port);
-	assert_int_equal(pipe(peer->stop), 0);
+	loopback_open(&peer->net);
 	return 0;
 }
 
@@ -509,25 +492,22 @@ static int peer_end(void **state)
 
 	store_close(peer->store);
 	loop_free(peer->loop);
-	assert_int_equal(write(peer->stop[1], "x", 1), 1);
-	pthread_join(peer->thread, NULL);
-	close(peer->listener);
-	close(peer->stop[0]);
-	close(peer->stop[1]);
+	loopback_stop(&peer->net);
+	loopback_close(&peer->net);
 	free(peer);
 	return 0;
 }
 
 static struct store *serve(struct peer *peer, unsigned rounds, const struct round *round)
 {
-	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%d", peer->port);
+	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%u", peer->net.port);
 
 	peer->rounds = rounds;
 	memcpy(peer->round, round, rounds * sizeof(*round));
 	peer->loop = loop_new(&(struct loop_options){.workers = 1});
 	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true,
 	                            &(struct store_s3){.endpoint = endpoint, .region = "here"});
-	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
+	loopback_serve(&peer->net, peer_main, peer);
 	return peer->store;
 }
 

@@ -91,10 +91,10 @@ static const struct cause causes[] = {
 static void assert_told(const struct peer *peer, const struct cause *cause, int64_t deadline_ms)
 {
 	unsigned status = (unsigned)strtoul(cause->status, NULL, 10);
-	AUTO_FREE char *why = xasprintf("http://127.0.0.1:%d answered %u%s%s%s", peer->port, status,
-	                                cause->code ? " " : "", cause->code ? cause->code : "",
-	                                cause->code ? " \"because\", request id tx-42"
-	                                            : ", request id tx-header");
+	AUTO_FREE char *why = xasprintf(
+	        "http://127.0.0.1:%u answered %u%s%s%s", peer->net.port, status,
+	        cause->code ? " " : "", cause->code ? cause->code : "",
+	        cause->code ? " \"because\", request id tx-42" : ", request id tx-header");
 	AUTO_FREE char *tried = xasprintf("gave up after %llu attempts in %lld ms\n",
 	                                  (unsigned long long)store_counts(peer->store)->puts,
 	                                  (long long)deadline_ms);
@@ -157,8 +157,8 @@ static void d03_a_200_whose_error_was_cut_off_is_not_believed(void **state)
 
 static bool nobody(struct peer *peer, int64_t times)
 {
-	close(peer->listener); /* so that this port is nobody's */
-	peer->listener = dup(peer->stop[0]);
+	close(peer->net.listener); /* so that this port is nobody's */
+	peer->net.listener = dup(peer->net.stop[0]);
 	SERVE(peer, OK);
 	assert_int_equal(put(peer, "text", 300 * times), ERR_TIMEOUT);
 	assert_said(&peer->err, "could not store object \"a/b\" in repository \"test\"");
@@ -205,7 +205,7 @@ static void *stalling_main(void *context)
 {
 	static const char kept[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 	struct peer *peer = context;
-	int first = accept(peer->listener, NULL, NULL), second;
+	int first = accept(peer->net.listener, NULL, NULL), second;
 	char byte;
 
 	if (!peer_read(peer->seen[0], first))
@@ -217,7 +217,7 @@ static void *stalling_main(void *context)
 	if (read(first, &byte, 1) == 0) /* hung up */
 		peer->given = 3;
 	close(first);
-	second = accept(peer->listener, NULL, NULL);
+	second = accept(peer->net.listener, NULL, NULL);
 	if (peer_read(peer->seen[2], second)) {
 		(void)send(second, OK, strlen(OK), MSG_NOSIGNAL);
 		peer->given = 4;
@@ -229,7 +229,7 @@ static void *stalling_main(void *context)
 static void a_transfer_that_stalls_is_dropped_and_repeated_on_a_new_connection(void **state)
 {
 	struct peer *peer = *state;
-	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%d", peer->port);
+	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%u", peer->net.port);
 	struct store_s3 s3 = {.endpoint = endpoint, .region = "here"};
 	pthread_t thread;
 
@@ -283,9 +283,9 @@ static void a_token_that_stays_ended_is_an_error_soon_and_its_source_is_named(vo
 	assert_true(now_ms() - begun_ms < SOON_MS);
 	assert_int_equal(peer->given, 5);
 	why = xasprintf(
-	        "could not store object \"a/b\" in repository \"test\"\nhttp://127.0.0.1:%d "
+	        "could not store object \"a/b\" in repository \"test\"\nhttp://127.0.0.1:%u "
 	        "answered 400 ExpiredToken \"because\", request id tx-42",
-	        peer->port);
+	        peer->net.port);
 	assert_string_equal(peer->err.text, why);
 	assert_string_equal(
 	        peer->err.hint,

@@ -7,15 +7,11 @@
 
 #include "store/place.h"
 
-#include <netinet/in.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "unit/base/loopback.h"
 
 enum { SEEN_MAX = 16, SEEN_BYTES = 4096, ANSWERS_MAX = 16 };
 
@@ -24,8 +20,7 @@ struct peer {
 	unsigned answers;
 	_Atomic unsigned given; /* the peer may still be at one that was given up */
 	char seen[SEEN_MAX][SEEN_BYTES];
-	int listener, stop[2], port;
-	pthread_t thread;
+	struct loopback net;
 	struct loop *loop;
 	struct store *store;
 	struct err err; /* of the last operation */
@@ -62,43 +57,28 @@ static inline void *peer_main(void *context)
 {
 	struct peer *peer = context;
 
-	for (;;) {
-		struct pollfd polls[] = {{.fd = peer->listener, .events = POLLIN},
-		                         {.fd = peer->stop[0], .events = POLLIN}};
+	for (int fd; (fd = loopback_accept(&peer->net)) >= 0; close(fd)) {
 		const char *answer;
-		int fd;
 
-		poll(polls, 2, -1);
-		if (polls[1].revents)
-			return NULL;
-		fd = accept(peer->listener, NULL, NULL);
 		if (peer->given < SEEN_MAX && peer_read(peer->seen[peer->given], fd)) {
 			answer = peer->given < peer->answers ? peer->answer[peer->given] : "";
 			if (peer->given++ == 0 && peer->rewrites)
 				(void)rename(peer->rewrites, peer->rewritten);
 			(void)send(fd, answer, strlen(answer), MSG_NOSIGNAL);
 		}
-		close(fd);
 	}
+	return NULL;
 }
 
 static inline int begin(void **state)
 {
 	struct peer *peer = *state = xcalloc(1, sizeof(*peer));
-	struct sockaddr_in address = {.sin_family = AF_INET,
-	                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
 
 	setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "very-secret", 1);
 	setenv("no_proxy", "127.0.0.1,localhost", 1);
 	setenv("AWS_REGION", "here", 1);
-	peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(peer->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(peer->listener, 64), 0);
-	assert_int_equal(getsockname(peer->listener, (struct sockaddr *)&address, &length), 0);
-	peer->port = ntohs(address.sin_port);
-	assert_int_equal(pipe(peer->stop), 0);
+	loopback_open(&peer->net);
 	return 0;
 }
 
@@ -109,12 +89,9 @@ static inline int end(void **state)
 	if (peer->store) {
 		store_close(peer->store);
 		loop_free(peer->loop);
-		assert_int_equal(write(peer->stop[1], "x", 1), 1);
-		pthread_join(peer->thread, NULL);
+		loopback_stop(&peer->net);
 	}
-	close(peer->listener);
-	close(peer->stop[0]);
-	close(peer->stop[1]);
+	loopback_close(&peer->net);
 	for (unsigned i = 0; i < ANSWERS_MAX; i++)
 		free(peer->answer[i]);
 	free(peer);
@@ -131,13 +108,13 @@ static inline struct store *serve_with(struct peer *peer, struct store_s3 s3, un
 	for (unsigned i = 0; i < count; i++)
 		peer->answer[i] = xstrdup(answer[i]);
 	peer->answers = count;
-	snprintf(endpoint, sizeof(endpoint), "http://%s:%d", peer->host ? peer->host : "127.0.0.1",
-	         peer->port);
+	snprintf(endpoint, sizeof(endpoint), "http://%s:%u", peer->host ? peer->host : "127.0.0.1",
+	         peer->net.port);
 	s3.endpoint = endpoint;
 	s3.region = peer->anywhere ? NULL : "here";
 	peer->loop = loop_new(&(struct loop_options){.workers = 1});
 	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
-	assert_int_equal(pthread_create(&peer->thread, NULL, peer_main, peer), 0);
+	loopback_serve(&peer->net, peer_main, peer);
 	return peer->store;
 }
 #define SERVE(peer, ...)                                                                           \

@@ -138,7 +138,7 @@ static void a_refusal_names_everything_and_is_final(void **state)
 	SERVE(peer, FAULT("403 Forbidden", "SignatureDoesNotMatch"), OK);
 	assert_int_equal(put(peer, "text", 0), ERR_STORE);
 	assert_int_equal(peer->given, 1);
-	snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%d", peer->port);
+	snprintf(endpoint, sizeof(endpoint), "http://127.0.0.1:%u", peer->net.port);
 	assert_said(&peer->err, endpoint);
 	assert_said(&peer->err, "could not store object \"a/b\" in repository \"test\"");
 	assert_said(&peer->err, "403 SignatureDoesNotMatch \"because\", request id tx-42");
@@ -356,7 +356,7 @@ static void a_host_below_the_endpoint_is_followed(void **state)
 	char host[64];
 
 	peer->host = "localhost";
-	snprintf(host, sizeof(host), "bucket.far.localhost:%d", peer->port);
+	snprintf(host, sizeof(host), "bucket.far.localhost:%u", peer->net.port);
 	SERVE(peer, elsewhere(&buf, host), OK, OK);
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
 	assert_non_null(strcasestr(peer->seen[0], "\r\nhost: localhost:"));
@@ -384,7 +384,7 @@ static void a_host_of_somebody_else_gets_nothing(void **state)
 	const char *answer[ARRAY_LENGTH(hosts)];
 	char host[64], port[16];
 
-	snprintf(port, sizeof(port), ":%d", peer->port);
+	snprintf(port, sizeof(port), ":%u", peer->net.port);
 	for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
 		snprintf(host, sizeof(host), "%s%s%s", hosts[i].host, hosts[i].port ? port : "",
 		         hosts[i].behind);
