@@ -53,6 +53,9 @@ struct object_write {
 };
 /* The caller has zero-filled it and set the inputs. */
 void object_write_start(struct op *parent, struct object_write *write);
+/* By what content is known to other writers of the same name (store_put.content): of everybody who
+ * stores it, the same. */
+void object_claim(const struct repo *repo, const struct digest *digest, struct digest *ret);
 
 /*
  * A big thing whose parts come piece by piece, as a story finds them, and whose own frames are

@@ -69,12 +69,13 @@ static void object_get(struct op *op, struct copy_object *object)
 
 static void object_put(struct op *op, struct copy_object *object)
 {
+	object_claim(object->to->repo, sealer_digest(object->sealer), &object->claim);
 	object->put = (struct store_put){
 	        .store = object->to->repo->store,
 	        .name = object->target,
 	        .piece = object->piece,
 	        .pieces = sealer_pieces(object->sealer, object->piece),
-	        .content = sealer_digest(object->sealer),
+	        .content = &object->claim,
 	        .class = WORK_BACKUP,
 	};
 	store_put_start(op, &object->put);

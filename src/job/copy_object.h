@@ -23,6 +23,7 @@ struct copy_object {
 	struct sealer *sealer;
 	struct sealed sealed;
 	struct store_put put;
+	struct digest claim; /* what it is known by to other writers */
 	struct iovec piece[1 + BLOCKS_SEAL];
 	struct object_stat stat;
 };

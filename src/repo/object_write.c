@@ -276,16 +276,21 @@ static void write_settle(struct object_write *write)
 	op_wait(&write->op, WRITE_SETTLING);
 }
 
+/* Claims are seen by those who have no key. */
+void object_claim(const struct repo *repo, const struct digest *digest, struct digest *ret)
+{
+	*ret = *digest;
+	if (repo->keys)
+		keyring_blind(repo->keys, digest->bytes, sizeof(ret->bytes), ret->bytes);
+}
+
 static void write_put(struct object_write *write)
 {
 	struct write_detail *d = write->detail;
 
 	if (d->exists)
 		return d->ended ? write_settle(write) : write_hold(write);
-	d->claim = write->digest;
-	if (write->repo->keys) /* claims are seen by those who have no key */
-		keyring_blind(write->repo->keys, write->digest.bytes, sizeof(d->claim.bytes),
-		              d->claim.bytes);
+	object_claim(write->repo, &write->digest, &d->claim);
 	d->put = (struct store_put){
 	        .store = write->repo->store,
 	        .name = d->ended ? write->name : d->part_name,

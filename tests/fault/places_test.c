@@ -2,6 +2,7 @@
  * places_test.c — a cluster at two repositories, without a server: what one lacks, it gets, and
  * whatever goes wrong on the way is neither forgotten nor passed over.
  */
+#include "../../src/job/copy_object.h"
 #include "../../src/job/wal_fill.h"
 #include "base/fault.h"
 #include "fault/world.h"
@@ -16,10 +17,10 @@ struct places {
 	struct world *world;
 	struct repo *second;
 	struct site b;
-	char *state;
+	char *state, *key;
 };
 
-static struct repo *second_open(struct world *world)
+static struct repo *second_open(struct world *world, const char *key_file)
 {
 	struct err err = {0};
 	struct store *store;
@@ -31,6 +32,8 @@ static struct repo *second_open(struct world *world)
 	        &(struct store_options){.url = "mem:fault-places-b", .label = "b", .create = true},
 	        &store, &err));
 	repo = repo_new(store, world->site.blocks);
+	if (key_file)
+		repo->key_source = (struct key_source){KEY_SOURCE_FILE, key_file};
 	init = repo_init_new(repo);
 	run(world, start_init, init);
 	assert_false(op_failed(repo_init_op(init)));
@@ -38,12 +41,15 @@ static struct repo *second_open(struct world *world)
 	return repo;
 }
 
-static void places_begin(struct places *places)
+static void places_begin_as(struct places *places, const struct mem_lies *lies, bool encrypted)
 {
 	struct world *world = world_new();
 
 	*places = (struct places){.world = world, .state = folder_make()};
-	places->second = second_open(world);
+	places->key = path_join(places->state, "key");
+	folder_write(places->state, "key", "a key of this repository, long enough\n", 38);
+	store_mem_lie(second_name, lies);
+	places->second = second_open(world, encrypted ? places->key : NULL);
 	world->site.state = places->state;
 	places->b = world->site;
 	places->b.repo = places->second;
@@ -51,16 +57,22 @@ static void places_begin(struct places *places)
 	world->site.next = &places->b;
 }
 
+static void places_begin(struct places *places)
+{
+	places_begin_as(places, &(struct mem_lies){0}, false);
+}
+
 static void places_end(struct places *places)
 {
+	free(places->key);
 	repo_free(places->second);
 	store_mem_forget(second_name);
 	folder_free(places->state);
 	world_free(places->world);
 }
 
-/* Into the first repository alone. */
-static void archive_in_first(struct world *world, const struct site *site, const char *name)
+/* Into that repository alone. */
+static void archive_alone(struct world *world, const struct site *site, const char *name)
 {
 	struct site alone = *site;
 	struct archiver *archiver;
@@ -147,7 +159,7 @@ static void two_clusters_that_are_filled_up_at_once_get_each_its_own_history(voi
 
 			snprintf(name, sizeof(name), "%08X.history", tli);
 			folder_ready(places.world->folder, name, text[i], strlen(text[i]));
-			archive_in_first(places.world, first[i], name);
+			archive_alone(places.world, first[i], name);
 		}
 		fills.fill[i].first = first[i];
 		fills.fill[i].target = first[i]->next;
@@ -163,10 +175,51 @@ static void two_clusters_that_are_filled_up_at_once_get_each_its_own_history(voi
 	places_end(&places);
 }
 
+/* ---- copies ---- */
+
+static void start_copy(struct op *parent, void *what)
+{
+	copy_object_start(parent, what);
+}
+
+/* A copy that ended before its object was there has left claims, which stay. */
+static void what_a_copy_has_claimed_is_the_same_content_to_who_archives_it(void **state)
+{
+	struct places places;
+	struct copy_object object = {0};
+	struct gate transfers;
+	struct walname name;
+	char generation[NAME_GENERATION_MAX];
+
+	(void)state;
+	places_begin_as(&places, &(struct mem_lies){.create_only = MEM_IGNORED}, true);
+	gate_init(&transfers, 4, 0);
+	places.world->site.transfers = places.b.transfers = &transfers;
+	/* too big to lie in a claim */
+	places.world->site.wal_compression.kind = places.b.wal_compression.kind = SEALED_NONE;
+	archive_alone(places.world, &places.world->site, segment_text(0));
+	assert_true(walname_parse(segment_text(0), &name));
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, 1);
+	name_wal(object.name, generation, &name, NULL);
+	name_wal(object.target, generation, &name, NULL);
+	object.from = &places.world->site;
+	object.to = &places.b;
+	store_mem_plan(second_name, &(struct mem_fault){.verb = STORE_PUT,
+	                                                .effect = MEM_FAIL,
+	                                                .nth = 3, /* a claim, that it is alone */
+	                                                .part = segment_text(0),
+	                                                .code = ERR_STORE});
+	run(places.world, start_copy, &object);
+	assert_int_equal(object.op.err.code, ERR_STORE);
+	archive_alone(places.world, &places.b, segment_text(0));
+	places_end(&places);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(two_clusters_that_are_filled_up_at_once_get_each_its_own_history),
+	        cmocka_unit_test(what_a_copy_has_claimed_is_the_same_content_to_who_archives_it),
 	};
 
 	fault_hurry(true);
