@@ -126,7 +126,7 @@ static void a_file_that_was_exchanged_while_it_was_stored_is_not_answered_for(vo
 	struct archiver *archiver = archiver_new(&world->site, 0);
 	struct archive_ask first = {.archiver = archiver, .folder = world->folder, .wait_ms = 1};
 	struct putting putting = {0};
-	char path[64];
+	char path[256];
 	struct craft other;
 	enum answer answer;
 	struct err err;

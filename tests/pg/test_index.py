@@ -219,16 +219,22 @@ def intervals(wall, command):
     return told["clusters"][0]["intervals"] if command == "status" else told["intervals"]
 
 
-def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
+def with_commits(made, count):
+    """An archive with a backup, and behind it some commits with several segments each: (cluster, wall, their times, the last segment)."""
     cluster, wall = archiving(made)
     work(cluster)
     wall.run("backup")
     times = []
-    for number in range(4):
+    for number in range(count):
         xid = cluster.one(f"INSERT INTO items SELECT {number}, repeat('x', 2000) FROM generate_series(1, 1500) "
                           "RETURNING pg_current_xact_id()::xid::text")
         times.append(cluster.one(f"SELECT pg_xact_commit_timestamp('{xid}'::xid)").timestamp())
         last = wall.wait_archived()
+    return cluster, wall, times, last
+
+
+def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
+    cluster, wall, times, last = with_commits(made, 4)
     wal_index(wall)
     for command in ("status", "list"):
         (told,) = intervals(wall, command)
@@ -413,15 +419,7 @@ def told(wall, command):
 
 def holed(made):
     """An archive with a hole of each cause: (wall, names of segments by cause, times of some commits)."""
-    cluster, wall = archiving(made)
-    work(cluster)
-    wall.run("backup")
-    times = []
-    for number in range(6):
-        xid = cluster.one(f"INSERT INTO items SELECT {number}, repeat('x', 2000) FROM generate_series(1, 1500) "
-                          "RETURNING pg_current_xact_id()::xid::text")
-        times.append(cluster.one(f"SELECT pg_xact_commit_timestamp('{xid}'::xid)").timestamp())
-        wall.wait_archived()
+    _, wall, times, _ = with_commits(made, 6)
     names = archived(wall)
     hole = dict(zip(("deleted", "never_archived", "set_aside", "damaged"), (names[-number] for number in (3, 6, 9, 12))))
     objects = {cause: next((wall.repository / "main").rglob(name)) for cause, name in hole.items()}

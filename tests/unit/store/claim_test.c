@@ -1,24 +1,23 @@
 /* claim_test.c — writers of one name agree in a store that overwrites what is there. */
-#include "store/place.h"
+#include "in_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "codec/sealed.h"
-#include "store/mem.h"
 
 enum { WRITERS_MAX = 4, BIG_BYTES = 100 * 1000, DELAY_MS_MAX = 3 };
 
-struct fixture {
-	struct loop *loop;
-	struct store *store;
-};
+static void lie(struct fixture *f, enum mem_create_only create_only)
+{
+	store_mem_lie("claim", &(struct mem_lies){.create_only = create_only});
+	store_set_safety(f->store, STORE_CLAIM);
+}
 
 static void make_place(struct fixture *f, enum mem_create_only create_only)
 {
 	f->store = open_place(f->loop, "mem:claim", true);
-	store_mem_lie("claim", &(struct mem_lies){.create_only = create_only});
-	store_set_safety(f->store, STORE_CLAIM);
+	lie(f, create_only);
 }
 
 static void drop_place(struct fixture *f)
@@ -29,21 +28,13 @@ static void drop_place(struct fixture *f)
 
 static int begin(void **state)
 {
-	struct fixture *f = *state = xcalloc(1, sizeof(*f));
-
-	f->loop = loop_new(&(struct loop_options){.workers = 1});
-	make_place(f, MEM_IGNORED);
+	lie(*state = fixture_new("mem:claim"), MEM_IGNORED);
 	return 0;
 }
 
 static int end(void **state)
 {
-	struct fixture *f = *state;
-
-	drop_place(f);
-	loop_free(f->loop);
-	free(f);
-	return 0;
+	return fixture_free(*state, "claim");
 }
 
 /* Several puts of one name, begun at once. */

@@ -2,12 +2,11 @@
  * ranges_test.c — large objects by several requests: on memory with planned faults, and against a
  * scripted S3 that gives the end of the first answer only when all other ranges were asked for.
  */
-#include "store/place.h"
+#include "in_memory.h"
 
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "store/mem.h"
 #include "unit/base/loopback.h"
 
 enum {
@@ -83,31 +82,19 @@ static void assert_read(const struct reading *r, uint8_t version)
 
 /* ---- on memory ---- */
 
-struct fixture {
-	struct loop *loop;
-	struct store *store;
-};
-
 static int begin(void **state)
 {
-	struct fixture *f = *state = xcalloc(1, sizeof(*f));
+	struct fixture *f;
 
-	f->loop = loop_new(&(struct loop_options){.workers = 1});
 	store_mem_pins("ranges");
-	f->store = open_place(f->loop, "mem:ranges", true);
+	f = *state = fixture_new("mem:ranges");
 	assert_int_equal(put_bytes(f->store, "a/large", object_of(0), BYTES), ERR_NONE);
 	return 0;
 }
 
 static int end(void **state)
 {
-	struct fixture *f = *state;
-
-	store_close(f->store);
-	loop_free(f->loop);
-	store_mem_forget("ranges");
-	free(f);
-	return 0;
+	return fixture_free(*state, "ranges");
 }
 
 static void plan(enum mem_effect effect, unsigned nth, enum err_code code)

@@ -1,35 +1,20 @@
 /* store_test.c — what stands above every driver: repetitions, deadline, lost answers, checks. */
-#include "store/place.h"
+#include "in_memory.h"
 
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
-#include "store/mem.h"
-
-struct fixture {
-	struct loop *loop;
-	struct store *store;
-};
 
 static int begin(void **state)
 {
-	struct fixture *f = *state = xcalloc(1, sizeof(*f));
-
-	f->loop = loop_new(&(struct loop_options){.workers = 1});
-	f->store = open_place(f->loop, "mem:unit", true);
+	*state = fixture_new("mem:unit");
 	return 0;
 }
 
 static int end(void **state)
 {
-	struct fixture *f = *state;
-
-	store_close(f->store);
-	loop_free(f->loop);
-	store_mem_forget("unit");
-	free(f);
-	return 0;
+	return fixture_free(*state, "unit");
 }
 
 static void plan(enum store_verb verb, enum mem_effect effect, unsigned nth, enum err_code code)
