@@ -19,6 +19,7 @@ struct holdings_load {
 	const char *generation;
 	uint32_t segment_bytes;
 	bool no_backups;
+	bool tolerant; /* as in struct catalog_load */
 	enum gate_class class;
 	struct catalog *catalog; /* zero-filled by the caller, or what another repository holds;
 	                            WAL, histories and backups */
@@ -57,19 +58,19 @@ struct holdings_path {
 void holdings_path_start(struct op *parent, struct holdings_path *path);
 
 /* What the index knows of the ends of intervals: `told` and what follows it in each. A piece that
- * cannot be read leaves them unknown. */
+ * cannot be read is as if it were not there: the levels below it say it, or an older piece. */
 struct intervals_times {
 	struct op op;
 	/* in */
 	struct repo *repo;
 	const char *generation;
-	const struct walpieces *pieces;
+	struct walpieces *pieces; /* what cannot be read is spoilt in it */
 	const struct catalog *catalog;
 	struct intervals *intervals;
 	/* private */
 	size_t at;
 	bool behind;
-	struct walpiece_read read;
+	struct walpieces_read read;
 };
 void intervals_times_start(struct op *parent, struct intervals_times *times);
 

@@ -65,7 +65,7 @@ struct restorable {
 	struct object_stream stream;
 	struct walwalk *walk;
 	struct store_list list;
-	struct walpiece_read piece;
+	struct walpieces_read piece;
 };
 void restorable_start(struct op *parent, struct restorable *restorable);
 void restorable_release(struct restorable *restorable);

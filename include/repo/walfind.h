@@ -52,7 +52,9 @@ struct walfind_row {
 	enum walfind_what what;
 	lsn start, end; /* of the record: of a transaction that of its commit */
 	uint32_t tli;
-	int64_t time_us; /* 0: the record has none */
+	uint32_t stored_tli; /* in whose WAL it was found: a timeline begins with its parent's */
+	size_t aside;        /* the number of the segment that was set aside; 0: archived WAL */
+	int64_t time_us;     /* 0: the record has none */
 	uint32_t xid;
 	struct walindex_rel rel; /* number 0: none, or a whole database */
 	bool named;
@@ -65,11 +67,15 @@ struct walfind {
 	const struct walfind_names *names; /* may be NULL */
 	struct walfind_row *row;           /* by position, oldest first */
 	size_t rows, size;
-	bool more;    /* there was more than WALFIND_ROWS_MAX */
-	bool crowded; /* a piece says that it does not hold everything that happened */
+	bool more;        /* there was more than WALFIND_ROWS_MAX */
+	bool crowded;     /* a piece says that it does not hold everything that happened */
+	uint64_t unnamed; /* rows left out only because nobody knows what the table was called */
+	const struct walindex_piece *piece; /* private: at hand */
+	size_t aside; /* in: the first segment of the piece is this one that was set aside */
 };
 void walfind_release(struct walfind *find);
-/* The next piece, in the order of WAL along one timeline after the other. */
+/* The next piece, in the order of WAL along one timeline after the other. What two of them have,
+ * since a timeline begins with a copy of its parent's WAL, is told once. */
 void walfind_add(struct walfind *find, const struct walindex_piece *piece);
 
 #endif

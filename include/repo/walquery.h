@@ -14,7 +14,7 @@ struct walquery {
 	/* in */
 	struct repo *repo;
 	const char *generation;
-	const struct walpieces *pieces;
+	struct walpieces *pieces; /* what cannot be read is spoilt in it */
 	const struct history *path;
 	uint64_t first, last; /* from last downwards */
 	uint32_t xid;
@@ -27,10 +27,10 @@ struct walquery {
 	bool more; /* not all was looked at: ask again with last = next */
 	uint64_t next;
 	/* private */
-	struct walpiece_read read;
+	struct walpieces_read read;
 };
 /* Ends with the first that are found, or none at all. A piece that cannot be read is as if it were
- * not there. */
+ * not there: the levels below it are asked. */
 void walquery_start(struct op *parent, struct walquery *query);
 
 #endif

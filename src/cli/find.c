@@ -3,11 +3,10 @@
  * back to the moment before.
  */
 #include "base/clock.h"
+#include "base/str.h"
 #include "base/zone.h"
 #include "codec/json.h"
-#include "find_names.h"
-#include "repo/walfind.h"
-#include "repo/walpieces.h"
+#include "find_read.h"
 #include "shown.h"
 #include "story.h"
 #include "table.h"
@@ -21,87 +20,24 @@
 enum {
 	FIND_BYTES_MAX = 16 * 1024 * 1024,
 	COMMANDS_MAX = 10, /* restores that are written out; more are not read by anybody */
+	GAPS_MAX = 20,     /* the same, of what was not searched */
 };
 #define AROUND_US (INT64_C(10) * 60 * US_PER_S)
 
-/* Reads one piece after the other. */
 struct finding {
+	const struct cli *cli;
 	struct archive archive;
 	struct walfind_question question;
 	struct walfind find;
-	struct walpieces pieces;
 	struct zone *zone; /* the cluster's; NULL: UTC */
-	struct op op;
-	struct walpieces_load load;
-	struct walpiece_read read;
-	struct find_names names;
-	size_t timeline, next;
+	struct find_read read;
 };
-
-enum finding_state { FINDING_START, FINDING_NAMES, FINDING_PIECES, FINDING_READING };
-
-static void finding_next(struct finding *finding)
-{
-	const struct walpieces *pieces = &finding->pieces;
-	const struct generation_open *generation = &finding->archive.generation;
-
-	while (finding->timeline < pieces->timelines &&
-	       finding->next == pieces->timeline[finding->timeline].count) {
-		finding->timeline++;
-		finding->next = 0;
-	}
-	if (finding->timeline == pieces->timelines)
-		return op_done(&finding->op);
-	finding->read = (struct walpiece_read){
-	        .repo = finding->archive.repo,
-	        .generation = generation->generation,
-	        .segment_bytes = generation->facts.segment_bytes,
-	        .which = pieces->timeline[finding->timeline].piece[finding->next++]};
-	walpiece_read_start(&finding->op, &finding->read);
-	op_wait(&finding->op, FINDING_READING);
-}
-
-static void finding_step(struct op *op)
-{
-	struct finding *finding = container_of(op, struct finding, op);
-	const struct generation_open *generation = &finding->archive.generation;
-
-	switch ((enum finding_state)op->state) {
-	case FINDING_START:
-		finding->names = (struct find_names){.repo = finding->archive.repo,
-		                                     .generation = generation->generation};
-		find_names_start(op, &finding->names);
-		return op_wait(op, FINDING_NAMES);
-	case FINDING_NAMES:
-		finding->find.names = &finding->names.names;
-		finding->load =
-		        (struct walpieces_load){.repo = finding->archive.repo,
-		                                .generation = generation->generation,
-		                                .segment_bytes = generation->facts.segment_bytes,
-		                                .ret = &finding->pieces};
-		walpieces_load_start(op, &finding->load);
-		return op_wait(op, FINDING_PIECES);
-	case FINDING_PIECES:
-		if (op_failed(&finding->load.op))
-			return op_fail(op, &finding->load.op.err,
-			               "could not look for the WAL index");
-		return finding_next(finding);
-	case FINDING_READING:
-		if (op_failed(&finding->read.op))
-			return op_fail(op, &finding->read.op.err, "could not read the WAL index");
-		walfind_add(&finding->find, &finding->read.piece);
-		walindex_release(&finding->read.piece);
-		return finding_next(finding);
-	}
-}
-
-static const struct op_type finding_type = {.name = "find", .step = finding_step};
 
 static void finding_start(struct op *parent, void *context)
 {
 	struct finding *finding = context;
 
-	op_start(parent, &finding->op, &finding_type);
+	find_read_start(parent, &finding->read);
 }
 
 /* ---- the question ---- */
@@ -225,45 +161,188 @@ static void rows_text(const struct finding *finding, struct buf *out)
 		row_table(row, name);
 		table_add(&table, name);
 		table_addf(&table, row->rows ? "%llu" : "-", (unsigned long long)row->rows);
-		table_addf(&table, "%u", row->tli);
+		table_addf(&table, "%u%s", row->tli, row->aside ? " (set aside)" : "");
 	}
 	table_print(&table, 0, out);
 	table_release(&table);
 }
 
-/* The restore to the moment before a row's record. */
+/* As a word of a shell: quoted where it must be. */
+static void word_text(const char *word, struct buf *out)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	                            "_-./:=,+@%";
+	AUTO_FREE char *quoted = str_shell(word);
+
+	buf_addstr(out, *word && word[strspn(word, plain)] == '\0' ? word : quoted);
+}
+
+static void config_text(const struct finding *finding, struct buf *out)
+{
+	const char *config = option_value(finding->cli->arguments, "config");
+
+	if (!config)
+		return;
+	buf_addstr(out, " --config ");
+	word_text(config, out);
+}
+
+/* The restore to the moment before a row's record. Before a fork its position is on several
+ * timelines, and behind it perhaps only on one: the one where it was found is named. */
 static void command_text(const struct finding *finding, const struct walfind_row *row,
                          struct buf *out)
 {
-	buf_addf(out, "seawall restore %s --to lsn:" LSN_FORMAT " --before",
-	         finding->archive.site->cluster, LSN_ARGS(row->start));
-	if (finding->pieces.timelines > 1)
-		buf_addf(out, " --timeline %u", row->tli);
+	buf_addf(out, "seawall restore %s", finding->archive.site->cluster);
+	config_text(finding, out);
+	buf_addf(out, " --to lsn:" LSN_FORMAT " --before", LSN_ARGS(row->start));
+	if (finding->read.catalog.timelines > 1)
+		buf_addf(out, " --timeline %u", row->stored_tli);
 	buf_addstr(out, " --pgdata NEW_DIRECTORY");
+}
+
+static const char *aside_name(const struct finding *finding, const struct walfind_row *row)
+{
+	return finding->read.aside.segment[row->aside - 1].name;
+}
+
+/* No restore leads there; whoever wants to see it takes the segment out. */
+static void aside_text(const struct finding *finding, const struct walfind_row *row,
+                       struct buf *out)
+{
+	char text[SEGMENT_NAME_BYTES];
+	const struct aside_segment *segment = &finding->read.aside.segment[row->aside - 1];
+
+	segment_name(segment->tli, segment->segno, finding->read.segment_bytes, text);
+	buf_addstr(out, "seawall cat");
+	config_text(finding, out);
+	buf_addc(out, ' ');
+	word_text(segment->name, out);
+	buf_addf(out, " > %s", text);
+}
+
+typedef void row_text(const struct finding *finding, const struct walfind_row *row,
+                      struct buf *out);
+
+/* One for each record, of those rows that are set aside, or of those that are not. */
+static unsigned each_text(const struct finding *finding, bool aside, row_text *write,
+                          struct buf *out)
+{
+	lsn last = 0;
+	uint32_t last_tli = 0;
+	unsigned shown = 0;
+
+	for (size_t i = 0; i < finding->find.rows; i++) {
+		const struct walfind_row *row = &finding->find.row[i];
+
+		if ((row->aside > 0) != aside ||
+		    (row->start == last && row->stored_tli == last_tli))
+			continue;
+		last = row->start;
+		last_tli = row->stored_tli;
+		if (shown++ >= COMMANDS_MAX)
+			continue;
+		buf_addstr(out, "  ");
+		write(finding, row, out);
+		buf_addc(out, '\n');
+	}
+	return shown;
 }
 
 static void commands_text(const struct finding *finding, struct buf *out)
 {
-	lsn last = 0;
-	unsigned shown = 0, more = 0;
+	size_t before = out->length, headed;
+	unsigned shown;
 
 	buf_addstr(out, "\nTo restore the moment before it:\n");
-	for (size_t i = 0; i < finding->find.rows; i++) {
-		const struct walfind_row *row = &finding->find.row[i];
+	headed = out->length;
+	shown = each_text(finding, false, command_text, out);
+	if (shown > COMMANDS_MAX)
+		buf_addf(out, "  and %u more, by their LSN in the same way\n",
+		         shown - COMMANDS_MAX);
+	if (out->length == headed)
+		out->length = before;
+	before = out->length;
+	buf_addstr(out, "\nWhat was set aside is on no timeline that is restored. Its segment, for "
+	                "pg_waldump:\n");
+	headed = out->length;
+	shown = each_text(finding, true, aside_text, out);
+	if (shown > COMMANDS_MAX)
+		buf_addf(out, "  and %u more\n", shown - COMMANDS_MAX);
+	if (out->length == headed)
+		out->length = before;
+}
 
-		if (row->start == last)
-			continue;
-		last = row->start;
-		if (shown++ >= COMMANDS_MAX) {
-			more++;
-			continue;
-		}
-		buf_addstr(out, "  ");
-		command_text(finding, row, out);
-		buf_addc(out, '\n');
+/* ---- what was not searched ---- */
+
+static void stretch_text(const struct finding *finding, const struct find_gap *gap, struct buf *out)
+{
+	uint32_t segment_bytes = finding->read.segment_bytes;
+	char first[SEGMENT_NAME_BYTES], last[SEGMENT_NAME_BYTES];
+
+	segment_name(gap->tli, gap->first, segment_bytes, first);
+	segment_name(gap->tli, gap->last, segment_bytes, last);
+	buf_addf(out, "%s", first);
+	if (gap->last > gap->first)
+		buf_addf(out, " to %s (%llu segments)", last,
+		         (unsigned long long)(gap->last - gap->first + 1));
+	buf_addf(out, ", " LSN_FORMAT " to " LSN_FORMAT,
+	         LSN_ARGS(lsn_of_segno(gap->first, segment_bytes)),
+	         LSN_ARGS(lsn_of_segno(gap->last + 1, segment_bytes)));
+}
+
+static void gap_text(const struct finding *finding, const struct find_gap *gap, struct buf *out)
+{
+	char from[ZONE_TEXT_BYTES], until[ZONE_TEXT_BYTES];
+
+	zone_text(gap->from_us, finding->zone, from);
+	zone_text(gap->until_us, finding->zone, until);
+	buf_addstr(out, gap->cause == FIND_NOT_YET ? "Not searched yet: " : "NOT SEARCHED: ");
+	stretch_text(finding, gap, out);
+	if (gap->from_us)
+		buf_addf(out, ", after %s", from);
+	if (gap->until_us)
+		buf_addf(out, ", before %s", until);
+	buf_addf(out, ": %s\n", find_cause_text(gap->cause));
+}
+
+static void gaps_text(const struct finding *finding, struct buf *out)
+{
+	const struct find_read *read = &finding->read;
+
+	for (size_t i = 0; i < MIN(read->gaps, (size_t)GAPS_MAX); i++)
+		gap_text(finding, &read->gap[i], out);
+	if (read->gaps > GAPS_MAX)
+		buf_addf(out, "NOT SEARCHED: %zu more stretches, see --json\n",
+		         read->gaps - GAPS_MAX);
+	for (size_t i = 0; i < read->aside.segments; i++)
+		if (!read->aside.segment[i].read)
+			buf_addf(out, "NOT SEARCHED: \"%s\", which was set aside%s\n",
+			         read->aside.segment[i].name,
+			         i < FIND_ASIDE_MAX ? " and cannot be read"
+			                            : ": there is more of it than is read");
+}
+
+/* The branches that both go on, and what is known only as a number. */
+static void notes_text(const struct finding *finding, struct buf *out)
+{
+	const struct catalog *catalog = &finding->read.catalog;
+	const struct owner_note *note;
+
+	for (size_t i = 0; (note = owner_contest(catalog, i)); i++) {
+		buf_addstr(out, "CONTESTED: ");
+		owner_contest_text(catalog, note, out);
+		buf_addstr(out, ". Both were searched; TIMELINE says which it is.\n");
 	}
-	if (more)
-		buf_addf(out, "  and %u more, by their LSN in the same way\n", more);
+	if (finding->find.unnamed)
+		buf_addf(out,
+		         "%llu more of the kind happened to tables whose names nobody knows: "
+		         "\"*\" shows them.\n",
+		         (unsigned long long)finding->find.unnamed);
+	if (finding->read.names.unreadable)
+		buf_addf(out,
+		         "%zu lists of the names of tables cannot be read: some names may be "
+		         "missing.\n",
+		         finding->read.names.unreadable);
 }
 
 static void find_text(const struct finding *finding, struct buf *out)
@@ -280,9 +359,40 @@ static void find_text(const struct finding *finding, struct buf *out)
 	if (find->crowded)
 		buf_addstr(out, "In some stretches more happened than the index keeps: what "
 		                "is missing here may still have happened.\n");
-	if (!finding->pieces.timelines)
-		buf_addstr(out, "There is no WAL index yet: \"seawall wal index --rebuild\" makes "
+	notes_text(finding, out);
+	gaps_text(finding, out);
+	if (!finding->read.spans)
+		buf_addstr(out, "There is no WAL index yet: \"seawall wal index\" makes "
 		                "it from the archive.\n");
+}
+
+static void gaps_json(const struct finding *finding, struct jval *root)
+{
+	const struct find_read *read = &finding->read;
+	struct jval *list = jset_array(root, "not_searched");
+	char text[SEGMENT_NAME_BYTES];
+
+	for (size_t i = 0; i < read->gaps; i++) {
+		const struct find_gap *gap = &read->gap[i];
+		struct jval *item = jadd_object(list);
+
+		jset_str(item, "cause", find_cause_name(gap->cause));
+		jset_int(item, "timeline", gap->tli);
+		segment_name(gap->tli, gap->first, read->segment_bytes, text);
+		jset_str(item, "first", text);
+		segment_name(gap->tli, gap->last, read->segment_bytes, text);
+		jset_str(item, "last", text);
+		shown_json_lsn(item, "from_lsn", lsn_of_segno(gap->first, read->segment_bytes));
+		shown_json_lsn(item, "to_lsn", lsn_of_segno(gap->last + 1, read->segment_bytes));
+		shown_json_time(item, "from", gap->from_us);
+		shown_json_time(item, "until", gap->until_us);
+	}
+	list = jset_array(root, "set_aside_not_searched");
+	for (size_t i = 0; i < read->aside.segments; i++)
+		if (!read->aside.segment[i].read)
+			jset_str(jadd_object(list), "object", read->aside.segment[i].name);
+	jset_u64(root, "unnamed", finding->find.unnamed);
+	jset_u64(root, "unreadable_names", read->names.unreadable);
 }
 
 static void find_json(const struct finding *finding, struct buf *out)
@@ -293,6 +403,7 @@ static void find_json(const struct finding *finding, struct buf *out)
 	jset_str(root, "cluster", finding->archive.site->cluster);
 	jset_bool(root, "more", finding->find.more);
 	jset_bool(root, "crowded", finding->find.crowded);
+	gaps_json(finding, root);
 	list = jset_array(root, "events");
 	for (size_t i = 0; i < finding->find.rows; i++) {
 		const struct walfind_row *row = &finding->find.row[i];
@@ -300,7 +411,6 @@ static void find_json(const struct finding *finding, struct buf *out)
 		AUTO_BUF struct buf command = {0};
 
 		buf_init(&command, ERR_TEXT_MAX);
-		command_text(finding, row, &command);
 		jset_str(item, "what", walfind_what_name(row->what));
 		shown_json_time(item, "time", row->time_us);
 		shown_json_lsn(item, "lsn", row->start);
@@ -313,6 +423,11 @@ static void find_json(const struct finding *finding, struct buf *out)
 		jset_str(item, "schema", row->name.schema);
 		jset_str(item, "name", row->name.table);
 		jset_u64(item, "rows", row->rows);
+		if (row->aside) {
+			jset_str(item, "set_aside", aside_name(finding, row));
+			continue;
+		}
+		command_text(finding, row, &command);
 		jset_str(item, "restore_before", buf_text(&command));
 	}
 	json_print(root, true, out);
@@ -330,16 +445,60 @@ static bool finding_open(const struct cli *cli, struct finding *finding, struct 
 	if (*zone && !zone_load(zone, &finding->zone, &ignored))
 		finding->zone = NULL;
 	finding->find.question = &finding->question;
+	finding->read.repo = finding->archive.repo;
+	finding->read.generation = finding->archive.generation.generation;
+	finding->read.segment_bytes = finding->archive.generation.facts.segment_bytes;
+	finding->read.system_identifier = finding->archive.generation.facts.system_identifier;
+	finding->read.find = &finding->find;
 	return question_read(cli, finding, err);
+}
+
+/* What was shown may not be all: an answer of its own, whatever was found. */
+static bool find_lacks(const struct finding *finding, struct err *err)
+{
+	const struct find_read *read = &finding->read;
+	const struct find_gap *gap = find_read_lacks(read);
+	const char *cluster = finding->archive.site->cluster;
+
+	if (gap) {
+		if (err_is(&read->first))
+			*err = read->first;
+		else
+			err_set(err, ERR_DAMAGED, "the WAL index has a hole");
+		err_wrap_as(err, gap->cause == FIND_NEWER ? ERR_REFUSED : ERR_DAMAGED,
+		            "a part of the WAL could not be searched");
+		if (gap->cause == FIND_NEWER)
+			err_hint(err,
+			         "Ask with the version of Seawall that wrote it, or make the index "
+			         "again with \"seawall wal index %s --rebuild\".",
+			         cluster);
+		else
+			err_hint(err,
+			         "\"seawall wal index %s\" makes these pieces again from the WAL, "
+			         "and says what of it cannot be read; then ask again.",
+			         cluster);
+		return false;
+	}
+	if (find_aside_unread(&read->aside))
+		return err_set(err, ERR_DAMAGED,
+		               "WAL that was set aside could not be searched, %zu segments",
+		               find_aside_unread(&read->aside));
+	if (finding->question.table && read->names.unreadable)
+		return err_set(err, ERR_DAMAGED,
+		               "the names of tables could not all be read, %zu lists",
+		               read->names.unreadable);
+	return true;
 }
 
 static bool find_run(struct cli *cli, struct err *err)
 {
 	struct finding *finding = xcalloc(1, sizeof(*finding));
 	AUTO_BUF struct buf out = {0};
-	bool done = finding_open(cli, finding, err) &&
-	            story_run(&finding->archive.runtime, finding_start, &finding->op, finding, err);
+	bool done;
 
+	finding->cli = cli;
+	done = finding_open(cli, finding, err) &&
+	       story_run(&finding->archive.runtime, finding_start, &finding->read.op, finding, err);
 	buf_init(&out, FIND_BYTES_MAX);
 	if (done) {
 		if (cli->json)
@@ -348,12 +507,12 @@ static bool find_run(struct cli *cli, struct err *err)
 			find_text(finding, &out);
 		done = print(buf_text(&out), err);
 	}
+	done = done && find_lacks(finding, err);
 	if (done && !finding->find.rows)
 		done = err_set(err, ERR_NOTFOUND,
 		               "nothing of the kind happened in the WAL that is indexed");
 	walfind_release(&finding->find);
-	walpieces_release(&finding->pieces);
-	find_names_release(&finding->names);
+	find_read_release(&finding->read);
 	zone_free(finding->zone);
 	archive_close(&finding->archive);
 	free(finding);
@@ -381,6 +540,18 @@ static const struct cli_option options[] = {
         {0},
 };
 
+static const struct cli_exit exits[] = {
+        {0, "found"},
+        {1, "nothing of the kind happened in the WAL that is indexed"},
+        {2, "the command line is wrong"},
+        {3, "the configuration is wrong"},
+        {4, "the repository, a file or a server could not be reached"},
+        {5, "a part of the WAL could not be searched: its index is of a newer version"},
+        {7, "a part of the WAL could not be searched: what is shown may not be all"},
+        {8, "cancelled or out of time"},
+        {0, NULL},
+};
+
 const struct command command_find = {
         .name = "find",
         .usage = "[CLUSTER]",
@@ -391,10 +562,16 @@ const struct command command_find = {
                  "WAL: an answer takes "
                  "a second, also for tables whose\nrows of the catalog are long gone. A time "
                  "without an offset is "
-                 "one of the cluster's own zone.",
+                 "one of the cluster's own zone.\n\nA piece of the index that cannot be read is "
+                 "replaced by the smaller ones below it. What none of them tells of is\nnamed at "
+                 "the end, with its segments, its positions and the time around it, and the exit "
+                 "status says so.\nBranches that both went on are searched, and so is WAL that was "
+                 "refused and set aside: no restore leads there,\nbut what was lost in a split "
+                 "brain is found.",
         .example = "seawall find main --dropped orders",
         .options = options,
         .arguments_max = 1,
         .user = USER_OWNER,
+        .exits = exits,
         .run = find_run,
 };

@@ -1,8 +1,12 @@
 /*
  * find_names.c — names are taken now and then while the server runs. What a file was called at some
  * moment is what the nearest names before it say, else the nearest behind it.
+ *
+ * Of a long time not all are read: the newest, and of what is older as many at equal distances, so
+ * that no table that was there for long is without its name, however long ago that was.
  */
 #include "find_names.h"
+#include "repo/walpieces.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +15,20 @@
 #include "base/poison.h"
 
 enum names_state { NAMES_START, NAMES_LISTING, NAMES_READING };
+
+/* In place: `list` keeps FIND_NAMES_MAX of what it has. */
+static void list_thin(struct relnames_list *list)
+{
+	size_t newest = FIND_NAMES_MAX / 2, sample = FIND_NAMES_MAX - newest, older;
+
+	if (list->positions <= FIND_NAMES_MAX)
+		return;
+	older = list->positions - newest;
+	for (size_t i = 0; i < sample; i++) /* the first of them is the oldest */
+		list->position[i] = list->position[i * older / sample];
+	memmove(&list->position[sample], &list->position[older], newest * sizeof(*list->position));
+	list->positions = FIND_NAMES_MAX;
+}
 
 static void read_next(struct find_names *find)
 {
@@ -35,14 +53,19 @@ static void names_step(struct op *op)
 		return op_wait(op, NAMES_LISTING);
 	case NAMES_LISTING:
 		if (op_failed(&find->list.op))
-			return op_done(op);
+			return op_fail(op, &find->list.op.err,
+			               "could not look for the names of tables");
 		find->taken = xcalloc(FIND_NAMES_MAX, sizeof(*find->taken));
-		if (find->list.positions > FIND_NAMES_MAX)
-			find->next = find->list.positions - FIND_NAMES_MAX;
+		list_thin(&find->list);
 		return read_next(find);
 	case NAMES_READING:
 		if (!op_failed(&find->read.op))
 			find->taken[find->count++] = find->read.names;
+		else if (walpiece_is_bad(&find->read.op.err))
+			find->unreadable++;
+		else
+			return op_fail(op, &find->read.op.err,
+			               "could not read the names of tables");
 		return read_next(find);
 	}
 }

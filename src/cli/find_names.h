@@ -5,7 +5,7 @@
 #include "repo/relnames.h"
 #include "repo/walfind.h"
 
-enum { FIND_NAMES_MAX = 256 }; /* times at which they were taken; older ones are left out */
+enum { FIND_NAMES_MAX = 256 }; /* times at which they were taken; of more: see find_names.c */
 
 struct find_names {
 	struct op op;
@@ -18,8 +18,9 @@ struct find_names {
 	struct relnames_read read;
 	struct relnames *taken; /* by position */
 	size_t count, next;
+	size_t unreadable; /* out: so many could not be read */
 };
-/* Never fails: what cannot be read has no names. */
+/* Fails only when the repository does: what is damaged has no names, and is counted. */
 void find_names_start(struct op *parent, struct find_names *find);
 void find_names_release(struct find_names *find);
 

@@ -1,7 +1,7 @@
 /*
  * indexer.c — the story of a pass.
  *
- *   START -> READYING -> OPENING -> [PIECES -> WAL -> LOST] or TAIL -> next
+ *   START -> READYING -> OPENING -> [PIECES -> WAL -> LOST -> CHECKING] or TAIL -> next
  *
  *   next:  the segment behind the last one, if it is archived -> SEGMENT; else what was begun is
  *          written, and for the first segment that no piece covers: READING_BEFORE (the piece that
@@ -10,12 +10,14 @@
  *   SEGMENT -> the piece is full -> WRITING -> (the cluster's other repositories) SHARING -> next
  *
  * A piece that is not whole begins again at its first segment, so that all pieces begin where they
- * always would. A segment that cannot be read ends the piece before it and begins one behind it;
- * the pass goes on and fails at its end.
+ * always would. CHECKING reads every piece that tells of something: one that is damaged is made
+ * again under the next number, from what lies below it or from WAL. A segment that cannot be read
+ * ends the piece before it and begins one behind it; the pass goes on and fails at its end.
  */
 #include "job/indexer.h"
 
 #include "base/log.h"
+#include "indexer_check.h"
 #include "indexer_lost.h"
 #include "indexer_segment.h"
 #include "job/walparts.h"
@@ -25,8 +27,8 @@
 /* clang-format off */
 #define PASS_STATES(X) \
 	X(PASS_START) X(PASS_READYING) X(PASS_OPENING) X(PASS_PIECES) X(PASS_WAL) X(PASS_LOST) \
-	X(PASS_TAIL) X(PASS_READING_BEFORE) X(PASS_WARMING) X(PASS_SEGMENT) X(PASS_MERGING) \
-	X(PASS_WRITING) X(PASS_SHARING)
+	X(PASS_CHECKING) X(PASS_TAIL) X(PASS_READING_BEFORE) X(PASS_WARMING) X(PASS_SEGMENT) \
+	X(PASS_MERGING) X(PASS_WRITING) X(PASS_SHARING)
 /* clang-format on */
 
 OP_STATES(pass_state, PASS_STATES)
@@ -57,14 +59,17 @@ struct indexer {
 	struct walindex_piece before;
 	bool has_before;
 	struct walpiece_read read;
+	struct walpieces_read cover; /* of MERGING */
+	struct indexer_check check;
 	struct indexer_segment segment;
 	/* a piece on its way */
 	struct walindex_piece piece;
 	struct walpiece_write write;
 	struct site *share;
 	size_t merge_from, merge_count, merge_at;
+	uint64_t merge_last; /* segment of the group */
 	uint32_t merge_level;
-	uint64_t unmergeable[WALINDEX_LEVELS]; /* the last that was tried: its last segment */
+	uint64_t unmergeable[WALINDEX_LEVELS]; /* the last that was tried */
 	uint64_t *skip; /* segments that cannot be read, with their timeline */
 	size_t skips;
 	struct err err; /* the first failure of a segment */
@@ -223,11 +228,12 @@ static void pass_end(struct indexer *indexer, const struct err *cause)
 
 static void piece_write(struct indexer *indexer, struct site *site, enum pass_state state)
 {
-	indexer->write = (struct walpiece_write){.repo = site->repo,
-	                                         .generation = indexer->open.generation,
-	                                         .piece = &indexer->piece,
-	                                         .class = pass_class(indexer),
-	                                         .check = indexer->rebuild};
+	indexer->write =
+	        (struct walpiece_write){.repo = site->repo,
+	                                .generation = indexer->open.generation,
+	                                .piece = &indexer->piece,
+	                                .class = pass_class(indexer),
+	                                .check = indexer->rebuild || indexer->pieces.bads > 0};
 	walpiece_write_start(&indexer->pass->op, &indexer->write);
 	pass_wait(indexer, state);
 }
@@ -261,12 +267,6 @@ static void pieces_remove(struct indexer *indexer, const struct name_index *new)
 		timeline->count = kept;
 }
 
-static void pieces_replace(struct indexer *indexer, const struct name_index *new)
-{
-	pieces_remove(indexer, new);
-	walpieces_add(&indexer->pieces, new->tli, new, 1);
-}
-
 static void piece_written(struct indexer *indexer)
 {
 	if (op_failed(&indexer->write.op))
@@ -274,7 +274,8 @@ static void piece_written(struct indexer *indexer)
 	indexer->figures.written += !indexer->write.repeated;
 	indexer->figures.repeated += indexer->write.repeated;
 	indexer->figures.stored_bytes += indexer->write.stored_bytes;
-	pieces_replace(indexer, &indexer->write.which);
+	pieces_remove(indexer, &indexer->write.which);
+	walpieces_add(&indexer->pieces, indexer->write.which.tli, &indexer->write.which, 1);
 	indexer->share = indexer->site->next;
 	piece_share(indexer);
 }
@@ -300,30 +301,6 @@ static bool flush(struct indexer *indexer, bool keep)
 
 /* ---- merging ---- */
 
-/* Pieces from `from` on that fill one of `level`; how many, 0: they do not. */
-static size_t fills(const struct indexer *indexer, const struct walpieces_timeline *timeline,
-                    size_t from, uint32_t level)
-{
-	uint64_t span = walindex_span(level, indexer->pieces.segment_bytes);
-	const struct name_index *piece = &timeline->piece[from];
-	uint64_t end = piece->first - piece->first % span + span - 1;
-	size_t count = 1;
-
-	if (piece->level != level - 1 || end <= indexer->unmergeable[level])
-		return 0;
-	if (piece->first % span != 0 && piece->first > 0 &&
-	    catalog_has(&indexer->catalog, timeline->tli, piece->first - 1))
-		return 0; /* it is not the first of its group */
-	while (piece->last < end) {
-		if (from + count == timeline->count || piece[1].first != piece->last + 1 ||
-		    piece[1].level != level - 1)
-			return 0;
-		piece++;
-		count++;
-	}
-	return piece->last == end && count > 1 ? count : 0;
-}
-
 static bool find_merge(struct indexer *indexer)
 {
 	for (uint32_t level = 1; level < WALINDEX_LEVELS; level++)
@@ -331,14 +308,19 @@ static bool find_merge(struct indexer *indexer)
 			const struct walpieces_timeline *timeline = &indexer->pieces.timeline[i];
 
 			for (size_t from = 0; from < timeline->count; from++) {
-				indexer->merge_count = fills(indexer, timeline, from, level);
+				indexer->merge_count = walpieces_group(&indexer->pieces, i, from,
+				                                       level, &indexer->catalog);
 				if (indexer->merge_count == 0)
+					continue;
+				indexer->merge_last =
+				        timeline->piece[from + indexer->merge_count - 1].last;
+				if (indexer->merge_last <= indexer->unmergeable[level])
 					continue;
 				indexer->merge_from = from;
 				indexer->merge_level = level;
 				indexer->tli = indexer->builder ? indexer->tli : timeline->tli;
 				indexer->merge_at = 0;
-				indexer->read.which = timeline->piece[from];
+				indexer->cover.tli = timeline->tli;
 				return true;
 			}
 		}
@@ -348,21 +330,22 @@ static bool find_merge(struct indexer *indexer)
 static void merge_read(struct indexer *indexer)
 {
 	const struct walpieces_timeline *timeline =
-	        walpieces_timeline(&indexer->pieces, indexer->read.which.tli);
+	        walpieces_timeline(&indexer->pieces, indexer->cover.tli);
 
-	indexer->read = (struct walpiece_read){
+	indexer->cover = (struct walpieces_read){
 	        .repo = indexer->site->repo,
 	        .generation = indexer->open.generation,
-	        .segment_bytes = indexer->pieces.segment_bytes,
-	        .which = timeline->piece[indexer->merge_from + indexer->merge_at]};
-	walpiece_read_start(&indexer->pass->op, &indexer->read);
+	        .pieces = &indexer->pieces,
+	        .tli = timeline->tli,
+	        .segno = timeline->piece[indexer->merge_from + indexer->merge_at].first};
+	walpieces_read_start(&indexer->pass->op, &indexer->cover);
 	pass_wait(indexer, PASS_MERGING);
 }
 
 /* One that cannot be merged stays as it is: the levels below say the same. */
 static void merge_give_up(struct indexer *indexer)
 {
-	indexer->unmergeable[indexer->merge_level] = indexer->read.which.last;
+	indexer->unmergeable[indexer->merge_level] = indexer->merge_last;
 	walindex_release(&indexer->piece);
 	pass_next(indexer);
 }
@@ -373,17 +356,23 @@ static void merge_take(struct indexer *indexer)
 	struct err err = {0};
 	bool good;
 
-	if (op_failed(&indexer->read.op)) {
-		log_err(LOG_WARNING, &indexer->read.op.err, ", the index can be made again");
-		return merge_give_up(indexer);
+	if (err_is(&indexer->cover.first)) { /* it does not count any more, and is made first */
+		log_err(LOG_WARNING, &indexer->cover.first, ", it is made again");
+		walindex_release(&indexer->cover.piece);
+		walindex_release(piece);
+		if (op_failed(&indexer->cover.op) && !walpiece_is_bad(&indexer->cover.op.err))
+			return pass_end(indexer, &indexer->cover.op.err);
+		return pass_next(indexer);
 	}
+	if (op_failed(&indexer->cover.op))
+		return pass_end(indexer, &indexer->cover.op.err);
 	if (indexer->merge_at++ == 0) {
-		*piece = indexer->read.piece;
-		indexer->read.piece = (struct walindex_piece){0};
+		*piece = indexer->cover.piece;
+		indexer->cover.piece = (struct walindex_piece){0};
 		good = true;
 	} else {
-		good = walindex_append(piece, &indexer->read.piece, &err);
-		walindex_release(&indexer->read.piece);
+		good = walindex_append(piece, &indexer->cover.piece, &err);
+		walindex_release(&indexer->cover.piece);
 	}
 	if (!good || piece->crowded || piece->events > WALINDEX_EVENTS_FULL)
 		return merge_give_up(indexer);
@@ -518,11 +507,10 @@ static void before_taken(struct indexer *indexer)
 	bool whole;
 
 	if (op_failed(&read->op)) {
-		if (read->op.err.code != ERR_DAMAGED && read->op.err.code != ERR_REFUSED &&
-		    read->op.err.code != ERR_NOTFOUND)
+		if (!walpiece_is_bad(&read->op.err))
 			return pass_end(indexer, &read->op.err);
 		log_err(LOG_WARNING, &read->op.err, ", it is made again");
-		pieces_remove(indexer, &which);
+		walpieces_spoil(&indexer->pieces, &which, read->op.err.code);
 		return begin_at(indexer, which.first);
 	}
 	whole = read->piece.full || (which.last + 1) % span == 0;
@@ -728,6 +716,15 @@ static void pass_open(struct indexer *indexer)
 	pass_wait(indexer, PASS_OPENING);
 }
 
+static void pass_check(struct indexer *indexer)
+{
+	indexer->check = (struct indexer_check){.repo = indexer->site->repo,
+	                                        .generation = indexer->open.generation,
+	                                        .pieces = &indexer->pieces};
+	indexer_check_start(&indexer->pass->op, &indexer->check);
+	pass_wait(indexer, PASS_CHECKING);
+}
+
 static void pass_step(struct op *op)
 {
 	struct indexer_pass *pass = container_of(op, struct indexer_pass, op);
@@ -765,6 +762,10 @@ static void pass_step(struct op *op)
 	case PASS_LOST:
 		if (op_failed(&indexer->lost.op))
 			return pass_end(indexer, &indexer->lost.op.err);
+		return pass_check(indexer);
+	case PASS_CHECKING:
+		if (op_failed(&indexer->check.op))
+			return pass_end(indexer, &indexer->check.op.err);
 		indexer->known = true;
 		return pass_next(indexer);
 	case PASS_TAIL:

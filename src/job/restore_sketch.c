@@ -64,21 +64,24 @@ static void piece_take(struct restore_sketch *sketch, const struct walindex_piec
 
 static void read_next(struct restore_sketch *sketch)
 {
-	const struct walpieces *pieces = &sketch->pieces;
+	struct walpieces *pieces = &sketch->pieces;
 
 	for (; sketch->timeline < pieces->timelines; sketch->timeline++, sketch->next = 0) {
-		const struct walpieces_timeline *timeline = &pieces->timeline[sketch->timeline];
+		uint32_t tli = pieces->timeline[sketch->timeline].tli;
+		const struct name_index *piece =
+		        walpieces_from(pieces, tli, MAX(sketch->next, sketch->first));
 
-		while (sketch->next < timeline->count &&
-		       timeline->piece[sketch->next].last < sketch->first)
-			sketch->next++;
-		if (sketch->next == timeline->count)
+		if (!piece)
 			continue;
-		sketch->read = (struct walpiece_read){.repo = sketch->repo,
-		                                      .generation = sketch->generation,
-		                                      .segment_bytes = sketch->segment_bytes,
-		                                      .which = timeline->piece[sketch->next++]};
-		walpiece_read_start(&sketch->op, &sketch->read);
+		sketch->next = MAX(sketch->next, piece->first);
+		sketch->read = (struct walpieces_read){
+		        .repo = sketch->repo,
+		        .generation = sketch->generation,
+		        .pieces = pieces,
+		        .tli = tli,
+		        .segno = MAX(sketch->next, sketch->first),
+		};
+		walpieces_read_start(&sketch->op, &sketch->read);
 		return op_wait(&sketch->op, SKETCH_READING);
 	}
 	op_done(&sketch->op);
@@ -101,8 +104,11 @@ static void sketch_step(struct op *op)
 			return op_done(op);
 		return read_next(sketch);
 	case SKETCH_READING:
-		if (!op_failed(&sketch->read.op)) {
+		if (op_failed(&sketch->read.op)) {
+			sketch->next = sketch->read.segno + 1;
+		} else {
 			piece_take(sketch, &sketch->read.piece);
+			sketch->next = sketch->read.piece.last + 1;
 			walindex_release(&sketch->read.piece);
 		}
 		return read_next(sketch);

@@ -29,8 +29,9 @@ struct restore_sketch {
 	/* private */
 	struct walpieces pieces;
 	struct walpieces_load load;
-	struct walpiece_read read;
-	size_t timeline, next;
+	struct walpieces_read read;
+	size_t timeline;
+	uint64_t next; /* of that timeline: the first segment that was not looked at */
 };
 /* An index that is not there, or cannot be read, leaves it empty: then all is read. */
 void restore_sketch_start(struct op *parent, struct restore_sketch *sketch);

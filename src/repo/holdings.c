@@ -184,6 +184,7 @@ static void load_rest(struct holdings_load *load)
 	                                   .what = CATALOG_HISTORIES |
 	                                           (load->no_backups ? 0 : CATALOG_BACKUPS),
 	                                   .class = load->class,
+	                                   .tolerant = load->tolerant,
 	                                   .ret = load->catalog};
 	catalog_load_start(&load->op, &load->load);
 	op_wait(&load->op, HOLDINGS_HISTORIES);
@@ -355,14 +356,15 @@ static const struct name_index *piece_below(const struct walpieces *pieces, uint
 
 static void times_next(struct intervals_times *times);
 
-static void times_read(struct intervals_times *times, const struct name_index *which, bool behind)
+static void times_read(struct intervals_times *times, uint32_t tli, uint64_t segno, bool behind)
 {
 	times->behind = behind;
-	times->read = (struct walpiece_read){.repo = times->repo,
-	                                     .generation = times->generation,
-	                                     .segment_bytes = times->pieces->segment_bytes,
-	                                     .which = *which};
-	walpiece_read_start(&times->op, &times->read);
+	times->read = (struct walpieces_read){.repo = times->repo,
+	                                      .generation = times->generation,
+	                                      .pieces = times->pieces,
+	                                      .tli = tli,
+	                                      .segno = segno};
+	walpieces_read_start(&times->op, &times->read);
 	op_wait(&times->op, 1);
 }
 
@@ -436,27 +438,25 @@ static void times_step(struct op *op)
 {
 	struct intervals_times *times = container_of(op, struct intervals_times, op);
 	struct interval *interval = &times->intervals->item[times->at];
-	const struct name_index *piece;
+	bool read = op->state == 1 && !op_failed(&times->read.op);
+	uint64_t behind = interval->hole_last_segno + 1;
 
 	if (op->state == 0)
 		return times_next(times);
-	if (op_failed(&times->read.op)) {
-		if (times->read.op.err.code == ERR_CANCELLED) {
-			op->err = times->read.op.err;
-			return op_fail_own(op);
-		}
-	} else if (times->behind) {
-		take_behind(times, interval);
-	} else {
-		take_end(times, interval);
+	if (!read && times->read.op.err.code == ERR_CANCELLED) {
+		op->err = times->read.op.err;
+		return op_fail_own(op);
 	}
+	if (!read && !times->behind) /* the next one below, if there is any */
+		return times_next(times);
+	if (read && times->behind)
+		take_behind(times, interval);
+	else if (read)
+		take_end(times, interval);
 	walindex_release(&times->read.piece);
-	piece = !times->behind && interval->hole_last_segno
-	                ? walpieces_at(times->pieces, interval->hole_tli,
-	                               interval->hole_last_segno + 1)
-	                : NULL;
-	if (piece)
-		return times_read(times, piece, true);
+	if (!times->behind && interval->hole_last_segno &&
+	    walpieces_at(times->pieces, interval->hole_tli, behind))
+		return times_read(times, interval->hole_tli, behind, true);
 	times->at++;
 	times_next(times);
 }
@@ -475,7 +475,7 @@ static void times_next(struct intervals_times *times)
 			continue;
 		piece = piece_below(times->pieces, tli, segno);
 		if (piece)
-			return times_read(times, piece, false);
+			return times_read(times, tli, MIN(segno, piece->last), false);
 	}
 	op_done(&times->op);
 }

@@ -268,16 +268,16 @@ static void aside_take(struct restorable *restorable)
 
 static bool read_piece(struct restorable *restorable, uint64_t segno, int state)
 {
-	const struct name_index *which =
-	        walpieces_at(&restorable->pieces, restorable->hole[restorable->at].tli, segno);
+	uint32_t tli = restorable->hole[restorable->at].tli;
 
-	if (!which)
+	if (!walpieces_at(&restorable->pieces, tli, segno))
 		return false;
-	restorable->piece = (struct walpiece_read){.repo = restorable->repo,
-	                                           .generation = restorable->generation,
-	                                           .segment_bytes = restorable->segment_bytes,
-	                                           .which = *which};
-	walpiece_read_start(&restorable->op, &restorable->piece);
+	restorable->piece = (struct walpieces_read){.repo = restorable->repo,
+	                                            .generation = restorable->generation,
+	                                            .pieces = &restorable->pieces,
+	                                            .tli = tli,
+	                                            .segno = segno};
+	walpieces_read_start(&restorable->op, &restorable->piece);
 	op_wait(&restorable->op, state);
 	return true;
 }
@@ -327,7 +327,8 @@ static void behind_begin(struct restorable *restorable)
 	hole_next(restorable);
 }
 
-static void holes_begin(struct restorable *restorable)
+/* By all pieces that are there: one that cannot be read tells by its name what was archived. */
+static void holes_name(struct restorable *restorable)
 {
 	holes_find(&restorable->catalog, &restorable->hole, &restorable->holes);
 	for (size_t i = 0; i < restorable->holes; i++) {
@@ -340,8 +341,6 @@ static void holes_begin(struct restorable *restorable)
 			    restorable->damaged[d].segno <= hole->last)
 				hole->cause = HOLE_DAMAGED;
 	}
-	restorable->at = 0;
-	hole_next(restorable);
 }
 
 /* ---- the story ---- */
@@ -360,6 +359,7 @@ static void holdings_begin(struct restorable *restorable)
 
 static void times_begin(struct restorable *restorable)
 {
+	holes_name(restorable);
 	intervals_find(&restorable->catalog, restorable->heads.head, restorable->heads.count,
 	               &restorable->intervals);
 	restorable->times = (struct intervals_times){.repo = restorable->repo,
@@ -425,7 +425,8 @@ static void restorable_step(struct op *op)
 	case RESTORABLE_HEADS:
 		return times_begin(restorable);
 	case RESTORABLE_TIMES:
-		return holes_begin(restorable);
+		restorable->at = 0;
+		return hole_next(restorable);
 	case RESTORABLE_ASIDE:
 		aside_take(restorable);
 		if (restorable->hole[restorable->at].first > 0 &&

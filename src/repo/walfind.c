@@ -89,14 +89,33 @@ static bool time_fits(const struct walfind_question *question, int64_t time_us)
 	return time_us >= question->since_us && time_us <= question->until_us;
 }
 
+/* Only what comes from the beginning of a timeline, or from a server that was fenced, can be. */
+static bool is_told(const struct walfind *find, const struct walfind_row *row)
+{
+	if (row->tli == row->stored_tli && !row->aside)
+		return false;
+	for (size_t i = find->rows; i-- > 0;) {
+		const struct walfind_row *told = &find->row[i];
+
+		if (told->start == row->start && told->end == row->end && told->tli == row->tli &&
+		    told->xid == row->xid && told->time_us == row->time_us &&
+		    told->what == row->what && walindex_rel_compare(&told->rel, &row->rel) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void row_offer(struct walfind *find, const struct walfind_row *row)
 {
 	const struct walfind_question *question = find->question;
 
 	if (!kind_fits(question, row) || (question->xid && row->xid != question->xid) ||
-	    !time_fits(question, row->time_us) ||
-	    (question->table && !table_fits(question->table, row)))
+	    !time_fits(question, row->time_us) || is_told(find, row))
 		return;
+	if (question->table && !table_fits(question->table, row)) {
+		find->unnamed += !row->named && row->rel.number;
+		return;
+	}
 	if (find->rows == WALFIND_ROWS_MAX) {
 		find->more = true;
 		return;
@@ -110,11 +129,18 @@ static void row_offer(struct walfind *find, const struct walfind_row *row)
 
 /* ---- rows of an event ---- */
 
-static struct walfind_row row_of(const struct walindex_event *event)
+static struct walfind_row row_of(const struct walfind *find, const struct walindex_event *event)
 {
+	const struct walindex_piece *piece = find->piece;
+	uint64_t segno = event->end ? lsn_segno_before(event->end, piece->segment_bytes) : 0;
+
 	return (struct walfind_row){.start = event->start,
 	                            .end = event->end,
 	                            .tli = event->tli,
+	                            .stored_tli = piece->tli,
+	                            .aside = find->aside && segno >= piece->first
+	                                             ? find->aside + (size_t)(segno - piece->first)
+	                                             : find->aside,
 	                            .time_us = event->time_us,
 	                            .xid = event->xid};
 }
@@ -129,7 +155,7 @@ static void row_name(const struct walfind *find, struct walfind_row *row)
 static unsigned touched_offer(struct walfind *find, const struct walindex_event *event,
                               const struct walindex_touched *touched)
 {
-	struct walfind_row row = row_of(event);
+	struct walfind_row row = row_of(find, event);
 	bool goes = touched->flags & WALINDEX_DROPPED && !(touched->flags & WALINDEX_CREATED);
 	size_t before = find->rows;
 
@@ -156,7 +182,7 @@ static unsigned touched_offer(struct walfind *find, const struct walindex_event 
 static bool touched_is_named(const struct walfind *find, const struct walindex_event *event,
                              const struct walindex_touched *touched)
 {
-	struct walfind_row row = row_of(event);
+	struct walfind_row row = row_of(find, event);
 
 	row.rel = touched->rel;
 	row_name(find, &row);
@@ -174,7 +200,7 @@ static void transaction_offer(struct walfind *find, const struct walindex_event 
 		if (!named || touched_is_named(find, event, &event->touched[i]))
 			offered += touched_offer(find, event, &event->touched[i]);
 	if (!offered && find->question->xid) {
-		struct walfind_row row = row_of(event);
+		struct walfind_row row = row_of(find, event);
 
 		row.what = WALFIND_ENDED;
 		row_offer(find, &row);
@@ -184,7 +210,7 @@ static void transaction_offer(struct walfind *find, const struct walindex_event 
 static void database_offer(struct walfind *find, const struct walindex_event *event,
                            enum walfind_what what)
 {
-	struct walfind_row row = row_of(event);
+	struct walfind_row row = row_of(find, event);
 
 	row.what = what;
 	if (event->toucheds)
@@ -195,7 +221,7 @@ static void database_offer(struct walfind *find, const struct walindex_event *ev
 
 static void event_offer(struct walfind *find, const struct walindex_event *event)
 {
-	struct walfind_row row = row_of(event);
+	struct walfind_row row = row_of(find, event);
 
 	switch (event->kind) {
 	case WALINDEX_TRANSACTION:
@@ -226,6 +252,7 @@ static void event_offer(struct walfind *find, const struct walindex_event *event
 void walfind_add(struct walfind *find, const struct walindex_piece *piece)
 {
 	find->crowded |= piece->crowded;
+	find->piece = piece;
 	for (size_t i = 0; i < piece->events; i++)
 		event_offer(find, &piece->event[i]);
 }

@@ -4,7 +4,8 @@
  *   load:  START -> FOLDERS (the timelines) -> for each timeline, from the highest level down, and
  *          for each gap that the levels above leave: LISTING, page by page -> done
  *   read:  START -> READING
- *   write: START -> WRITING -> (another content has the name: the next n) WRITING …
+ *   read what covers a segment: START -> READING -> (it is bad) LOADING (what lies below) ->
+ * READING … write: START -> WRITING -> (another content has the name: the next n) WRITING …
  *                          -> CHECKING (it was there: can it be read) -> the next n, or done
  */
 #include "repo/walpieces.h"
@@ -25,6 +26,7 @@ void walpieces_release(struct walpieces *pieces)
 	for (size_t i = 0; i < pieces->timelines; i++)
 		free(pieces->timeline[i].piece);
 	free(pieces->timeline);
+	free(pieces->bad);
 	*pieces = (struct walpieces){0};
 }
 
@@ -64,6 +66,62 @@ const struct name_index *walpieces_at(const struct walpieces *pieces, uint32_t t
 	if (!timeline || at == timeline->count || timeline->piece[at].first > segno)
 		return NULL;
 	return &timeline->piece[at];
+}
+
+const struct name_index *walpieces_from(const struct walpieces *pieces, uint32_t tli,
+                                        uint64_t segno)
+{
+	const struct walpieces_timeline *timeline = walpieces_timeline(pieces, tli);
+	size_t at = timeline ? piece_from(timeline, segno) : 0;
+
+	return timeline && at < timeline->count ? &timeline->piece[at] : NULL;
+}
+
+static bool is_same(const struct name_index *a, const struct name_index *b)
+{
+	return a->tli == b->tli && a->level == b->level && a->first == b->first &&
+	       a->last == b->last && a->n == b->n;
+}
+
+static bool is_spoilt(const struct walpieces *pieces, const struct name_index *which)
+{
+	for (size_t i = 0; i < pieces->bads; i++)
+		if (is_same(&pieces->bad[i].which, which))
+			return true;
+	return false;
+}
+
+void walpieces_spoil(struct walpieces *pieces, const struct name_index *which, enum err_code code)
+{
+	struct walpieces_bad bad = {*which, code};
+	size_t kept = 0;
+
+	if (!is_spoilt(pieces, &bad.which)) {
+		pieces->bad = xrealloc(pieces->bad, (pieces->bads + 1) * sizeof(*pieces->bad));
+		pieces->bad[pieces->bads++] = bad;
+	}
+	for (size_t i = 0; i < pieces->timelines; i++) {
+		struct walpieces_timeline *timeline = &pieces->timeline[i];
+
+		if (timeline->tli != bad.which.tli)
+			continue;
+		for (size_t n = 0; n < timeline->count; n++)
+			if (!is_same(&timeline->piece[n], &bad.which))
+				timeline->piece[kept++] = timeline->piece[n];
+		timeline->count = kept;
+	}
+}
+
+const struct walpieces_bad *walpieces_bad_in(const struct walpieces *pieces, uint32_t tli,
+                                             uint64_t first, uint64_t last)
+{
+	for (size_t i = 0; i < pieces->bads; i++) {
+		const struct name_index *which = &pieces->bad[i].which;
+
+		if (which->tli == tli && which->first <= last && which->last >= first)
+			return &pieces->bad[i];
+	}
+	return NULL;
 }
 
 static struct walpieces_timeline *timeline_of(struct walpieces *pieces, uint32_t tli)
@@ -109,6 +167,30 @@ void walpieces_add(struct walpieces *pieces, uint32_t tli, const struct name_ind
 	for (size_t i = 0; i < names; i++)
 		if (i + 1 == names || name[i + 1].first != name[i].first)
 			timeline_add(timeline, &name[i]);
+}
+
+size_t walpieces_group(const struct walpieces *pieces, size_t which, size_t from, uint32_t level,
+                       const struct catalog *catalog)
+{
+	const struct walpieces_timeline *timeline = &pieces->timeline[which];
+	uint64_t span = walindex_span(level, pieces->segment_bytes);
+	const struct name_index *piece = &timeline->piece[from];
+	uint64_t end = piece->first - piece->first % span + span - 1;
+	size_t count = 1;
+
+	if (piece->level != level - 1)
+		return 0;
+	if (piece->first % span != 0 && piece->first > 0 &&
+	    catalog_has(catalog, timeline->tli, piece->first - 1))
+		return 0; /* it is not the first of its group */
+	while (piece->last < end) {
+		if (from + count == timeline->count || piece[1].first != piece->last + 1 ||
+		    piece[1].level != level - 1)
+			return 0;
+		piece++;
+		count++;
+	}
+	return piece->last == end && count > 1 ? count : 0;
 }
 
 void walpieces_into_catalog(const struct walpieces *pieces, struct catalog *catalog)
@@ -180,15 +262,26 @@ static void gap_add(struct walpieces_detail *d, uint64_t first, uint64_t last)
 static void gaps_find(struct walpieces_detail *d)
 {
 	const struct walpieces_timeline *timeline = walpieces_timeline(d->load->ret, d->tli[d->at]);
-	uint64_t from = 0;
+	const struct name_index *below = d->load->below;
+	uint64_t from = below ? below->first : 0, to = below ? below->last : UINT64_MAX;
 
 	d->gaps = d->gap_at = 0;
-	for (size_t i = 0; timeline && i < timeline->count; i++) {
+	for (size_t i = timeline ? piece_from(timeline, from) : 0;
+	     timeline && i < timeline->count && timeline->piece[i].first <= to; i++) {
 		if (timeline->piece[i].first > from)
 			gap_add(d, from, timeline->piece[i].first - 1);
 		from = timeline->piece[i].last + 1;
 	}
-	gap_add(d, from, UINT64_MAX);
+	if (from <= to)
+		gap_add(d, from, to);
+}
+
+/* The level to begin with, on each timeline. */
+static uint32_t level_first(const struct walpieces_load *load)
+{
+	if (load->below)
+		return load->below->level;
+	return load->lowest ? 0 : WALINDEX_LEVELS - 1;
 }
 
 static void load_page(struct walpieces_detail *d)
@@ -208,7 +301,7 @@ static void load_gap(struct walpieces_detail *d)
 		if (d->level == 0) {
 			if (++d->at == d->tlis)
 				return load_end(load, NULL);
-			d->level = load->lowest ? 0 : WALINDEX_LEVELS - 1;
+			d->level = level_first(load);
 		} else {
 			d->level--;
 		}
@@ -234,7 +327,8 @@ static bool page_take(struct walpieces_detail *d)
 			continue;
 		if (piece.first > gap->last)
 			return false;
-		if (piece.last > gap->last || piece.last - piece.first >= WALINDEX_SPAN_MAX)
+		if (piece.last > gap->last || piece.last - piece.first >= WALINDEX_SPAN_MAX ||
+		    is_spoilt(d->load->ret, &piece))
 			continue;
 		if (d->founds == d->founds_size) {
 			d->founds_size = d->founds_size ? 2 * d->founds_size : 64;
@@ -267,6 +361,16 @@ static void load_listed(struct walpieces_detail *d)
 	load_gap(d);
 }
 
+/* Of one timeline alone. */
+static void load_below(struct walpieces_detail *d)
+{
+	d->tli = xmalloc(sizeof(*d->tli));
+	d->tli[d->tlis++] = d->load->below->tli;
+	d->level = level_first(d->load);
+	gaps_find(d);
+	load_gap(d);
+}
+
 static void load_step(struct op *op)
 {
 	struct walpieces_load *load = container_of(op, struct walpieces_load, op);
@@ -277,6 +381,8 @@ static void load_step(struct op *op)
 		d = load->detail = xcalloc(1, sizeof(*d));
 		d->load = load;
 		load->ret->segment_bytes = load->segment_bytes;
+		if (load->below)
+			return load_below(d);
 		name_index_folder(d->prefix, load->generation);
 		d->walk = (struct store_walk){.store = load->repo->store,
 		                              .prefix = d->prefix,
@@ -289,7 +395,7 @@ static void load_step(struct op *op)
 			return load_end(load, &d->walk.op.err);
 		if (d->tlis == 0)
 			return load_end(load, NULL);
-		d->level = load->lowest ? 0 : WALINDEX_LEVELS - 1;
+		d->level = level_first(load);
 		gaps_find(d);
 		return load_gap(d);
 	case LOAD_LISTING:
@@ -359,6 +465,84 @@ void walpiece_read_start(struct op *parent, struct walpiece_read *read)
 	op_start(parent, &read->op, &read_type);
 }
 
+/* ---- read what covers a segment ---- */
+
+enum cover_state { COVER_START, COVER_READING, COVER_LOADING };
+
+bool walpiece_is_bad(const struct err *err)
+{
+	return err->code == ERR_DAMAGED || err->code == ERR_REFUSED || err->code == ERR_NOTFOUND;
+}
+
+static void cover_read(struct walpieces_read *read)
+{
+	const struct name_index *which = walpieces_at(read->pieces, read->tli, read->segno);
+
+	if (!which && !err_is(&read->first))
+		return op_fail_as(&read->op, ERR_NOTFOUND, "no piece of the index covers it");
+	if (!which) {
+		read->op.err = read->first;
+		return op_fail_own(&read->op);
+	}
+	read->which = *which;
+	read->read = (struct walpiece_read){.repo = read->repo,
+	                                    .generation = read->generation,
+	                                    .segment_bytes = read->pieces->segment_bytes,
+	                                    .which = *which};
+	walpiece_read_start(&read->op, &read->read);
+	op_wait(&read->op, COVER_READING);
+}
+
+static void cover_taken(struct walpieces_read *read)
+{
+	const struct err *err = &read->read.op.err;
+
+	if (!op_failed(&read->read.op)) {
+		read->piece = read->read.piece;
+		return op_done(&read->op);
+	}
+	if (!err_is(&read->first))
+		read->first = *err;
+	walpieces_spoil(read->pieces, &read->which, err->code);
+	if (!walpiece_is_bad(err)) {
+		read->op.err = *err;
+		return op_fail_own(&read->op);
+	}
+	read->load = (struct walpieces_load){.repo = read->repo,
+	                                     .generation = read->generation,
+	                                     .segment_bytes = read->pieces->segment_bytes,
+	                                     .below = &read->which,
+	                                     .ret = read->pieces};
+	walpieces_load_start(&read->op, &read->load);
+	op_wait(&read->op, COVER_LOADING);
+}
+
+static void cover_step(struct op *op)
+{
+	struct walpieces_read *read = container_of(op, struct walpieces_read, op);
+
+	switch ((enum cover_state)op->state) {
+	case COVER_START:
+		read->piece = (struct walindex_piece){0};
+		err_clear(&read->first);
+		return cover_read(read);
+	case COVER_READING:
+		return cover_taken(read);
+	case COVER_LOADING:
+		if (!op_failed(&read->load.op))
+			return cover_read(read);
+		op->err = read->load.op.err;
+		return op_fail_own(op);
+	}
+}
+
+static const struct op_type cover_type = {.name = "index read at", .step = cover_step};
+
+void walpieces_read_start(struct op *parent, struct walpieces_read *read)
+{
+	op_start(parent, &read->op, &cover_type);
+}
+
 /* ---- write ---- */
 
 static void write_next(struct walpiece_write *write)
@@ -392,8 +576,9 @@ static void write_written(struct walpiece_write *write)
 {
 	const struct err *err = &write->write.op.err;
 
-	if (op_failed(&write->write.op) && err->code == ERR_EXISTS && write->which.n < TRIES_MAX &&
-	    !write->op.cancelled)
+	/* another one has the name, or what has it cannot even be told apart */
+	if (op_failed(&write->write.op) && write->which.n < TRIES_MAX && !write->op.cancelled &&
+	    (err->code == ERR_EXISTS || err->code == ERR_DAMAGED))
 		return write_next(write);
 	if (op_failed(&write->write.op))
 		return write_end(write, err);
@@ -412,7 +597,7 @@ static void write_checked(struct walpiece_write *write)
 	bool good = !op_failed(&write->read.op);
 
 	buf_release(&write->read.content);
-	if (good || write->read.op.err.code != ERR_DAMAGED)
+	if (good || !walpiece_is_bad(&write->read.op.err))
 		return write_end(write, good ? NULL : &write->read.op.err);
 	write_next(write);
 }

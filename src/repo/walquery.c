@@ -86,9 +86,8 @@ static void query_from(struct walquery *query, uint64_t above)
 	while (above > query->first && query->count < ENOUGH) {
 		uint64_t segno = above - 1;
 		uint32_t tli = history_tli_of_segment(query->path, segno, segment_bytes);
-		const struct name_index *piece = walpieces_at(query->pieces, tli, segno);
 
-		if (!piece) {
+		if (!walpieces_at(query->pieces, tli, segno)) {
 			add(query, segno);
 			above--;
 			continue;
@@ -96,11 +95,12 @@ static void query_from(struct walquery *query, uint64_t above)
 		if (query->count > 0)
 			break;
 		query->next = segno;
-		query->read = (struct walpiece_read){.repo = query->repo,
-		                                     .generation = query->generation,
-		                                     .segment_bytes = segment_bytes,
-		                                     .which = *piece};
-		walpiece_read_start(&query->op, &query->read);
+		query->read = (struct walpieces_read){.repo = query->repo,
+		                                      .generation = query->generation,
+		                                      .pieces = query->pieces,
+		                                      .tli = tli,
+		                                      .segno = segno};
+		walpieces_read_start(&query->op, &query->read);
 		return op_wait(&query->op, 1);
 	}
 	query_end(query, above);
@@ -110,19 +110,18 @@ static void query_from(struct walquery *query, uint64_t above)
 static void query_take(struct walquery *query)
 {
 	const struct walindex_piece *piece = &query->read.piece;
-	const struct name_index *which = &query->read.which;
-	bool readable = !op_failed(&query->read.op);
-	uint64_t above = query->next + 1, lowest = MAX(query->first, which->first);
+	uint64_t above = query->next + 1, lowest = MAX(query->first, piece->first);
 
-	if (readable)
-		near_points(query, piece);
+	if (op_failed(&query->read.op)) /* nothing covers it any more */
+		return query_from(query, above);
+	near_points(query, piece);
 	for (; above > lowest; above--) {
 		uint64_t segno = above - 1;
 
 		if (history_tli_of_segment(query->path, segno, query->pieces->segment_bytes) !=
-		    which->tli)
+		    piece->tli)
 			break;
-		if (readable && !holds(query, piece, segno)) {
+		if (!holds(query, piece, segno)) {
 			near_add(query, walindex_segment(piece, segno));
 			continue;
 		}

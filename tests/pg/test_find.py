@@ -5,7 +5,7 @@ import re
 import shlex
 
 import pytest
-from seawalltest import wait_for
+from seawalltest import index, wait_for
 from test_restore import Story, begin
 
 
@@ -78,6 +78,93 @@ def test_a_table_is_found_by_its_name_long_after_it_is_gone(story):
     assert [event["name"] for event in find(story, "--truncated", "--table", "items")] == ["items"]
     assert not find(story, "--dropped", "items")
     assert re.search(r"dropped +postgres +old\.orders", story.wall.run("find", "main", "--dropped", "orders").out)
+
+
+def spoil(path):
+    """Every reader sees that it is damaged."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+def segment_of(lsn, segment_bytes=1 << 20):
+    """Timeline 1."""
+    high, low = (int(part, 16) for part in lsn.split("/"))
+    number, per = (high << 32 | low) // segment_bytes, (1 << 32) // segment_bytes
+    return f"00000001{number // per:08X}{number % per:08X}"
+
+
+def early_and_late(made):
+    """A story whose accidents lie in two pieces of the index, and a segment of each."""
+    story = Story(made, segment_mb=1, wal_keep_size="1GB")
+    story.backup()
+    cluster = story.cluster
+    happen(cluster)
+    cluster.sql("DROP TABLE old.orders")
+    early = segment_of(cluster.insert_lsn())
+    cluster.sql("CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 60000)")
+    cluster.sql("TRUNCATE items")
+    cluster.sql("DROP TABLE orders")
+    late = segment_of(cluster.insert_lsn())
+    cluster.sql("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 20000)")
+    story.archived()
+    story.wall.run("wal", "index", "main")
+    return story.wall, early, late
+
+
+def test_a_piece_of_the_index_that_cannot_be_read_hides_only_itself_and_is_made_again(made):
+    wall, early, late = early_and_late(made)
+    whole = json.loads(wall.run("find", "main", "--json").out)
+    assert not whole["not_searched"]
+
+    def piece_of(segment):
+        """The path of the one that counts."""
+        (tli, *_, path), = [piece for piece in index.names(wall) if piece[2] <= segment[8:] <= piece[3]][-1:]
+        assert tli == 1
+        return path
+
+    def ask(*arguments, status):
+        result = wall.run("find", "main", *arguments, "--json", status=status)
+        told = json.loads(result.out)
+        return {event["lsn"] for event in told["events"]}, told["not_searched"], result.err
+
+    all_of_it = {event["lsn"] for event in whole["events"]}
+    first, last = index.NAME.search(str(piece_of(late))).groups()[2:4]
+    assert early[8:] < first <= late[8:] <= last, (early, first, last)
+    plan = ("restore", "main", "--to", f"lsn:{max(all_of_it)}", "--pgdata", made.folder / "new", "--plan", "--json")
+    before = (json.loads(wall.run("list", "--json").out)["intervals"], json.loads(wall.run(*plan).out)["plan"])
+    spoil(piece_of(late))
+    found, lacks, err = ask("--dropped", "*", "--truncated", status=7)
+    (lack,) = lacks
+    assert found < all_of_it and any(segment_of(lsn) <= early for lsn in found)
+    assert (lack["cause"], lack["first"][8:], lack["last"][8:]) == ("damaged", first, last)
+    assert lack["from"] and segment_of(lack["from_lsn"]) == lack["first"] and lack["timeline"] == 1
+    assert "a part of the WAL could not be searched" in err and "seawall wal index main" in err
+    # a question whose answer is there is no less incomplete, and a person reads where
+    result = wall.run("find", "main", "--dropped", "no_such", status=7)
+    assert re.search(rf"NOT SEARCHED: {lack['first']} to {lack['last']} \(\d+ segments\), .*, after 20.*is damaged", result.out), result
+    # neither status, list nor a plan go by it; they know as much as before, or less
+    after = json.loads(wall.run("list", "--json").out)["intervals"]
+    assert [(one["from_lsn"], one["to_lsn"]) for one in after] == [(one["from_lsn"], one["to_lsn"]) for one in before[0]]
+    assert after[0]["last_transaction"] <= before[0][0]["last_transaction"]
+    assert json.loads(wall.run(*plan).out)["plan"] == before[1]
+    assert json.loads(wall.run("status", "--json", status=None).out)["clusters"][0]["intervals"] == after
+    # one that is gone
+    damaged = piece_of(late)
+    kept = damaged.read_bytes()
+    damaged.unlink()
+    _, (lack,), _ = ask("--dropped", "*", status=7)
+    assert (lack["cause"], lack["first"][8:]) == ("missing", first)
+    damaged.write_bytes(kept)
+    # the server sees it at its start, and makes it again beside the damaged one
+    wall.serve()
+    wait_for(lambda: index.NAME.search(str(piece_of(late))).group(5) == "000002", "the piece to be made again", 60)
+    wall.stop()
+    assert ask(status=0)[0] == all_of_it
+    spoil(piece_of(late))
+    wall.run("wal", "index", "main")
+    assert ask(status=0)[0] == all_of_it and index.NAME.search(str(piece_of(late))).group(5) == "000003"
 
 
 def test_the_table_for_people_and_bad_questions(story):

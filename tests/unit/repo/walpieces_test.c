@@ -258,6 +258,74 @@ static void a_piece_that_is_damaged_newer_or_gone_hides_nothing(void **state)
 	history_release(&path);
 }
 
+static bool read_at(struct fixture *f, struct walpieces *pieces, uint64_t segno,
+                    struct walpieces_read *ret)
+{
+	*ret = (struct walpieces_read){.repo = f->repo,
+	                               .generation = GENERATION,
+	                               .pieces = pieces,
+	                               .tli = 1,
+	                               .segno = segno};
+	return RUN(f->loop, walpieces_read_start, ret);
+}
+
+static void the_levels_below_stand_for_a_piece_that_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	struct walindex_piece piece;
+	struct walpieces pieces;
+	struct walpieces_read read;
+
+	make_piece(&piece);
+	write_piece(f, &piece, 1, false); /* 32 to 47 */
+	name_piece(f, 0, 48, 63);         /* no object at all */
+	name_piece(f, 0, 64, 79);
+	name_piece(f, 1, 1, 255);
+	load(f, &pieces);
+	assert_int_equal(walpieces_at(&pieces, 1, 40)->level, 1);
+	assert_null(walpieces_bad_in(&pieces, 1, 0, 1000));
+	assert_true(read_at(f, &pieces, 40, &read));
+	assert_int_equal(read.piece.first, 32);
+	assert_int_equal(read.first.code, ERR_DAMAGED);
+	walindex_release(&read.piece);
+	assert_null(walpieces_at(&pieces, 1, 31));
+	assert_int_equal(walpieces_from(&pieces, 1, 0)->first, 32);
+	assert_int_equal(walpieces_at(&pieces, 1, 50)->level, 0);
+	/* and where they do not reach, it says so, once and for all */
+	assert_false(read_at(f, &pieces, 50, &read));
+	assert_int_equal(read.op.err.code, ERR_DAMAGED);
+	assert_null(walpieces_at(&pieces, 1, 50));
+	assert_false(read_at(f, &pieces, 50, &read));
+	assert_int_equal(read.op.err.code, ERR_NOTFOUND);
+	assert_int_equal(walpieces_bad_in(&pieces, 1, 48, 50)->which.level, 1);
+	assert_int_equal(pieces.bads, 2);
+	assert_int_equal(walpieces_at(&pieces, 1, 70)->first, 64);
+	assert_null(walpieces_bad_in(&pieces, 2, 48, 50));
+	assert_null(walpieces_bad_in(&pieces, 1, 256, 300));
+	/* the next number cannot be read, either: the one before it is as good */
+	walpieces_release(&pieces);
+	write_spoiled(f, &piece, 2, AT_LAST);
+	load(f, &pieces);
+	assert_true(read_at(f, &pieces, 40, &read));
+	assert_int_equal(walpieces_at(&pieces, 1, 40)->n, 1);
+	assert_int_equal(pieces.bads, 2);
+	walindex_release(&read.piece);
+	walpieces_release(&pieces);
+	walindex_release(&piece);
+}
+
+static void what_is_no_object_is_written_again_beside_it(void **state)
+{
+	struct fixture *f = *state;
+	struct walindex_piece piece;
+
+	make_piece(&piece);
+	name_piece(f, 0, 32, 47);
+	write_piece(f, &piece, 2, false);
+	write_piece(f, &piece, 2, true);
+	walindex_release(&piece);
+}
+
 static void put_segment(struct fixture *f, uint64_t segno)
 {
 	char text[SEGMENT_NAME_BYTES], object[NAME_BYTES];
@@ -420,6 +488,8 @@ int main(void)
 	        TEST(the_same_piece_stays_and_another_one_gets_the_next_number),
 	        TEST(only_segments_that_can_hold_it_are_named),
 	        TEST(a_piece_that_is_damaged_newer_or_gone_hides_nothing),
+	        TEST(the_levels_below_stand_for_a_piece_that_cannot_be_read),
+	        TEST(what_is_no_object_is_written_again_beside_it),
 	        TEST(what_was_taken_away_is_seen_once_it_is_marked),
 	        TEST(what_is_archived_costs_the_same_however_much_it_is),
 	        TEST(a_path_is_listed_only_where_it_is_needed),
