@@ -300,8 +300,9 @@ static enum outcome check_archiver(struct checking *checking)
 	         &err)) {
 		outcome = check_fail(checking, &err);
 	} else if (*value(&asking, 0)) {
-		check_hint(checking, "PostgreSQL's log has what archive_command said.");
-		outcome = check_say(checking, CHECK_WARNING, "fails with \"%s\" since %s",
+		check_hint(checking, "PostgreSQL's log has what archive_command said. It keeps the "
+		                     "file, and tries again within a minute.");
+		outcome = check_say(checking, CHECK_FAILED, "fails with \"%s\", last at %s",
 		                    value(&asking, 0), value(&asking, 1));
 	} else {
 		outcome = check_say(checking, CHECK_OK, "has archived %s files", value(&asking, 2));

@@ -139,19 +139,52 @@ static void ask_answer(struct archive_ask *ask, enum answer answer, const struct
 	op_wake(&ask->op);
 }
 
+/* The line of an error without the words that have digits (names of files, sizes, the store's ids
+ * of requests): what is left is the same for each file and each try that fails for the same reason.
+ */
+static void reason_of(const struct err *err, char out[ERR_TEXT_MAX])
+{
+	char line[ERR_TEXT_MAX];
+	size_t length = 0;
+
+	err_line(err, line, sizeof(line));
+	for (const char *at = line; *at;) {
+		size_t word = strcspn(at, " ");
+
+		if (strcspn(at, "0123456789") >= word) {
+			memcpy(out + length, at, word);
+			length += word;
+		}
+		at += word + (at[word] == ' ');
+	}
+	out[length] = '\0';
+}
+
+static bool same_reason(const struct err *a, const struct err *b)
+{
+	char one[ERR_TEXT_MAX], other[ERR_TEXT_MAX];
+
+	reason_of(a, one);
+	reason_of(b, other);
+	return strcmp(one, other) == 0;
+}
+
+/* A reason is logged once, however many files wait and however often PostgreSQL asks. While it
+ * waits for one file, those behind it, which nobody asks for yet, are no news. */
 static void item_speak_failed(struct archive_item *item)
 {
 	struct archiver_figures *figures = &item->archiver->figures;
-	char now[ERR_TEXT_MAX], before[ERR_TEXT_MAX];
+	bool known = figures->failing_since_us != 0;
 
 	if (item->err.code == ERR_CANCELLED || (!item->asks && item->err.code == ERR_NOTFOUND))
 		return;
-	err_line(&item->err, now, sizeof(now));
-	err_line(&figures->last_error, before, sizeof(before));
 	figures->failed++;
-	if (!figures->failing_since_us || strcmp(now, before) != 0)
+	if (known && !item->asks)
+		return;
+	/* A command (which does not work ahead) says it itself. */
+	if (item->archiver->ahead > 0 && !(known && same_reason(&item->err, &figures->last_error)))
 		log_err(LOG_ERROR, &item->err, ", PostgreSQL keeps the file and will ask again");
-	if (!figures->failing_since_us)
+	if (!known)
 		figures->failing_since_us = clock_now_us();
 	figures->last_error = item->err;
 	snprintf(figures->failing, sizeof(figures->failing), "%s", item->text);

@@ -117,6 +117,17 @@ static void item_end(struct fetch_item *item)
 	op_done(&item->op);
 }
 
+/* In the server's log. A command (which does not fetch ahead) says the end itself. */
+static void item_speak(const struct fetch_item *item, enum answer answer)
+{
+	if (item->fetcher->ahead_max == 0)
+		return;
+	if (answer == ANSWER_FAILED)
+		log_err(LOG_ERROR, &item->op.err, ", PostgreSQL is told to stop");
+	else if (err_is(&item->warning))
+		log_err(LOG_WARNING, &item->warning, ", the standby will ask again");
+}
+
 /* The answer is known: say it, or keep it until somebody comes to hear it. */
 static void item_decide(struct fetch_item *item, enum answer answer, const struct err *why)
 {
@@ -126,10 +137,7 @@ static void item_decide(struct fetch_item *item, enum answer answer, const struc
 	if (!item->wanted || item->op.cancelled)
 		return item_end(item);
 	item_figures(item);
-	if (answer == ANSWER_FAILED)
-		log_err(LOG_ERROR, &item->op.err, ", PostgreSQL is told to stop");
-	else if (err_is(&item->warning))
-		log_err(LOG_WARNING, &item->warning, ", the standby will ask again");
+	item_speak(item, answer);
 	if (item->asks) {
 		item_tell(item);
 		return item_end(item);

@@ -1,6 +1,7 @@
 /* judge.c — directories are compared as the kernel knows them (device and inode), never as text. */
 #include "server/judge.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "base/file.h"
@@ -22,6 +23,20 @@ static bool path_climbs(const char *path)
 	return false;
 }
 
+/* The usual cause is a path that was typed, in a folder that is no data directory. */
+static bool judge_no_wal(const struct judge *judge, const char *wal, struct err *err)
+{
+	if (errno != ENOENT)
+		return err_sys(err, "could not look at folder \"%s\"", wal);
+	err_set(err, ERR_NOTFOUND,
+	        "file \"%s\" does not lie in the pg_wal of a data directory: there is no \"%s\"",
+	        judge->file, wal);
+	err_hint(err,
+	         "Give the path that PostgreSQL calls %%p: pg_wal/NAME, in the data directory, "
+	         "or the whole path.");
+	return false;
+}
+
 static bool judge_path(struct judge *judge, struct err *err)
 {
 	AUTO_FREE char *folder = NULL;
@@ -32,9 +47,11 @@ static bool judge_path(struct judge *judge, struct err *err)
 	                                            : path_join(judge->data, judge->path);
 	folder = path_folder(judge->file);
 	if (!*path_name(judge->file) || path_climbs(judge->path) || path_climbs(judge->data))
-		return err_set(err, ERR_REFUSED, "path \"%s\" is not allowed", judge->path);
+		return err_set(err, ERR_REFUSED,
+		               "path \"%s\" is not allowed: it has to name a file, without \"..\"",
+		               judge->path);
 	if (stat(wal, &wal_stat) != 0)
-		return err_sys(err, "could not look at folder \"%s\"", wal);
+		return judge_no_wal(judge, wal, err);
 	if (stat(folder, &folder_stat) != 0)
 		return err_sys(err, "could not look at folder \"%s\"", folder);
 	if (!S_ISDIR(wal_stat.st_mode) || !same_file(&folder_stat, &wal_stat))

@@ -178,8 +178,13 @@ def test_bad_files_get_clear_errors(made):
             assert hook.returncode == 1, what
             assert words in hook.stderr, f"{what}: {hook.stderr}"
             assert path.name in hook.stderr
+            assert not re.search(r"^\d{4}-", hook.stderr, re.M), f"said twice, once as a line of a log: {hook.stderr}"
         wall.serve()
         path.unlink()
+    elsewhere = subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", cluster.folder / "notes.txt"],
+                               cwd=cluster.data, capture_output=True, text=True, check=False, **process.OWNER)
+    assert elsewhere.returncode == 1
+    assert "does not lie in the pg_wal of a data directory" in elsewhere.stderr and "%p" in elsewhere.stderr
     missing = subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", "pg_wal/00000001000000000000FFF0"],
                              cwd=cluster.data, capture_output=True, text=True, check=False, **process.OWNER)
     assert missing.returncode == 1
@@ -266,8 +271,10 @@ def test_a_full_disk_is_said_and_survived(made):
     segment = cluster.switch_wal()
     cluster.sql("CREATE TABLE more AS SELECT n, md5(n::text) FROM generate_series(1, 9000) n")
     segment = cluster.switch_wal()
-    wait_for(lambda: cluster.one("SELECT failed_count FROM pg_stat_archiver") > 0, "a failure that PostgreSQL sees")
+    wait_for(lambda: cluster.one("SELECT failed_count FROM pg_stat_archiver") > 1, "failures that PostgreSQL sees")
     assert segment not in objects(wall)
+    said = [line for line in wall.log_tail(1000).splitlines() if "could not archive" in line]
+    assert len(said) == 1, f"two files wait and were tried again, for one reason: {said}"
     faults.limit_file_bytes(wall.server.pid, None)
     wall.wait_archived(segment, deadline_s=90)
     assert content(wall, segment)
