@@ -7,8 +7,11 @@
  *         -> JUDGING (a worker: the timeline of the last page) -> ACTING (promote) -> … -> ENDING
  *
  * The server pauses at the target by itself. Only when position and timeline of what it replayed
- * last are those of the plan is it told to go on. A server that ends by itself ended for a reason:
- * its own words are shown, and a target that never came is told from everything else.
+ * last are those of the plan is it told to go on. As long as nobody can be let in, since a
+ * transaction of many subtransactions was under way all the time, it does not pause but promotes
+ * itself: then the new timeline's history tells where that was (ENDED). A server that ends by
+ * itself ended for a reason: its own words are shown, and a target that never came is told from
+ * everything else.
  */
 #include "restore_internal.h"
 #include "base/clock.h"
@@ -30,6 +33,7 @@ enum follow_state {
 	FOLLOW_RESTING,
 	FOLLOW_JUDGING,
 	FOLLOW_ACTING,
+	FOLLOW_ENDED,
 	FOLLOW_EXPLAINING,
 };
 enum {
@@ -467,6 +471,51 @@ static void refused(struct restore_follow *follow, const struct err *why)
 	        "was left as it is");
 }
 
+static void ended_run(struct work *work)
+{
+	struct restore_follow *follow = container_of(work, struct restore_follow, work);
+
+	(void)!restore_sight_end(follow->restore, &work->op.err);
+}
+
+/* It was promoted, and not by us. */
+static void ended_look(struct restore_follow *follow)
+{
+	follow->work = (struct work){0};
+	work_start_class(&follow->op, &follow->work, WORK_RESTORE, ended_run);
+	op_wait(&follow->op, FOLLOW_ENDED);
+}
+
+static void stop_wrong(struct restore_follow *follow, const struct err *err)
+{
+	follow->bad_end = *err;
+	stop_server(follow, SIGINT);
+	rest(follow);
+}
+
+static void ended(struct restore_follow *follow)
+{
+	struct restore *restore = follow->restore;
+	struct err err = follow->work.op.err;
+
+	if (err_is(&err) || !judge_position(restore, &err)) {
+		err_wrap(&err, "PostgreSQL ended the recovery by itself, on timeline %u",
+		         restore->new_tli);
+		err_hint(&err, "PostgreSQL was stopped.");
+		return stop_wrong(follow, &err);
+	}
+	if (restore->options->then == RESTORE_PROMOTE)
+		return finish(follow, NULL);
+	err_set(&err, ERR_FAILED,
+	        "PostgreSQL could not wait at the end, which is the right one: it was promoted to "
+	        "timeline %u",
+	        restore->new_tli);
+	err_hint(&err, "A transaction with more than 64 subtransactions was under way since the "
+	               "backup; as long as that is so, nobody is let in. Take --then promote, "
+	               "or a later backup.");
+	stop_wrong(follow, &err);
+}
+
 static void answered(struct restore_follow *follow)
 {
 	struct restore *restore = follow->restore;
@@ -483,13 +532,7 @@ static void answered(struct restore_follow *follow)
 	if (!answer_is(&follow->query, 0, "t")) {
 		if (follow->checked)
 			return finish(follow, NULL);
-		struct err err = {0};
-
-		err_set(&err, ERR_FAILED,
-		        "the recovery ended before its end could be checked, on "
-		        "timeline %u",
-		        restore->new_tli);
-		return finish(follow, &err);
+		return ended_look(follow);
 	}
 	restore->new_tli = 0;
 	if (!answer_is(&follow->query, 3, "t") || follow->checked)
@@ -504,12 +547,17 @@ static void judged(struct restore_follow *follow)
 {
 	struct err err = {0};
 
+	if (op_failed(&follow->work.op))
+		return finish(follow, &follow->work.op.err);
+	if (follow->raised) { /* ended by itself in explain, else by us */
+		stop_server(follow, SIGINT);
+		follow->ending = false;
+		return rest(follow);
+	}
 	if (judge_position(follow->restore, &err) && judge_timeline(follow->restore, &err))
 		return act(follow);
 	err_hint(&err, "PostgreSQL was stopped and nothing was promoted.");
-	follow->bad_end = err;
-	stop_server(follow, SIGINT);
-	rest(follow);
+	stop_wrong(follow, &err);
 }
 
 static void follow_begin(struct restore_follow *follow)
@@ -577,19 +625,15 @@ static void follow_step(struct op *op)
 		return answered(follow);
 
 	case FOLLOW_JUDGING:
-		if (op_failed(&follow->work.op))
-			return finish(follow, &follow->work.op.err);
-		if (follow->raised) { /* ended by itself in explain, else by us */
-			stop_server(follow, SIGINT);
-			follow->ending = false;
-			return rest(follow);
-		}
 		return judged(follow);
 
 	case FOLLOW_ACTING:
 		if (op_failed(&follow->query.op))
 			return finish(follow, &follow->query.op.err);
 		return rest(follow);
+
+	case FOLLOW_ENDED:
+		return ended(follow);
 
 	case FOLLOW_EXPLAINING:
 		if (follow->raised)

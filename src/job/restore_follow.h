@@ -47,7 +47,6 @@ struct restore_follow {
 	pid_t pid;
 	bool served, ending, checked;
 	unsigned absent_polls, refused_polls;
-	int64_t ending_since_ms;
 	uint64_t log_from;
 	bool raised; /* out of the worker: settings were raised, it is to be started again */
 	unsigned restarts;
@@ -59,6 +58,9 @@ void restore_follow_release(struct restore_follow *follow);
 
 /* Blocks. */
 void restore_sight(struct restore_follow *follow);
+/* Where the timeline that was begun says that the replay ended: into reached_lsn and reached_tli.
+ * False: that is not the plan's path. Blocks. */
+MUST_USE bool restore_sight_end(struct restore *restore, struct err *err);
 /* The end of the server's log since it was started, as far as it says why. Blocks. */
 void restore_log_tail(const struct restore_follow *follow, struct buf *out,
                       bool *ret_target_missed);

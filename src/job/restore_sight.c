@@ -123,6 +123,45 @@ void restore_sight(struct restore_follow *follow)
 		read_page(sight, plan);
 }
 
+/* ---- the end, when it was promoted already ---- */
+
+/* Whether the timeline that PostgreSQL began comes by the plan's path. */
+static bool history_fits(const struct restore_plan *plan, const struct history *history)
+{
+	if (history->count != plan->path.count + 1 ||
+	    history->entry[history->count - 1].tli != plan->path.tli)
+		return false;
+	for (size_t i = 0; i < plan->path.count; i++)
+		if (history->entry[i].tli != plan->path.entry[i].tli ||
+		    history->entry[i].switch_lsn != plan->path.entry[i].switch_lsn)
+			return false;
+	return true;
+}
+
+bool restore_sight_end(struct restore *restore, struct err *err)
+{
+	const struct restore_plan *plan = &restore->plan;
+	AUTO_FREE char *path = xasprintf("%s/pg_wal/%08X.history", plan->pgdata, restore->new_tli);
+	struct history history = {0};
+	AUTO_BUF struct buf text;
+
+	buf_init(&text, HISTORY_BYTES_MAX);
+	if (!file_read_all(path, &text, err) ||
+	    !history_parse(restore->new_tli, buf_text(&text), text.length, &history, err))
+		return err_wrap(err, "could not read where timeline %u begins", restore->new_tli);
+	if (history_fits(plan, &history)) {
+		restore->reached_lsn = history.entry[history.count - 1].switch_lsn;
+		restore->reached_tli = history_tli_at(&plan->path, restore->reached_lsn - 1);
+	} else {
+		err_set(err, ERR_FAILED,
+		        "the server is on timeline %u, which does not come from the end of the "
+		        "plan, on timeline %u",
+		        restore->new_tli, plan->path.tli);
+	}
+	history_release(&history);
+	return !err_is(err);
+}
+
 /* ---- the log ---- */
 
 /* With logging_collector, the file that "current_logfiles" names. */

@@ -1,5 +1,6 @@
 """`seawall restore`: what was committed up to the target, and nothing else."""
 
+import contextlib
 import errno
 import json
 import os
@@ -538,6 +539,32 @@ def test_what_comes_at_the_end(story, then):
     else:
         assert not restored.pid()
         assert (restored.data / "recovery.signal").exists()
+
+
+def test_a_replay_that_cannot_pause_is_checked_by_where_its_timeline_began(made):
+    """A transaction of many subtransactions is under way from the backup to the target: nobody is let in, and
+    PostgreSQL does not pause but promotes."""
+    story = Story(made)
+    story.write()
+    with contextlib.closing(story.cluster.connect()) as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute("CREATE TABLE many (n int)")
+        for n in range(100):
+            cursor.execute(f"SAVEPOINT s{n}; INSERT INTO many VALUES ({n})")
+        story.backup()
+        mark = story.ledger.mark("here")
+        story.write(10)
+        connection.commit()
+    story.archived()
+    target = Target("name", "here", mark=mark)
+    restored, result = story.restore(*target.arguments, "--then", "pause", status=1)
+    assert "could not wait at the end, which is the right one" in result.err and not restored.pid(), result
+    restored, result = story.restore(*target.arguments, "--json")
+    story.ledger.check(restored, target)
+    told = json.loads(result.out)
+    assert told["reached"]["lsn"] == told["plan"]["end_lsn"] and told["reached"]["timeline"] == 1, result
+    assert told["reached"]["new_timeline"] == 2 and restored.one("SELECT to_regclass('many')") is None
+    assert "recovery_target" not in (restored.data / "postgresql.auto.conf").read_text()
 
 
 def test_the_plan_is_shown_before_it_says_what_is_in_the_way(story):
