@@ -303,6 +303,19 @@ static void item_take(struct archive_item *item, const struct archive_copy *copy
 		item_decide(item, NULL);
 }
 
+/* PostgreSQL has heard "stored", and goes on. */
+static void copy_speak_late(const struct archive_copy *copy)
+{
+	const struct archive_item *item = copy->item;
+	struct archiver_figures *figures = &item->archiver->figures;
+
+	if (!is_alarm(&copy->op.err) || item->good < MIN(copy->site->acks, item->copies))
+		return;
+	log_err(LOG_ERROR, &copy->op.err, ", other repositories have the file");
+	figures->failed++;
+	figures->last_error = copy->op.err;
+}
+
 static void copy_done(struct op *op)
 {
 	struct archive_copy *copy = container_of(op, struct archive_copy, op);
@@ -315,10 +328,12 @@ static void copy_done(struct op *op)
 		site_note(copy->site, op_failed(op) ? &op->err : NULL);
 	if (op_failed(op) && op->err.code != ERR_CANCELLED)
 		archive_place_is_behind(place, item->name.kind == WALNAME_SEGMENT && item->decided);
-	if (item->decided)
+	if (item->decided) {
 		place->late--;
-	else
+		copy_speak_late(copy);
+	} else {
 		item_take(item, copy);
+	}
 	if (item->running == 0)
 		item_free(item);
 	archiver_pump(archiver);
