@@ -4,8 +4,9 @@
  *
  * A place is "behind" when a file did not get there: it was away, or far slower than the others. A
  * look every FILL_LOOK_MS begins a fill as soon as it may be reached again, and at the start of the
- * server, when nobody knows what is missing where. Only with several repositories, and only in the
- * server.
+ * server, when nobody knows what is missing where. It stays behind when a repository that may have
+ * more could not be asked: until that one answers, or for a while. Only with several repositories,
+ * and only in the server.
  */
 #include "archiver_internal.h"
 
@@ -14,11 +15,12 @@
 
 #include "base/poison.h"
 
-enum { FILL_LOOK_MS = 1000 };
+enum { FILL_LOOK_MS = 1000, UNSURE_MS = 60 * 1000 };
 
 void archive_place_is_behind(struct archive_place *place, uint64_t segments)
 {
 	place->lacks += segments;
+	place->unsure_ms = 0;
 	if (!place->behind)
 		place->behind_since_us = clock_now_us();
 	place->behind = true;
@@ -35,6 +37,19 @@ static void fill_moved(struct wal_fill *fill)
 
 static void fills_wake_closing(struct archiver *archiver);
 
+static void place_take(struct archive_place *place, const struct wal_fill *fill)
+{
+	bool again = place->behind;
+
+	place->lacks = fill->damaged; /* never to be had */
+	if (!fill->unsure)
+		return;
+	archive_place_is_behind(place,
+	                        place->lacked > fill->filled ? place->lacked - fill->filled : 0);
+	if (!again)
+		place->unsure_ms = loop_now_ms(place->site->loop);
+}
+
 static void place_filled(struct op *op)
 {
 	struct wal_fill *fill = container_of(op, struct wal_fill, op);
@@ -46,7 +61,7 @@ static void place_filled(struct op *op)
 			archive_place_is_behind(place, 0);
 	} else {
 		site_note(place->site, NULL);
-		place->lacks = fill->damaged; /* never to be had */
+		place_take(place, fill);
 		if (fill->filled > 0)
 			log_info("repository \"%s\" of cluster \"%s\" was filled up: %llu files, "
 			         "%llu of them from pg_wal",
@@ -73,8 +88,22 @@ static void place_fill(struct archive_place *place)
 	fill->moved = fill_moved;
 	fill->context = place;
 	place->fill = fill;
+	place->lacked = place->lacks;
 	place->behind = false;
 	wal_fill_start_root(archiver->site->loop, fill, place_filled);
+}
+
+/* Whether a fill would do more than the last one. */
+static bool place_is_worth_it(const struct archive_place *place)
+{
+	const struct archiver *archiver = place->archiver;
+
+	if (!place->unsure_ms || loop_now_ms(archiver->site->loop) - place->unsure_ms >= UNSURE_MS)
+		return true;
+	for (const struct site *site = archiver->site; site; site = site->next)
+		if (site->away_until_ms)
+			return false;
+	return true;
 }
 
 static void fills_look(struct timer *timer)
@@ -86,7 +115,8 @@ static void fills_look(struct timer *timer)
 	for (unsigned i = 0; i < SITE_CHAIN_MAX; i++) {
 		struct archive_place *place = &archiver->place[i];
 
-		if (place->site && place->behind && !place->fill && !site_is_away(place->site))
+		if (place->site && place->behind && !place->fill && !site_is_away(place->site) &&
+		    place_is_worth_it(place))
 			place_fill(place);
 	}
 	timer_set(timer, FILL_LOOK_MS);

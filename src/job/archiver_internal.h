@@ -74,6 +74,8 @@ struct archive_place {
 	uint64_t lacks, filled;    /* segments, as far as is known; files since the start */
 	uint32_t segment_bytes;    /* 0: not known yet */
 	struct wal_fill *fill;     /* under way, or NULL */
+	uint64_t lacked;           /* when that began */
+	int64_t unsure_ms;         /* the last one could not ask all; 0: it could */
 	struct owner_watch *watch; /* under way, or NULL */
 	struct owner_wrote wrote;
 	uint32_t gap_tli; /* the timeline before which nothing is left out */

@@ -519,7 +519,7 @@ static void push_go_on(struct op *op, struct push *push)
 {
 	const struct push_destination *destination = push->destination;
 
-	if (!push->known.segment_bytes &&
+	if ((!push->known.segment_bytes || push->own) &&
 	    past_bars(&destination->past, &destination->owners, push->name.tli, push->folder)) {
 		past_tell(&destination->owners, destination->generation, push->name.tli, &op->err);
 		return push_end(push, &op->err);

@@ -58,7 +58,9 @@ struct push {
 	enum gate_class class; /* of memory and workers; 0 (restore) is none: GATE_WAL */
 	struct control known;  /* of the file's cluster when its segment_bytes is set: folder is no
 	                          data directory, the file lies somewhere else */
-	bool accept_damaged;   /* a segment that does not prove is stored all the same */
+	bool own; /* with known: it is this data directory's all the same, which may be left behind
+	           */
+	bool accept_damaged; /* a segment that does not prove is stored all the same */
 	/* out */
 	struct file_identity identity; /* of the file that was read */
 	unsigned changes;              /* of the destination, when it was chosen */

@@ -4,6 +4,7 @@
  *   START -> FINDING -> OPENING -> LISTING -> COMPARING -> LOOKING -> (each missing file) -> done
  *
  *   each:    PUSHING from pg_wal --failed--> FETCHING from another repository -> PUSHING
+ *                               --refused--> FINDING …, without pg_wal
  *
  * LISTING takes what the target holds, COMPARING what the others hold, LOOKING (worker) what pg_wal
  * has that was archived. Files go in the order of their timelines and positions, a timeline's
@@ -153,6 +154,7 @@ static void fill_push(struct wal_fill *fill, int state)
 	                           .path = fill->path,
 	                           .name = fill->name,
 	                           .class = GATE_BACKUP,
+	                           .own = fill->local,
 	                           .known = {.system_identifier = facts->system_identifier,
 	                                     .major = facts->major,
 	                                     .catalog_version = facts->catalog_version,
@@ -216,11 +218,32 @@ static void fill_failed(struct wal_fill *fill, const struct err *cause)
 	fill_file(fill);
 }
 
+static void fill_find(struct wal_fill *fill)
+{
+	fill->open = (struct nearest_generation){.nearest.first = fill->first};
+	nearest_generation_start(&fill->op, &fill->open);
+	op_wait(&fill->op, FILL_FINDING);
+}
+
+/* Nothing of this data directory belongs there (past.c, fences): anew, without it. */
+static void fill_without_folder(struct wal_fill *fill, const struct err *why)
+{
+	log_err(LOG_WARNING, why, ", only what other repositories have is filled up");
+	wal_fill_release(fill);
+	fill->folder = NULL;
+	fill->missing = fill->missing_bytes = fill->segno = 0;
+	fill->timeline = fill->file = 0;
+	fill->history_done = fill->local = false;
+	fill_find(fill);
+}
+
 static void fill_pushed(struct wal_fill *fill)
 {
 	bool local = fill->op.state == FILL_PUSHING_LOCAL;
 
 	if (op_failed(&fill->push.op)) {
+		if (local && fill->push.op.err.code == ERR_REFUSED && !fill->op.cancelled)
+			return fill_without_folder(fill, &fill->push.op.err);
 		/* recycled, or never there: another repository has it */
 		if (local && fill->push.op.err.code != ERR_EXISTS && !fill->op.cancelled)
 			return fill_fetch(fill);
@@ -287,9 +310,7 @@ static void fill_step(struct op *op)
 
 	switch ((enum fill_state)op->state) {
 	case FILL_START:
-		fill->open = (struct nearest_generation){.nearest.first = fill->first};
-		nearest_generation_start(op, &fill->open);
-		return op_wait(op, FILL_FINDING);
+		return fill_find(fill);
 	case FILL_FINDING:
 		return fill_found(fill);
 	case FILL_OPENING:
@@ -299,6 +320,7 @@ static void fill_step(struct op *op)
 	case FILL_COMPARING:
 		if (op_failed(&fill->union_load.nearest.op))
 			return fill_end(fill, &fill->union_load.nearest.op.err);
+		fill->unsure |= err_is(&fill->union_load.nearest.unsure);
 		if (fill->folder) {
 			work_start_look(op, &fill->work, WORK_BACKUP, fill_look);
 			return op_wait(op, FILL_LOOKING);

@@ -26,6 +26,7 @@ struct wal_fill {
 	uint64_t missing, missing_bytes; /* segments, still */
 	uint64_t filled, from_pg_wal;    /* files; of them */
 	uint64_t damaged;                /* files that were left out, and told of */
+	bool unsure; /* not all could be asked: they may have more that is lacking */
 	char generation[NAME_GENERATION_MAX];
 	struct generation_facts facts;
 	/* private */

@@ -5,12 +5,15 @@
 #include "../../src/job/copy_object.h"
 #include "../../src/job/wal_fill.h"
 #include "base/fault.h"
+#include "base/clock.h"
 #include "fault/world.h"
+#include "job/adopt.h"
+#include "loop/nap.h"
 #include "repo/object.h"
 
 static const char second_name[] = "fault-places-b";
 
-enum { HISTORIES = 16 };
+enum { HISTORIES = 16, NAP_MS = 20 };
 
 /* The world's cluster also at repository "b". */
 struct places {
@@ -175,6 +178,159 @@ static void two_clusters_that_are_filled_up_at_once_get_each_its_own_history(voi
 	places_end(&places);
 }
 
+static void start_adopt(struct op *parent, void *what)
+{
+	adopt_start(parent, what);
+}
+
+static void folder_done(const char *folder, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "pg_wal/archive_status/%s.done", name);
+	folder_write(folder, path, "", 0);
+}
+
+/* Its pg_wal is another branch's, also where a repository lacks segments of those names. */
+static void who_was_left_behind_fills_up_no_archive_that_was_begun_anew(void **state)
+{
+	struct places places;
+	struct fills fills = {.count = 1};
+	char *rightful = folder_new(CRAFT_SYSTEM);
+	struct adopt adopt = {.folder = rightful, .new_generation = true};
+
+	(void)state;
+	places_begin(&places);
+	archive_alone(places.world, &places.world->site, segment_text(0));
+	archive_alone(places.world, &places.b, segment_text(0));
+	for (unsigned i = 0; i < SEGMENTS; i++)
+		folder_done(places.world->folder, segment_text(i));
+	adopt.site = &places.world->site;
+	run(places.world, start_adopt, &adopt);
+	assert_false(op_failed(&adopt.op));
+	adopt_release(&adopt);
+	fills.fill[0].first = &places.world->site;
+	fills.fill[0].target = &places.b;
+	fills.fill[0].folder = places.world->folder;
+	loop_run_op(places.world->loop, &fills.op, &fills_type);
+	assert_int_equal(fills.fill[0].filled, 0);
+	assert_false(op_failed(&fills.fill[0].op));
+	assert_int_equal(fills.fill[0].missing, 0);
+	fills_release(&fills);
+	places_end(&places);
+	folder_free(rightful);
+}
+
+/* ---- an archiver ---- */
+
+static void start_stat(struct op *parent, void *what)
+{
+	object_stat_start(parent, what);
+}
+
+static bool second_has(struct places *places, const char *segment)
+{
+	struct object_stat stat = {.repo = places->second, .kind = SEALED_WAL};
+	char generation[NAME_GENERATION_MAX], object[NAME_BYTES];
+	struct walname name;
+
+	assert_true(walname_parse(segment, &name));
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, 1);
+	name_wal(object, generation, &name, NULL);
+	stat.name = object;
+	run(places->world, start_stat, &stat);
+	return !op_failed(&stat.op);
+}
+
+static bool second_is_behind(const struct archiver *archiver)
+{
+	struct archiver_place_figures figures;
+
+	assert_true(archiver_place(archiver, 1, &figures));
+	return figures.behind;
+}
+
+static void start_nap(struct op *parent, void *what)
+{
+	nap_start(parent, what, NAP_MS);
+}
+
+static bool wait_until(struct places *places, bool (*so)(struct places *, const char *),
+                       const char *segment)
+{
+	int64_t until_us = clock_mono_us() + INT64_C(1000) * WAIT_MS;
+	struct nap nap = {0};
+
+	while (!so(places, segment) && clock_mono_us() < until_us)
+		run(places->world, start_nap, &nap);
+	return so(places, segment);
+}
+
+/* What only one that is away has is lacking still when all others have been looked at. */
+static void what_cannot_be_asked_is_filled_up_when_it_can(void **state)
+{
+	struct places places;
+	struct archiver *archiver;
+
+	(void)state;
+	places_begin(&places);
+	archive_alone(places.world, &places.world->site, segment_text(0));
+	archive_alone(places.world, &places.b, segment_text(1));
+	store_mem_plan(store_name, &(struct mem_fault){.verb = STORE_LIST,
+	                                               .effect = MEM_FAIL,
+	                                               .nth = MEM_EVERY,
+	                                               .code = ERR_STORE});
+	archiver = archiver_new(&places.world->site, 2);
+	for (int i = 0; i < 10; i++) { /* the first fill ends, or nothing was to be seen of it */
+		struct nap nap = {0};
+
+		run(places.world, start_nap, &nap);
+		assert_false(second_has(&places, segment_text(0)));
+	}
+	assert_true(second_is_behind(archiver));
+	store_mem_plan_clear(store_name);
+	assert_true(wait_until(&places, second_has, segment_text(0)));
+	archiver_end(places.world, archiver);
+	places_end(&places);
+}
+
+/* PostgreSQL goes on: so it is not from PostgreSQL's log that somebody hears of it. */
+static void a_conflict_in_a_repository_that_is_late_is_told(void **state)
+{
+	struct places places;
+	struct archiver *archiver;
+	struct archiver_figures figures;
+	struct craft other;
+
+	(void)state;
+	places_begin(&places);
+	craft_init(&other, FIRST_SEGNO, 2);
+	craft_filler(&other, 77);
+	craft_fill(&other, 0);
+	folder_ready(places.world->folder, segment_text(0), craft_segment(&other, 0),
+	             CRAFT_SEGMENT_BYTES);
+	archive_alone(places.world, &places.b, segment_text(0));
+	craft_release(&other);
+	folder_ready(places.world->folder, segment_text(0), craft_segment(&places.world->craft, 0),
+	             CRAFT_SEGMENT_BYTES);
+	store_mem_plan(second_name, &(struct mem_fault){.verb = STORE_PUT,
+	                                                .effect = MEM_DELAY,
+	                                                .nth = 1,
+	                                                .part = segment_text(0),
+	                                                .ms = 200});
+	archiver = archiver_new(&places.world->site, 0);
+	assert_int_equal(archive(places.world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	archiver_figures(archiver, &figures);
+	assert_int_equal(figures.failed, 0);
+	world_settle(places.world);
+	archiver_figures(archiver, &figures);
+	assert_int_equal(figures.failed, 1);
+	assert_int_equal(figures.last_error.code, ERR_EXISTS);
+	assert_int_equal(figures.failing_since_us, 0);
+	archiver_end(places.world, archiver);
+	places_end(&places);
+}
+
 /* ---- copies ---- */
 
 static void start_copy(struct op *parent, void *what)
@@ -219,6 +375,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(two_clusters_that_are_filled_up_at_once_get_each_its_own_history),
+	        cmocka_unit_test(who_was_left_behind_fills_up_no_archive_that_was_begun_anew),
+	        cmocka_unit_test(what_cannot_be_asked_is_filled_up_when_it_can),
+	        cmocka_unit_test(a_conflict_in_a_repository_that_is_late_is_told),
 	        cmocka_unit_test(what_a_copy_has_claimed_is_the_same_content_to_who_archives_it),
 	};
 
