@@ -86,6 +86,7 @@ struct restore {
 	void *context;
 	/* out */
 	struct restore_plan plan;
+	struct site *from; /* whose repository the backup is taken from, unless it fails */
 	struct restore_progress progress;
 	struct restore_estimate estimate; /* with the plan */
 	uint32_t new_tli;                 /* after a promotion */

@@ -45,7 +45,12 @@ struct site {
 	struct walparts *parts;
 };
 
-enum { SITE_CHAIN_MAX = 4, SITE_AWAY_MS = 5000 };
+enum {
+	SITE_CHAIN_MAX = 4,
+	SITE_AWAY_MS = 5000,
+	SITE_STALL_MS = 10 * 1000, /* of a read, while another repository can be asked instead */
+	SITE_PROBE_MS = 30 * 1000, /* between two reads that find out whether one answers again */
+};
 
 /* Its repository opened unless it is open; it may not be reachable now and be later. */
 struct site_ready {
@@ -59,5 +64,11 @@ void site_ready_start(struct op *parent, struct site_ready *ready, struct site *
 void site_note(struct site *site, const struct err *err);
 /* Whether it was not to be reached a moment ago. */
 bool site_is_away(const struct site *site);
+/* Whether a read may ask it where others can be asked first: not when it is away; and when that
+ * was some time ago, one read finds out for all. */
+bool site_try(struct site *site);
+/* How long it may be silent before a read goes on to the next one of the chain (struct store_get);
+ * 0, as long as ever: there is no other. */
+int64_t site_stall_ms(const struct site *first);
 
 #endif

@@ -137,6 +137,7 @@ struct object_stream {
 	bool parts_only; /* a manifest's body without its head; then the digest is not checked */
 	uint64_t from, length; /* only this range of the logical content (no digest check); length
 	                          0: all */
+	int64_t stall_ms;      /* as struct store_get has it, of each object */
 	object_consume *consume;
 	void *context;
 	struct sealed sealed;  /* out, without the frame list; valid in consume */

@@ -77,6 +77,9 @@ struct store_driver {
 	void (*limit)(struct store *store, uint64_t upload_bytes, uint64_t download_bytes);
 	/* May be NULL: how long the attempts of one operation have waited for store_limit. */
 	int64_t (*waited_ms)(const struct store_attempt *attempt);
+	/* May be NULL: when the last byte of a get came (loop clock), in whichever attempt; 0: none
+	 * yet. */
+	int64_t (*moved_ms)(const struct store_attempt *attempt);
 	size_t attempt_bytes;
 	/* Starts attempt->op below parent. What follows the struct store_attempt is zero-filled
 	 * before the first attempt, and as it was left before the others. */

@@ -129,7 +129,8 @@ struct store_call {
 	struct timer timer, saying;
 	unsigned tries;
 	int64_t deadline_ms, begun_ms, waited_ms;
-	bool timed_out, answer_lost;
+	int64_t stall_ms, stirred_ms, stirred_waited_ms; /* when a byte came, or our limit held */
+	bool timed_out, stalled, answer_lost;
 	struct err last;
 };
 
@@ -176,6 +177,9 @@ struct store_get {
 	uint64_t got;          /* out */
 	uint64_t object_bytes; /* out: the whole object's size */
 	int64_t deadline_ms;
+	int64_t stall_ms; /* ends in ERR_TIMEOUT when no byte of it came for so long, however often
+	                     it was tried; where a driver can see that. 0: only deadline_ms counts
+	                   */
 	enum work_class class;
 	struct store_call call;
 	/* Of one request among several, private to store: */

@@ -60,8 +60,9 @@ static void elsewhere_text(const struct listing *listing, struct buf *out)
 
 	if (presence->elsewhere.count)
 		buf_addf(out,
-		         "Repository %s lacks %zu of them: \"seawall copy\" brings it there, "
-		         "\"list --repository\" shows what another\none can restore.\n",
+		         "Repository %s lacks %zu of them: a restore takes it from where it is, "
+		         "\"seawall copy\" brings it there,\n\"list --repository\" shows what "
+		         "another one can restore alone.\n",
 		         listing->site->repository, presence->elsewhere.count);
 	for (unsigned i = 0; i < presence->places; i++) {
 		if (presence->place[i].known)
@@ -215,7 +216,8 @@ const struct command command_list = {
                  "listings and the heads of the\nbackups, nothing else.\n\nWhen the cluster "
                  "has several repositories, each backup is shown with those that have it; \"b?\" "
                  "is one that did\nnot answer. The intervals are those of the repository in the "
-                 "first line: the nearest that answers, or\n--repository.",
+                 "first line alone: the nearest that answers, or\n--repository. A restore takes "
+                 "each backup, and each file of WAL, from the nearest that has it.",
         .example = "seawall list main",
         .options = list_options,
         .arguments_max = 1,

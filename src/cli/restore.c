@@ -358,7 +358,10 @@ const struct command command_restore = {
                  "leaves the directory "
                  "ready to start, or\nstarts it, follows the replay, checks that the end is the "
                  "right one, and "
-                 "promotes.\n\nA time without a zone is in the cluster's own time zone. Another "
+                 "promotes.\n\nOf several repositories all must say what they have, or be left "
+                 "out with --without; then each file comes\nfrom the nearest that has it whole, "
+                 "and one that falls silent on the way is passed over.\n\nA time without a zone is "
+                 "in the cluster's own time zone. Another "
                  "directory than the "
                  "cluster's own is a copy:\nit does not archive. Killed half way, the same command "
                  "completes it.",

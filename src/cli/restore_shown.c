@@ -23,8 +23,9 @@ void restore_shown_end(const struct restore *restore, struct buf *out)
 	buf_addstr(out, ".\n");
 }
 
-static void plan_json(const struct restore_plan *plan, struct jval *object)
+static void plan_json(const struct restore *restore, struct jval *object)
 {
+	const struct restore_plan *plan = &restore->plan;
 	char segment[SEGMENT_NAME_BYTES];
 	struct jval *path = jset_array(object, "path");
 
@@ -35,6 +36,7 @@ static void plan_json(const struct restore_plan *plan, struct jval *object)
 	jset_str(object, "target", plan->target.text);
 	jset_bool(object, "before", plan->target.before);
 	jset_str(object, "backup", plan->backup);
+	jset_str(object, "repository", restore->from->repository);
 	jset_int(object, "timeline", plan->path.tli);
 	for (size_t i = 0; i < plan->path.count; i++) {
 		struct jval *item = jadd_object(path);
@@ -60,7 +62,7 @@ void restore_shown_json(const struct restore *restore, struct buf *out)
 	struct jval *root = jobject_new(), *estimate, *end;
 
 	jset_int(root, "version", 1);
-	plan_json(&restore->plan, jset_object(root, "plan"));
+	plan_json(restore, jset_object(root, "plan"));
 	estimate = jset_object(root, "estimate");
 	if (restore->estimate.files_ms)
 		jset_int(estimate, "files_ms", restore->estimate.files_ms);

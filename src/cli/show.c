@@ -3,6 +3,7 @@
  *
  * The body of a manifest may have millions of records: it streams, and each file is one line.
  */
+#include "base/log.h"
 #include "base/units.h"
 #include "repo/heads.h"
 #include "server/presence.h"
@@ -19,6 +20,7 @@ struct showing {
 	const char *id;
 	bool files, json, first;
 	struct presence presence;
+	unsigned next;          /* of its places */
 	struct repo *repo;      /* that it is read from */
 	const char *generation; /* there */
 	struct head_read read;
@@ -261,13 +263,41 @@ static bool print_head(struct showing *showing, struct err *err)
 	return print(buf_text(&out), err);
 }
 
-/* The nearest repository that has it; where none says so, the error is the nearest's. */
-static void showing_choose(struct showing *showing)
+/* The next nearest repository that has it; NULL: none is left. */
+static const struct presence_place *showing_place(struct showing *showing)
 {
-	const struct presence_place *place = presence_find(&showing->presence, showing->id);
+	const struct presence *presence = &showing->presence;
 
+	while (showing->next < presence->places) {
+		const struct presence_place *place = &presence->place[showing->next++];
+
+		if (presence_has(place, showing->id))
+			return place;
+	}
+	return NULL;
+}
+
+/* place NULL: the nearest repository, whose error it then is. */
+static void showing_read(struct showing *showing, const struct presence_place *place)
+{
 	showing->repo = place ? place->site->repo : showing->archive.repo;
 	showing->generation = place ? place->generation : showing->archive.generation.generation;
+	showing->read = (struct head_read){
+	        .repo = showing->repo, .generation = showing->generation, .id = showing->id};
+	head_read_start(&showing->op, &showing->read);
+	op_wait(&showing->op, SHOWING_HEAD);
+}
+
+/* What is damaged in one may be good in the next. */
+static bool showing_elsewhere(struct showing *showing)
+{
+	const struct presence_place *place;
+
+	if (showing->op.cancelled || !(place = showing_place(showing)))
+		return false;
+	log_err(LOG_WARNING, &showing->read.op.err, ", reading it from another repository");
+	showing_read(showing, place);
+	return true;
 }
 
 static void showing_step(struct op *op)
@@ -287,13 +317,10 @@ static void showing_step(struct op *op)
 			op->err = showing->presence.op.err;
 			return op_fail_own(op);
 		}
-		showing_choose(showing);
-		showing->read = (struct head_read){.repo = showing->repo,
-		                                   .generation = showing->generation,
-		                                   .id = showing->id};
-		head_read_start(op, &showing->read);
-		return op_wait(op, SHOWING_HEAD);
+		return showing_read(showing, showing_place(showing));
 	case SHOWING_HEAD:
+		if (op_failed(&showing->read.op) && showing_elsewhere(showing))
+			return;
 		if (op_failed(&showing->read.op)) {
 			op->err = showing->read.op.err;
 			return op_fail_own(op);

@@ -141,6 +141,7 @@ static void fetch_step(struct op *op)
 		                                      .kind = fetch_kind(&file->name),
 		                                      .class = file->class,
 		                                      .likely_bytes = file->likely_bytes,
+		                                      .stall_ms = file->stall_ms,
 		                                      .consume = fetch_consume,
 		                                      .context = file};
 		object_stream_start(op, &file->stream);

@@ -23,6 +23,7 @@ struct fetch_file {
 	enum gate_class class;
 	const struct restore_plan *plan; /* of the restore that asks, or NULL */
 	uint64_t likely_bytes;           /* of the object, when one may guess; 0: not */
+	int64_t stall_ms;                /* as struct store_get */
 	/* out */
 	uint64_t bytes, stored_bytes;
 	/* private */

@@ -6,7 +6,8 @@
  *               +----------+  not there, damaged, away: the next one
  *
  * One that did not answer a moment ago is not asked again at once where there are others; the
- * answer is then "unknown" at worst, never "not there".
+ * answer is then "unknown" at worst, never "not there". While a file is read, one that is silent
+ * loses its turn soon (site_stall_ms).
  */
 #include "nearest.h"
 
@@ -18,7 +19,8 @@ enum nearest_state { NEAREST_START, NEAREST_OPENING, NEAREST_READING };
 
 static void nearest_open(struct nearest *nearest)
 {
-	while (nearest->at && nearest->first->next && site_is_away(nearest->at)) {
+	nearest->hurried = false;
+	while (nearest->at && nearest->first->next && !nearest->patient && !site_try(nearest->at)) {
 		nearest->unsure = nearest->at->away;
 		nearest->at = nearest->at->next;
 	}
@@ -34,7 +36,7 @@ static void nearest_end(struct nearest *nearest)
 	                        : err_is(&nearest->damaged) ? &nearest->damaged
 	                                                    : &nearest->missing;
 
-	if (nearest->found)
+	if (nearest->found && !(nearest->all && err_is(&nearest->unsure)))
 		return op_done(&nearest->op);
 	nearest->op.err = *why;
 	op_fail_own(&nearest->op);
@@ -58,8 +60,15 @@ static void nearest_next(struct nearest *nearest, const struct err *err)
 	} else {
 		nearest->unsure = *err;
 	}
-	nearest->at = nearest->at->next;
+	if (nearest->hurried && err_code_retry(err->code) && !nearest->silent)
+		nearest->silent = nearest->at;
+	nearest->at = nearest->patient ? NULL : nearest->at->next;
 	nearest_open(nearest);
+	if (!nearest->at && nearest->silent) {
+		nearest->at = STEAL(nearest->silent);
+		nearest->patient = true;
+		nearest_open(nearest);
+	}
 	if (!nearest->at)
 		nearest_end(nearest);
 }
@@ -116,6 +125,7 @@ static void generation_step(struct op *op)
 	} else if (!op_failed(&generation->open.op)) {
 		memcpy(generation->generation, generation->open.generation,
 		       sizeof(generation->generation));
+		generation->facts = generation->open.facts;
 	}
 	nearest_read(nearest, &generation->open.op);
 }
@@ -139,6 +149,8 @@ static void file_step(struct op *op)
 		return;
 	if (op->state == NEAREST_OPENING) {
 		file->file.site = nearest->at;
+		file->file.stall_ms = nearest->patient ? 0 : site_stall_ms(nearest->first);
+		nearest->hurried = file->file.stall_ms > 0;
 		fetch_file_start(op, &file->file);
 	}
 	nearest_read(nearest, &file->file.op);
@@ -203,8 +215,6 @@ static void catalog_step(struct op *op)
 	nearest_open(nearest);
 	if (nearest->at)
 		return;
-	if (err_is(&nearest->unsure) && !catalog->any)
-		nearest->found = false;
 	nearest_end(nearest);
 }
 
@@ -212,5 +222,6 @@ static const struct op_type catalog_type = {.name = "nearest-catalog", .step = c
 
 void nearest_catalog_start(struct op *parent, struct nearest_catalog *catalog)
 {
+	catalog->nearest.all = !catalog->any;
 	op_start(parent, &catalog->nearest.op, &catalog_type);
 }

@@ -17,14 +17,19 @@ struct nearest {
 	struct site *at;
 	struct site_ready ready;
 	struct err unsure, damaged, missing;
-	bool found;
+	bool found, all; /* all: must answer */
+	/* `hurried`: at has only a short time of silence. Whoever was silent for so long is asked
+	 * again, patiently, when no other has it. */
+	bool hurried, patient;
+	struct site *silent;
 };
 
 /* The cluster's generation of a system identifier. */
 struct nearest_generation {
 	struct nearest nearest;
-	uint64_t system_identifier;           /* in */
+	uint64_t system_identifier;           /* in; 0: the newest of the nearest that has any */
 	char generation[NAME_GENERATION_MAX]; /* out */
+	struct generation_facts facts;        /* out */
 	struct generation_open open;
 };
 void nearest_generation_start(struct op *parent, struct nearest_generation *generation);

@@ -202,11 +202,12 @@ static void plan_complete(struct restore *restore)
 	struct restore_detail *detail = restore->detail;
 	struct op *op = &restore->op;
 
-	detail->head = heads_find(&detail->load.heads, restore->plan.backup);
+	detail->head = heads_find(&detail->load.backups.heads, restore->plan.backup);
 	if (!detail->head)
 		return op_fail_as(op, ERR_NOTFOUND,
 		                  "backup %s cannot be read, or is not there any more",
 		                  restore->plan.backup);
+	restore->from = restore_backups_site(&detail->load.backups, restore->plan.backup);
 	if (!detail->place.resume && !plan_fill(restore, &op->err))
 		return op_fail_own(op);
 	restore->progress.bytes_total = detail->head->logical_bytes;
@@ -219,8 +220,10 @@ static void plan_complete(struct restore *restore)
 		        "[cluster %s]",
 		        detail->head->major, restore->site->cluster);
 	enter(restore, RESTORE_CHECKING);
-	detail->scan = (struct restore_scan){
-	        .site = restore->site, .plan = &restore->plan, .head = detail->head};
+	detail->scan = (struct restore_scan){.site = restore->site,
+	                                     .home = restore->from,
+	                                     .plan = &restore->plan,
+	                                     .head = detail->head};
 	restore_scan_start(op, &detail->scan);
 	op_wait(op, RESTORE_SCANNING);
 }
@@ -354,6 +357,8 @@ static void copy_begin(struct restore *restore)
 
 	detail->copy = (struct restore_copy){
 	        .site = restore->site,
+	        .home = restore->from,
+	        .digest = detail->scan.digest,
 	        .plan = &restore->plan,
 	        .head = detail->head,
 	        .folder = detail->folder,
@@ -403,7 +408,7 @@ static void loaded(struct restore *restore)
 	struct restore_detail *detail = restore->detail;
 	char line[ERR_TEXT_MAX];
 
-	for (size_t i = 0; i < detail->load.heads.unreadables; i++) {
+	for (size_t i = 0; i < detail->load.backups.heads.unreadables; i++) {
 		restore_load_warning(&detail->load, i, line, sizeof(line));
 		say(restore, line);
 	}

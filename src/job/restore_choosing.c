@@ -46,8 +46,8 @@ static const char *zone_of(const struct restore_detail *detail)
 {
 	const struct manifest_head *newest = NULL;
 
-	for (size_t i = 0; i < detail->load.heads.count; i++) {
-		const struct manifest_head *head = &detail->load.heads.head[i];
+	for (size_t i = 0; i < detail->load.backups.heads.count; i++) {
+		const struct manifest_head *head = &detail->load.backups.heads.head[i];
 
 		if (head->time_zone[0] && (!newest || head->stop_time_us > newest->stop_time_us))
 			newest = head;
@@ -78,8 +78,8 @@ static lsn first_end(const struct restore_detail *detail, uint64_t segno)
 {
 	lsn first = LSN_MAX;
 
-	for (size_t i = 0; i < detail->load.heads.count; i++) {
-		const struct manifest_head *head = &detail->load.heads.head[i];
+	for (size_t i = 0; i < detail->load.backups.heads.count; i++) {
+		const struct manifest_head *head = &detail->load.backups.heads.head[i];
 
 		if (lsn_segno(head->start_lsn, detail->load.facts.segment_bytes) == segno)
 			first = MIN(first, head->stop_lsn);
@@ -144,8 +144,8 @@ static struct restore_ask ask_of(const struct restore_choosing *choosing)
 	const struct restore_detail *detail = restore->detail;
 
 	return (struct restore_ask){.catalog = &detail->load.catalog,
-	                            .head = detail->load.heads.head,
-	                            .heads = detail->load.heads.count,
+	                            .head = detail->load.backups.heads.head,
+	                            .heads = detail->load.backups.heads.count,
 	                            .target = &detail->target,
 	                            .timeline = detail->timeline,
 	                            .fact = choosing->fact,
@@ -350,8 +350,8 @@ static void index_start(struct restore_choosing *choosing)
 	struct restore_detail *detail = choosing->restore->detail;
 	uint64_t first = UINT64_MAX;
 
-	for (size_t i = 0; i < detail->load.heads.count; i++)
-		first = MIN(first, lsn_segno(detail->load.heads.head[i].start_lsn,
+	for (size_t i = 0; i < detail->load.backups.heads.count; i++)
+		first = MIN(first, lsn_segno(detail->load.backups.heads.head[i].start_lsn,
 		                             detail->load.facts.segment_bytes));
 	choosing->sketch =
 	        (struct restore_sketch){.repo = choosing->restore->site->repo,

@@ -11,8 +11,9 @@
  * once. Memory is bounded by the stretch, not by the backup. Several lanes write into one file; the
  * file's checksum is put together from those of its extents, so nothing is read back.
  *
- * What a repository does not give, damaged, lost or away, is read from the next one that the
- * cluster has: a pack that is damaged only itself, after an outage all that follows too.
+ * What a repository does not give, damaged, lost, silent or away, is read from another one that
+ * the cluster has (turn.c): a pack that is damaged only itself, after an outage all that follows
+ * too. A stretch goes on there at the byte behind the last good one: it is the same manifest.
  *
  * global/pg_control goes beside its place: a directory without it cannot be started.
  */
@@ -204,18 +205,30 @@ static bool take_entry(void *context, const struct manifest_entry *entry, struct
 	return err_set(err, ERR_DAMAGED, "the manifest has an entry of an unknown kind");
 }
 
+static bool body_piece(struct restore_copy *copy, uint64_t end, const uint8_t *bytes, size_t length,
+                       struct err *err)
+{
+	if (!manifest_reader_feed(copy->reader, bytes, length, err))
+		return false;
+	if (end < copy->head->body_bytes)
+		return true;
+	return manifest_reader_end(copy->reader, err) &&
+	       (!copy->sweep || sweep_end(copy->sweep, err));
+}
+
 static bool body_consume(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
                          size_t length, struct err *err)
 {
 	struct restore_copy *copy = stream->context;
 
-	copy->body_consumed = true;
-	if (!manifest_reader_feed(copy->reader, bytes, length, err))
-		return false;
-	if (offset + length < copy->head->body_bytes)
-		return true;
-	return manifest_reader_end(copy->reader, err) &&
-	       (!copy->sweep || sweep_end(copy->sweep, err));
+	if (!digest_equal(&stream->sealed.digest, &copy->digest))
+		return err_set(err, ERR_DAMAGED,
+		               "object \"%s\" in repository \"%s\" is not the manifest that the "
+		               "restore began with",
+		               stream->name, store_label(stream->repo->store));
+	copy->body_refused = !body_piece(copy, offset + length, bytes, length, err);
+	copy->stretch_taken = offset + length - copy->body_at;
+	return !copy->body_refused;
 }
 
 /* ---- preparing and checking: on workers ---- */
@@ -438,46 +451,35 @@ static void lane_read(struct copy_lane *lane)
 		end = MAX(end, (uint64_t)extent->pack_offset + extent->length);
 	}
 	lane->at = lane->first;
-	lane->stream = (struct object_stream){.repo = lane->site->repo,
+	lane->stream = (struct object_stream){.repo = lane->turn.at->repo,
 	                                      .name = lane->name,
 	                                      .kind = SEALED_PACK,
 	                                      .class = GATE_RESTORE,
 	                                      .expect_bytes = pack_bytes(copy->head),
 	                                      .from = first->pack_offset,
 	                                      .length = end - first->pack_offset,
+	                                      .stall_ms = turn_stall_ms(&lane->turn),
 	                                      .consume = lane_consume,
 	                                      .context = lane};
 	object_stream_start(&lane->op, &lane->stream);
 }
 
-static struct site *site_behind(struct site *site)
-{
-	do
-		site = site->next;
-	while (site && !(site->repo && site->repo->opened));
-	return site;
-}
-
 /* Whether another repository may have it; *from moves there when this one does not answer. */
-static bool try_elsewhere(struct site **at, struct site **from, const struct err *why)
+static bool try_elsewhere(struct turn *turn, struct site **from, const struct err *why)
 {
-	struct site *next = site_behind(*at);
+	const struct site *before = turn->at;
 
-	if (!next || why->code == ERR_CANCELLED)
+	if (!turn_next(turn, why))
 		return false;
-	log_err(LOG_WARNING, why, ", reading it from another repository");
-	if ((err_code_retry(why->code) || why->code == ERR_STORE) && *from == *at)
-		*from = next;
-	*at = next;
+	if ((err_code_retry(why->code) || why->code == ERR_STORE) && *from == before)
+		*from = turn->at;
 	return true;
 }
 
 static bool lane_elsewhere(struct copy_lane *lane)
 {
-	const struct err *why = &lane->stream.op.err;
-
 	if (lane->op.cancelled || lane->local || lane->copy->failed ||
-	    !try_elsewhere(&lane->site, &lane->copy->from, why))
+	    !try_elsewhere(&lane->turn, &lane->copy->from, &lane->stream.op.err))
 		return false;
 	lane_read(lane);
 	op_wait(&lane->op, LANE_READING);
@@ -510,7 +512,7 @@ static bool lane_next(struct copy_lane *lane)
 	lane->end = copy->next_extent = i;
 	name_pack(lane->name, copy->plan->generation, copy->head->source[first->source],
 	          first->pack);
-	lane->site = copy->from;
+	turn_begin(&lane->turn, copy->site, copy->from);
 	lane_read(lane);
 	return true;
 }
@@ -552,9 +554,10 @@ static void lane_step(struct op *op)
 		if (op_failed(&lane->stream.op) && lane_elsewhere(lane))
 			return;
 		if (op_failed(&lane->stream.op)) {
-			op->err = lane->stream.op.err;
+			op->err = err_is(&lane->turn.why) ? lane->turn.why : lane->stream.op.err;
 			return lane_finish(lane);
 		}
+		turn_end(&lane->turn);
 		if (!lane_check(lane, &op->err))
 			return lane_finish(lane);
 		if (lane->copy->moved)
@@ -625,16 +628,14 @@ static bool copy_begin(struct restore_copy *copy, struct err *err)
 
 static void stretch_read(struct restore_copy *copy)
 {
-	uint64_t left = copy->head->body_bytes - copy->body_at;
-
-	copy->body_consumed = false;
-	copy->body = (struct object_stream){.repo = copy->from->repo,
+	copy->body = (struct object_stream){.repo = copy->turn.at->repo,
 	                                    .name = copy->name,
 	                                    .kind = SEALED_MANIFEST,
 	                                    .class = GATE_RESTORE,
 	                                    .parts_only = true,
-	                                    .from = copy->body_at,
-	                                    .length = MIN(left, STRETCH_BYTES),
+	                                    .from = copy->body_at + copy->stretch_taken,
+	                                    .length = copy->stretch_bytes - copy->stretch_taken,
+	                                    .stall_ms = turn_stall_ms(&copy->turn),
 	                                    .consume = body_consume,
 	                                    .context = copy};
 	object_stream_start(&copy->op, &copy->body);
@@ -644,18 +645,18 @@ static void stretch_read(struct restore_copy *copy)
 static void stretch_start(struct restore_copy *copy)
 {
 	window_clear(copy->window);
+	turn_begin(&copy->turn, copy->site, copy->from);
+	copy->stretch_bytes = MIN(copy->head->body_bytes - copy->body_at, (uint64_t)STRETCH_BYTES);
+	copy->stretch_taken = 0;
 	stretch_read(copy);
 }
 
-/* Only while nothing of the stretch was taken in. */
 static bool stretch_elsewhere(struct restore_copy *copy)
 {
-	struct site *at = copy->from;
-
-	if (copy->op.cancelled || copy->body_consumed ||
-	    !try_elsewhere(&at, &copy->from, &copy->body.op.err))
+	if (copy->op.cancelled || copy->body_refused ||
+	    copy->stretch_taken >= copy->stretch_bytes ||
+	    !try_elsewhere(&copy->turn, &copy->from, &copy->body.op.err))
 		return false;
-	copy->from = at;
 	stretch_read(copy);
 	return true;
 }
@@ -682,7 +683,7 @@ static void copy_step(struct op *op)
 	case COPY_START:
 		name_backup(copy->name, copy->plan->generation, copy->plan->backup);
 		memcpy(copy->mirror, COPY_MIRROR, sizeof(COPY_MIRROR));
-		copy->from = copy->site;
+		copy->from = copy->home;
 		if (!copy_begin(copy, &op->err))
 			return op_fail_own(op);
 		return stretch_start(copy);
@@ -694,7 +695,8 @@ static void copy_step(struct op *op)
 			return op_fail(op, &copy->body.op.err,
 			               "could not read the manifest of backup %s",
 			               copy->plan->backup);
-		copy->body_at += copy->body.length;
+		turn_end(&copy->turn);
+		copy->body_at += copy->stretch_bytes;
 		jobs_start(copy, prepare_run);
 		return op_wait(op, COPY_PREPARING);
 

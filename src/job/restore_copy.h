@@ -10,6 +10,7 @@
 #include "pg/manifest.h"
 #include "repo/object.h"
 #include "repo/plan.h"
+#include "turn.h"
 
 /* Names in the data directory that are ours. */
 #define RESTORE_JOURNAL_FILE "seawall.journal"
@@ -28,7 +29,7 @@ struct copy_lane {
 	struct object_stream stream;
 	char name[NAME_BYTES];
 	size_t first, end, at; /* extents of the pack being read; the first that is not written */
-	struct site *site;     /* whose repository the pack is read from */
+	struct turn turn;      /* whose repository the pack is read from */
 	bool local;            /* what failed was a file here */
 	int fd;                /* of the file written last */
 	size_t fd_file;
@@ -43,7 +44,8 @@ struct copy_job { /* prepares or checks every n-th file of a window */
 struct restore_copy {
 	struct op op;
 	/* in; must stay */
-	struct site *site;
+	struct site *site, *home; /* the chain; who is asked first */
+	struct digest digest;     /* of the manifest, wherever it is read */
 	const struct restore_plan *plan;
 	const struct manifest_head *head;
 	int folder; /* the data directory */
@@ -58,12 +60,13 @@ struct restore_copy {
 	struct strs brought; /* files that came from outside, as they are named in the directory */
 	char mirror[COPY_MIRROR_BYTES]; /* the folder of those that have no name of their own */
 	/* private */
-	struct site *from; /* whose repository is read; after an outage the next one */
-	bool body_consumed;
+	struct site *from; /* who is asked first; after an outage another one */
+	struct turn turn;  /* of the stretch */
+	bool body_refused; /* what was read of it, whoever gave it */
 	struct object_stream body;
 	struct manifest_reader *reader;
 	char name[NAME_BYTES];
-	uint64_t body_at;
+	uint64_t body_at, stretch_bytes, stretch_taken; /* of the body; of the stretch */
 	struct copy_window *window;
 	struct sweep *sweep; /* in place: removes what the backup does not have */
 	struct copy_job job[WORKERS_MAX];

@@ -1,46 +1,37 @@
 /*
- * restore_load.c — everything that the repository says about a cluster, as far as a plan needs it.
+ * restore_load.c — everything that the repositories say about a cluster, as far as a plan needs it.
  *
- *   START -> OPENING (the generation) -> LISTING -> [OTHERS] -> HEADS -> done
+ *   START -> OPENING (the generation) -> LISTING -> BACKUPS -> done
  *
- * Backups are those of the site's own repository, the nearest that answered. WAL is what all of
- * them have together (OTHERS), and all must say so: what one of them alone has may be the end. It
- * is what the WAL index says, and listed only where that does not reach: what a plan then needs is
- * listed before it is believed (restore_check.c).
+ * What they have together, WAL and backups, and all must say so: what one of them alone has may be
+ * the end, or the backup that leads there. WAL is what the WAL index says, and listed only where
+ * that does not reach: what a plan then needs is listed before it is believed (restore_check.c).
  */
 #include "restore_load.h"
 #include <string.h>
 #include "base/poison.h"
 
-enum load_state { LOAD_START, LOAD_OPENING, LOAD_LISTING, LOAD_OTHERS, LOAD_HEADS };
+enum load_state { LOAD_START, LOAD_OPENING, LOAD_LISTING, LOAD_BACKUPS };
 
-static void load_heads(struct restore_load *load)
+/* With several, nobody knows what the one has that does not answer. */
+static void load_fail(struct restore_load *load, const struct err *cause, const char *what)
 {
-	load->reading = (struct heads_load){.repo = load->site->repo,
-	                                    .generation = load->generation,
-	                                    .catalog = &load->catalog,
-	                                    .ret = &load->heads};
-	heads_load_start(&load->op, &load->reading);
-	op_wait(&load->op, LOAD_HEADS);
-}
-
-/* Nobody knows how far the archive goes. */
-static void load_without(struct restore_load *load)
-{
-	const struct nearest *nearest = &load->others.nearest;
-
-	load->op.err = nearest->op.err;
-	err_wrap(&load->op.err, "could not find out what all repositories have");
-	load->op.err.hint[0] = '\0'; /* of the place alone; this one says the way out as well */
-	err_hint(&load->op.err, "Bring it back (is a disk not mounted?); only if it is lost for "
-	                        "good: restore --without REPOSITORY.");
+	load->op.err = *cause;
+	err_wrap(&load->op.err, "%s", what);
+	if (load->site->next && cause->code != ERR_CANCELLED) {
+		load->op.err.hint[0] =
+		        '\0'; /* of the place alone; this one says the way out as well */
+		err_hint(&load->op.err,
+		         "Bring it back (is a disk not mounted?); only if it is lost for "
+		         "good: restore --without REPOSITORY.");
+	}
 	op_fail_own(&load->op);
 }
 
 /* Backups of which none can be read are not "there is no backup". */
 static void load_end(struct restore_load *load)
 {
-	const struct heads *heads = &load->heads;
+	const struct heads *heads = &load->backups.heads;
 
 	if (heads->count > 0 || heads->unreadables == 0)
 		return op_done(&load->op);
@@ -48,57 +39,69 @@ static void load_end(struct restore_load *load)
 	        "none of the backups (there are %zu) can be used", heads->unreadables);
 }
 
+static void load_list(struct restore_load *load)
+{
+	const struct nearest_generation *open = &load->open;
+
+	load->facts = open->facts;
+	memcpy(load->generation, open->generation, sizeof(load->generation));
+	load->listing =
+	        (struct nearest_catalog){.nearest.first = load->site,
+	                                 .by_index = true,
+	                                 .load = {.generation = load->generation,
+	                                          .segment_bytes = load->facts.segment_bytes,
+	                                          .class = GATE_RESTORE,
+	                                          .ret = &load->catalog}};
+	nearest_catalog_start(&load->op, &load->listing);
+	op_wait(&load->op, LOAD_LISTING);
+}
+
+static void load_backups(struct restore_load *load)
+{
+	load->backups = (struct restore_backups){.first = load->site,
+	                                         .generation = load->generation,
+	                                         .segment_bytes = load->facts.segment_bytes};
+	restore_backups_start(&load->op, &load->backups);
+	op_wait(&load->op, LOAD_BACKUPS);
+}
+
 static void load_step(struct op *op)
 {
 	struct restore_load *load = container_of(op, struct restore_load, op);
+	const struct err *why;
 
 	switch ((enum load_state)op->state) {
 	case LOAD_START:
-		load->open = (struct generation_open){.repo = load->site->repo,
-		                                      .cluster = load->site->cluster};
-		generation_open_start(op, &load->open);
+		load->open = (struct nearest_generation){.nearest.first = load->site};
+		nearest_generation_start(op, &load->open);
 		return op_wait(op, LOAD_OPENING);
 
 	case LOAD_OPENING:
-		if (op_failed(&load->open.op))
-			return op_fail(op, &load->open.op.err,
-			               "could not find cluster \"%s\" in the repository",
+		why = &load->open.nearest.op.err;
+		if (err_is(why) && why->code == ERR_NOTFOUND)
+			return op_fail(op, why, "could not find cluster \"%s\" in the repository",
 			               load->site->cluster);
-		load->facts = load->open.facts;
-		memcpy(load->generation, load->open.generation, sizeof(load->generation));
-		load->listing = (struct holdings_load){.repo = load->site->repo,
-		                                       .generation = load->generation,
-		                                       .segment_bytes = load->facts.segment_bytes,
-		                                       .class = GATE_RESTORE,
-		                                       .catalog = &load->catalog,
-		                                       .pieces = &load->pieces};
-		holdings_load_start(op, &load->listing);
-		return op_wait(op, LOAD_LISTING);
+		if (err_is(why))
+			return load_fail(load, why,
+			                 "could not find the cluster in its repositories");
+		return load_list(load);
 
 	case LOAD_LISTING:
-		walpieces_release(&load->pieces);
-		if (op_failed(&load->listing.op))
-			return op_fail(op, &load->listing.op.err, "could not list the archive");
-		if (!load->site->next)
-			return load_heads(load);
-		load->others = (struct nearest_catalog){
-		        .nearest.first = load->site->next,
-		        .by_index = true,
-		        .load = {.generation = load->generation,
-		                 .segment_bytes = load->facts.segment_bytes,
-		                 .class = GATE_RESTORE,
-		                 .ret = &load->catalog}};
-		nearest_catalog_start(op, &load->others);
-		return op_wait(op, LOAD_OTHERS);
+		why = &load->listing.nearest.op.err;
+		if (err_is(why))
+			return load_fail(load, why,
+			                 load->site->next
+			                         ? "could not find out what all repositories have"
+			                         : "could not list the archive");
+		return load_backups(load);
 
-	case LOAD_OTHERS:
-		if (op_failed(&load->others.nearest.op))
-			return load_without(load);
-		return load_heads(load);
-
-	case LOAD_HEADS:
-		if (op_failed(&load->reading.op))
-			return op_fail(op, &load->reading.op.err, "could not read the backups");
+	case LOAD_BACKUPS:
+		why = &load->backups.op.err;
+		if (err_is(why))
+			return load_fail(load, why,
+			                 load->site->next
+			                         ? "could not find out what all repositories have"
+			                         : "could not read the backups");
 		return load_end(load);
 	}
 }
@@ -113,7 +116,7 @@ void restore_load_start(struct op *parent, struct restore_load *load)
 void restore_load_warning(const struct restore_load *load, size_t which, char *out,
                           size_t out_bytes)
 {
-	const struct heads_unreadable *bad = &load->heads.unreadable[which];
+	const struct heads_unreadable *bad = &load->backups.heads.unreadable[which];
 	char why[ERR_TEXT_MAX];
 
 	err_line(&bad->err, why, sizeof(why));
@@ -122,6 +125,6 @@ void restore_load_warning(const struct restore_load *load, size_t which, char *o
 
 void restore_load_release(struct restore_load *load)
 {
-	heads_release(&load->heads);
+	restore_backups_release(&load->backups);
 	catalog_release(&load->catalog);
 }

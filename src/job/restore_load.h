@@ -7,7 +7,7 @@
 #include "nearest.h"
 #include "pg/walwalk.h"
 #include "repo/object.h"
-#include "repo/heads.h"
+#include "restore_backups.h"
 #include "repo/plan.h"
 #include "repo/walquery.h"
 
@@ -18,14 +18,11 @@ struct restore_load {
 	/* out; restore_load_release */
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
-	struct catalog catalog;
-	struct heads heads;
+	struct catalog catalog;         /* WAL: of all repositories together */
+	struct restore_backups backups; /* of all repositories */
 	/* private */
-	struct generation_open open;
-	struct holdings_load listing;
-	struct walpieces pieces;
-	struct nearest_catalog others;
-	struct heads_load reading;
+	struct nearest_generation open;
+	struct nearest_catalog listing;
 };
 void restore_load_start(struct op *parent, struct restore_load *load);
 /* One line for people about one of the heads that could not be read. */

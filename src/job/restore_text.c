@@ -112,8 +112,11 @@ void restore_plan_lines(const struct restore *restore, struct buf *out)
 	restore_target_text(&plan->target, plan->time_zone, out);
 	buf_addf(out, "\n  backup    %s, ended ", plan->backup);
 	add_time(plan, plan->backup_stop_us, out);
-	buf_addf(out, " at " LSN_FORMAT " on timeline %u\n", LSN_ARGS(plan->stop_lsn),
+	buf_addf(out, " at " LSN_FORMAT " on timeline %u", LSN_ARGS(plan->stop_lsn),
 	         plan->stop_tli);
+	if (restore->site->next)
+		buf_addf(out, ", from repository %s", restore->from->repository);
+	buf_addc(out, '\n');
 	add_path(plan, out);
 	add_wal(plan, out);
 	add_target_place(restore, out);

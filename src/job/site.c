@@ -70,10 +70,24 @@ void site_note(struct site *site, const struct err *err)
 	if (!site->away_until_ms)
 		site->away_since_us = clock_now_us();
 	site->away = *err;
-	site->away_until_ms = loop_now_ms(site->loop) + SITE_AWAY_MS;
+	site->away_until_ms = MAX(site->away_until_ms, loop_now_ms(site->loop) + SITE_AWAY_MS);
 }
 
 bool site_is_away(const struct site *site)
 {
 	return site->away_until_ms && loop_now_ms(site->loop) < site->away_until_ms;
+}
+
+bool site_try(struct site *site)
+{
+	if (site_is_away(site))
+		return false;
+	if (site->away_until_ms)
+		site->away_until_ms = loop_now_ms(site->loop) + SITE_PROBE_MS;
+	return true;
+}
+
+int64_t site_stall_ms(const struct site *first)
+{
+	return first->next ? SITE_STALL_MS : 0;
 }

@@ -301,6 +301,7 @@ static void stream_get(struct object_stream *stream)
 	        .length = d->tight ? (uint64_t)room * BLOCK_BYTES : SEALED_OBJECT_BYTES_MAX + 1,
 	        .block = d->hold.block,
 	        .blocks = room,
+	        .stall_ms = stream->stall_ms,
 	        .class = repo_work_class(stream->class),
 	};
 	store_get_start(&stream->op, &d->get);

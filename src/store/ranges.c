@@ -64,6 +64,7 @@ static struct store_get part_of(struct store_get *get, uint64_t from, uint64_t l
 	        .block = get->block + block,
 	        .blocks = get->blocks - block,
 	        .deadline_ms = MAX(ranges->deadline_ms - passed_ms, 1),
+	        .stall_ms = get->stall_ms,
 	        .class = get->class,
 	        .single = true,
 	};

@@ -502,6 +502,11 @@ static void s3_release(struct store_attempt *base)
 	free(attempt->token);
 }
 
+static int64_t s3_moved_ms(const struct store_attempt *base)
+{
+	return container_of(base, struct s3_attempt, base)->moved_ms;
+}
+
 static int64_t s3_waited_ms(const struct store_attempt *base)
 {
 	const struct s3_attempt *attempt = container_of(base, struct s3_attempt, base);
@@ -517,6 +522,7 @@ const struct store_driver store_s3_driver = {
         .credentials = s3_credentials,
         .limit = s3_limit,
         .waited_ms = s3_waited_ms,
+        .moved_ms = s3_moved_ms,
         .attempt_bytes = sizeof(struct s3_attempt),
         .start = s3_start,
         .release = s3_release,

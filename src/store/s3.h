@@ -68,6 +68,7 @@ struct s3_attempt {
 	unsigned refused;  /* how often the store said that the token has ended */
 	/* get */
 	uint64_t position;
+	int64_t moved_ms; /* when the last bytes came */
 	/* list */
 	char *token; /* of the next page, when this one had nothing for us */
 };

@@ -157,6 +157,7 @@ static bool take_bytes(struct http_request *request, const void *bytes, size_t l
 	if (attempt->position == 0 && get->sized)
 		get->sized(get);
 	attempt->position += length;
+	attempt->moved_ms = loop_now_ms(attempt->base.op.loop);
 	for (size_t part; length > 0 && get->got < room; length -= part) {
 		size_t at = (size_t)(get->got % BLOCK_BYTES);
 

@@ -298,17 +298,30 @@ static int64_t call_left_ms(const struct store_call *call)
 	       loop_now_ms(call->op.loop);
 }
 
+/* How much longer it may be silent. */
+static int64_t call_silence_ms(struct store_call *call)
+{
+	const struct store_attempt *attempt = call->attempt;
+	int64_t waited_ms = store_call_waited_ms(call), now_ms = loop_now_ms(call->op.loop);
+
+	if (waited_ms > call->stirred_waited_ms) /* for our own limit */
+		call->stirred_ms = now_ms;
+	call->stirred_waited_ms = waited_ms;
+	call->stirred_ms = MAX(call->stirred_ms, attempt->store->driver->moved_ms(attempt));
+	return call->stirred_ms + call->stall_ms - now_ms;
+}
+
 static void call_fired(struct timer *timer)
 {
 	struct store_call *call = container_of(timer, struct store_call, timer);
-	int64_t waited_ms = store_call_waited_ms(call);
+	int64_t left_ms = call_left_ms(call);
 
-	if (waited_ms > call->waited_ms) { /* for our own limit */
-		timer_set(timer, waited_ms - call->waited_ms);
-		call->waited_ms = waited_ms;
-		return;
-	}
+	if (call->stall_ms > 0)
+		left_ms = MIN(left_ms, call_silence_ms(call));
+	if (left_ms > 0)
+		return timer_set(timer, left_ms);
 	call->timed_out = true;
+	call->stalled = call_left_ms(call) > 0;
 	if (op_running(&call->attempt->op))
 		op_cancel(&call->attempt->op);
 	if (op_running(&call->nap.op))
@@ -344,7 +357,12 @@ static void call_timeout(struct store_call *call)
 {
 	struct err err = call->last;
 
-	if (err_is(&err) && err.code != ERR_CANCELLED)
+	if (call->stalled && (!err_is(&err) || err.code == ERR_CANCELLED))
+		err_set(&err, ERR_TIMEOUT, "nothing came for %lld ms", (long long)call->stall_ms);
+	else if (call->stalled)
+		err_wrap_as(&err, ERR_TIMEOUT, "nothing came for %lld ms, in %u attempts",
+		            (long long)call->stall_ms, call->tries);
+	else if (err_is(&err) && err.code != ERR_CANCELLED)
 		err_wrap_as(&err, ERR_TIMEOUT, "gave up after %u attempts in %lld ms", call->tries,
 		            (long long)call->deadline_ms);
 	else
@@ -426,7 +444,9 @@ static void call_step(struct op *op)
 	case CALL_START:
 		call->begun_ms = loop_now_ms(op->loop);
 		timer_init(&call->timer, op->loop, call_fired);
-		timer_set(&call->timer, call->deadline_ms);
+		call->stirred_ms = call->begun_ms;
+		timer_set(&call->timer, call->stall_ms > 0 ? MIN(call->stall_ms, call->deadline_ms)
+		                                           : call->deadline_ms);
 		patience_begin(call);
 		delay_ms = call_delay_ms(call->attempt);
 		if (delay_ms == 0)
@@ -593,6 +613,7 @@ static void get_step(struct op *op)
 		if (!begin(op, get->name))
 			return;
 		call_start(op, &get->call, get->store, STORE_GET, get->deadline_ms)->get = get;
+		get->call.stall_ms = get->store->driver->moved_ms ? get->stall_ms : 0;
 		return op_wait(op, SIMPLE_CALLING);
 	}
 	get->store->counts.bytes_got += get->got;

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from seawalltest import Target
+from seawalltest.ledger import Ledger
 from seawalltest.s3 import at, section
 from seawalltest.wait import wait_for
 
@@ -422,3 +423,93 @@ def test_a_restore_takes_from_the_other_repository_what_the_nearest_does_not_giv
     said = wall.run("restore", "--pgdata", wall.folder / "second", status=None)
     assert said.status != 0 and pack.name in said.err, said
     assert not (wall.folder / "second/global/pg_control").exists()
+
+
+def parts_of(wall, name, backup):
+    """The parts of its manifest: what lists its files."""
+    return sorted((folder(wall, name) / "main").glob(f"*/backup/{backup}.*"))
+
+
+def test_a_restore_plans_with_the_backups_of_all_repositories(made):
+    """A backup that the nearest lacks; one whose head, or the list of whose files, is damaged or lost there."""
+    cluster, wall = several(made, ack="any", serve=False, encrypted=("b",))
+    ledger = Ledger(cluster).prepare()
+    with ledger.writing():
+        ledger.wait_commits(5)
+        wall.wait_archived(write(cluster))
+        with gone(wall, "local"):
+            wall.run("backup")
+            ledger.wait_commits(5)
+            mark = ledger.mark("only_b_has_the_backup")
+    ledger.settle()
+    wall.wait_archived(write(cluster))
+    only, = backups(wall, "b")
+    assert not backups(wall, "local") and "Repository local lacks 1 of them" in wall.run("list").out
+    to = Target("name", mark.name, mark=mark)
+    assert f"{only}, ended" in (said := wall.run("restore", *to.arguments, "--plan", "--pgdata", wall.folder / "plan").out)
+    assert ", from repository b\n" in said
+    told = json.loads(wall.run("restore", *to.arguments, "--plan", "--pgdata", wall.folder / "plan", "--json").out)["plan"]
+    assert (told["backup"], told["repository"]) == (only, "b")
+    copy, _ = wall.restore(to, "copy", "--start")
+    ledger.check(made.add(copy), to)
+    # Both have the next one; the nearest does not have it whole.
+    wall.run("backup")
+    both, = backups(wall, "local")
+    part, = parts_of(wall, "local", both)
+    content = part.read_bytes()
+    for body in (content[:-1] + bytes([content[-1] ^ 0xff]), None):
+        part.unlink()
+        if body:
+            part.write_bytes(body)
+        copy, said = wall.restore(Target("latest"), f"copy-{'damaged' if body else 'lost'}")
+        assert ", from repository local\n" in said.out and "reading it from another repository" in said.err, said
+    made.add(copy).start().wait_primary()
+    ledger.check(copy, Target("latest"))
+    head, = (folder(wall, "local") / "main").glob(f"*/backup/{both}")
+    head.chmod(0o600)
+    head.write_bytes(head.read_bytes()[:-1])
+    said = wall.run("restore", "--plan", "--pgdata", wall.folder / "plan")
+    assert f"{both}, ended" in said.out and ", from repository b\n" in said.out
+    assert 'it is good in repository "b"' in said.err, said
+    assert re.search(rf"^backup +{both}$", wall.run("show", both).out, re.M)
+
+
+SILENCE_S = 200  # longer than anything here may take
+
+
+def silent_from(proxy, path):
+    """From the next GET of the path on the store says nothing more to any; that one still is answered. Its fault counts."""
+    return proxy.add("call", method="GET", path=path, call=lambda _: proxy.add("stall", times=-1, method="GET", seconds=SILENCE_S))
+
+
+@pytest.mark.s3
+def test_a_repository_that_falls_silent_during_a_restore_costs_seconds(made, rgw, rgw_proxy):
+    """Once while packs are read, once during the replay; the other repository has it all."""
+    cluster = made.cluster(segment_mb=1)
+    wall = made.seawall(cluster)
+    wall.sections["repository local"] = section(rgw, wall.folder, at(rgw_proxy))
+    wall.sections["repository b"] = {"url": f"file://{folder(wall, 'b')}"}
+    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.write_config()
+    wall.init()
+    wall.serve()
+    cluster.start()
+    wall.archive()
+    ledger = Ledger(cluster).prepare()
+    with ledger.writing():
+        ledger.wait_commits(5)
+        wall.run("backup")
+        ledger.wait_commits(5)
+        cluster.sql("CREATE TABLE t (n int, filler text)")
+        write(cluster, 12)
+        ledger.wait_commits(5)
+    ledger.settle()
+    wall.wait_archived(cluster.switch_wal())
+    for name, path in (("pack", "/pack/"), ("wal", r"/wal/.*/[0-9A-F]{24}$")):
+        fault = silent_from(rgw_proxy, path)
+        begun = time.monotonic()
+        copy, said = wall.restore(Target("latest"), f"copy-{name}", "--start", deadline_s=400)
+        print(name, time.monotonic() - begun, said)
+        rgw_proxy.clear()
+        ledger.check(made.add(copy), Target("latest"))
+        assert fault.hits == 1

@@ -248,6 +248,81 @@ static void a_transfer_that_stalls_is_dropped_and_repeated_on_a_new_connection(v
 	peer->store = NULL; /* its thread is joined already */
 }
 
+/* ---- a get that is not to be silent for long ---- */
+
+enum { DRIP_BYTES = 12, DRIP_MS = 200, STALL_MS = 2000 };
+
+/* Answers a get with one byte after the other, each sooner than silence would be too long; a second
+ * one with a few, and then with nothing, until the other end hangs up. */
+static void *dripping_main(void *context)
+{
+	struct peer *peer = context;
+	const char *head = "HTTP/1.1 206 Partial Content\r\nContent-Length: 12\r\nContent-Range: "
+	                   "bytes 0-11/12\r\nConnection: close\r\n\r\n";
+
+	for (unsigned i = 0; i < 2; i++) {
+		int fd = accept(peer->listener, NULL, NULL);
+		unsigned bytes = i == 0 ? DRIP_BYTES : 3;
+		char byte;
+
+		if (!peer_read(peer->seen[i], fd))
+			return NULL;
+		(void)send(fd, head, strlen(head), MSG_NOSIGNAL);
+		for (unsigned at = 0; at < bytes; at++) {
+			(void)poll(NULL, 0, DRIP_MS);
+			(void)send(fd, "x", 1, MSG_NOSIGNAL);
+		}
+		if (bytes < DRIP_BYTES && read(fd, &byte, 1) == 0)
+			peer->given = 1;
+		close(fd);
+	}
+	return NULL;
+}
+
+static enum err_code get_soon(struct peer *peer, uint64_t *ret_got)
+{
+	uint8_t *block = xmalloc(BLOCK_BYTES);
+	struct store_get request = {.store = peer->store,
+	                            .name = "a/b",
+	                            .length = DRIP_BYTES,
+	                            .block = &block,
+	                            .blocks = 1,
+	                            .stall_ms = STALL_MS};
+
+	RUN(peer->loop, store_get_start, &request);
+	*ret_got = request.got;
+	free(block);
+	peer->err = request.op.err;
+	return request.op.err.code;
+}
+
+static void a_get_ends_soon_when_nothing_comes_any_more_and_not_because_it_is_slow(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%d", peer->port);
+	struct store_s3 s3 = {.endpoint = endpoint, .region = "here"};
+	int64_t begun_ms;
+	pthread_t thread;
+	uint64_t got;
+
+	peer->loop = loop_new(&(struct loop_options){.workers = 1});
+	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
+	assert_int_equal(pthread_create(&thread, NULL, dripping_main, peer), 0);
+	begun_ms = now_ms();
+	assert_int_equal(get_soon(peer, &got), ERR_NONE);
+	assert_int_equal(got, DRIP_BYTES);
+	assert_true(now_ms() - begun_ms > STALL_MS);
+	begun_ms = now_ms();
+	assert_int_equal(get_soon(peer, &got), ERR_TIMEOUT);
+	assert_true(now_ms() - begun_ms < SOON_MS);
+	assert_said(&peer->err, "nothing came for 2000 ms");
+	pthread_join(thread, NULL);
+	assert_int_equal(peer->given, 1);
+	store_close(peer->store);
+	loop_free(peer->loop);
+	peer->store = NULL; /* its thread is joined already */
+}
+
 /* ---- a token that has ended ---- */
 
 #define EXPIRED FAULT("400 Bad Request", "ExpiredToken")
@@ -366,6 +441,7 @@ int main(void)
 	        cmocka_unit_test(nobody_there_is_told_with_where_to_look),
 	        cmocka_unit_test(a_connection_that_breaks_is_told_to_be_the_networks),
 	        WITH_PEER(a_transfer_that_stalls_is_dropped_and_repeated_on_a_new_connection),
+	        WITH_PEER(a_get_ends_soon_when_nothing_comes_any_more_and_not_because_it_is_slow),
 	        WITH_PEER(newer_credentials_are_taken_at_once_and_the_request_is_repeated),
 	        WITH_PEER(a_token_that_stays_ended_is_an_error_soon_and_its_source_is_named),
 	        cmocka_unit_test(a_put_that_waits_for_the_limit_is_not_out_of_time),
