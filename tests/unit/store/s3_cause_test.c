@@ -261,7 +261,7 @@ static void *dripping_main(void *context)
 	                   "bytes 0-11/12\r\nConnection: close\r\n\r\n";
 
 	for (unsigned i = 0; i < 2; i++) {
-		int fd = accept(peer->listener, NULL, NULL);
+		int fd = accept(peer->net.listener, NULL, NULL);
 		unsigned bytes = i == 0 ? DRIP_BYTES : 3;
 		char byte;
 
@@ -299,7 +299,7 @@ static enum err_code get_soon(struct peer *peer, uint64_t *ret_got)
 static void a_get_ends_soon_when_nothing_comes_any_more_and_not_because_it_is_slow(void **state)
 {
 	struct peer *peer = *state;
-	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%d", peer->port);
+	AUTO_FREE char *endpoint = xasprintf("http://127.0.0.1:%u", peer->net.port);
 	struct store_s3 s3 = {.endpoint = endpoint, .region = "here"};
 	int64_t begun_ms;
 	pthread_t thread;
