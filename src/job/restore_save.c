@@ -1,18 +1,21 @@
 /*
  * restore_save.c — in place: nothing that exists only here may be lost.
  *
- *   START -> LOOKING (a worker: what archive_status says is waiting) -> PUSHING (one after the
- *   other) -> done
+ *   START -> LOOKING (a worker: what waits to be archived) -> PUSHING (one after the other) -> done
  *
  * What PostgreSQL has marked .ready is complete and goes into the archive before anything is
- * changed; the listing that the plan is made from comes after that. The last segment is never
- * marked: it stays where it is when the path leads through it (restore_find.c looks into it).
+ * changed; the listing that the plan is made from comes after that. So does a segment without any
+ * mark behind which the next one was begun: the server ended before it came to the mark, or its
+ * archive_mode was off. The last segment is never marked: it stays where it is when the path leads
+ * through it (restore_find.c looks into it).
  */
 #include "restore_save.h"
 #include "restore_internal.h"
+#include "base/bytes.h"
 #include "base/file.h"
 #include "ready.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +23,67 @@
 
 #define CONTROL_OLD "seawall.pg_control" /* in the data directory: the old one, moved away */
 
+enum { PAGE_HEADER_BYTES = 40 }; /* of a segment's first page */
 enum save_state { SAVE_START, SAVE_LOOKING, SAVE_PUSHING };
+
+/* Whether WAL was written into the segment: an old file with a new name begins with another
+ * address. */
+static bool is_begun(const char *folder, uint32_t tli, uint64_t segno,
+                     const struct control *control)
+{
+	char name[SEGMENT_NAME_BYTES];
+	uint8_t header[PAGE_HEADER_BYTES];
+	AUTO_FREE char *path = NULL;
+	AUTO_FD int fd = -1;
+
+	segment_name(tli, segno, control->segment_bytes, name);
+	path = path_join(folder, name);
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && file_read_full(fd, header, sizeof(header)) == sizeof(header) &&
+	       get_u64(header + 8) == lsn_of_segno(segno, control->segment_bytes) &&
+	       get_u64(header + 24) == control->system_identifier;
+}
+
+static bool has_mark(const char *folder, const char *name, const char *mark)
+{
+	AUTO_FREE char *path = xasprintf("%s/archive_status/%s.%s", folder, name, mark);
+
+	return access(path, F_OK) == 0;
+}
+
+/* Complete segments of which archive_status says nothing. */
+static bool add_unmarked(const char *pgdata, struct strs *out, struct err *err)
+{
+	AUTO_FREE char *folder = path_join(pgdata, "pg_wal");
+	struct control control;
+	struct strs names = {0};
+	struct err unreadable = {0};
+
+	/* A restore that was not finished has moved it away, and cleared pg_wal. */
+	if (!control_read(pgdata, &control, &unreadable))
+		return true;
+	if (!file_list(folder, &names, err)) {
+		strs_release(&names);
+		return false;
+	}
+	strs_sort(&names);
+	for (size_t i = 0; i < names.count; i++) {
+		const char *text = names.item[i];
+		struct walname name;
+		uint64_t segno;
+
+		if (!walname_parse(text, &name) || name.kind != WALNAME_SEGMENT ||
+		    !walname_fits(&name, control.segment_bytes))
+			continue;
+		segno = walname_segno(&name, control.segment_bytes);
+		if (is_begun(folder, name.tli, segno, &control) &&
+		    is_begun(folder, name.tli, segno + 1, &control) &&
+		    !has_mark(folder, text, "done") && !has_mark(folder, text, "ready"))
+			strs_add(out, text);
+	}
+	strs_release(&names);
+	return true;
+}
 
 static void look_run(struct work *work)
 {
@@ -49,6 +112,8 @@ static void look_run(struct work *work)
 		strs_add(&save->names, name);
 	}
 	free(ready);
+	if (!err_is(&work->op.err))
+		(void)!add_unmarked(pgdata, &save->names, &work->op.err);
 }
 
 static void push_next(struct restore_save *save)

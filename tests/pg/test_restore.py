@@ -388,19 +388,26 @@ def test_another_command_does_not_go_on_with_it(story_with_faults):
 
 def test_in_place_brings_back_what_was_dropped_and_keeps_the_last_commits(story):
     cluster, ledger = story.cluster, story.ledger
-    mark = ledger.mark("good")
+    good = ledger.mark("good")
     story.write(10)
     cluster.sql("DROP TABLE ledger")
     cluster.sql("CREATE TABLE not_in_the_backup AS SELECT generate_series(1, 1000) AS n")
+    cluster.configure(archive_command="false")
+    for n in range(2):
+        cluster.switch_wal()
+        cluster.sql(f"CREATE TABLE late{n} AS SELECT 1 AS n")
     lsn = cluster.insert_lsn()
     cluster.stop("immediate")  # the last segment is not archived
+    for mark in (cluster.data / "pg_wal/archive_status").glob("*.ready"):
+        mark.unlink()  # as if it had come before the server got to it
     result = story.wall.run("restore", "--in-place", "--start", "--to", f"lsn:{lsn}", status=None)
     assert result.status == 0, result
-    assert cluster.one("SELECT count(*) FROM not_in_the_backup") == 1000, "the last segment was lost"
+    assert cluster.one("SELECT count(*) FROM not_in_the_backup") == 1000, "the last segments were lost"
+    assert cluster.one("SELECT late0.n + late1.n FROM late0, late1") == 2, "the last segment was lost"
     cluster.stop("fast")
     result = story.wall.run("restore", "--in-place", "--start", "--to", "name:good")
     assert "in place" in result.out
-    ledger.check(cluster, Target("name", "good", mark=mark))
+    ledger.check(cluster, Target("name", "good", mark=good))
     assert cluster.one("SELECT to_regclass('not_in_the_backup')") is None
     checks.amcheck(cluster)
     assert cluster.timeline() == 3
