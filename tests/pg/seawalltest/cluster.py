@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import psycopg2
 
@@ -13,6 +14,7 @@ from . import process
 from .wait import wait_for
 
 DEBIAN_BIN = pathlib.Path("/usr/lib/postgresql/15/bin")
+NUDGE_EVERY_S = 1
 SETTINGS = {
     "listen_addresses": "", "fsync": "off", "shared_buffers": "32MB", "max_connections": "40",
     "wal_level": "replica", "archive_mode": "on", "archive_command": "", "max_wal_senders": "10",
@@ -200,17 +202,30 @@ class Cluster:
         status = self.data / "pg_wal/archive_status"
         return sorted(path.stem for path in status.glob("*.ready"))
 
+    def nudge_archiver(self):
+        """It looks again; by itself it rests for a minute when archive_command has failed three times."""
+        postmaster = self.pid()
+        for pid in process.children(postmaster) if postmaster else []:
+            if "archiver" in " ".join(process.command_line(pid)):
+                process.send(pid, signal.SIGUSR1)
+
     def wait_archived(self, segment=None, deadline_s=60):
         """Until PostgreSQL has heard success for the segment (default: all WAL up to now) and for those before."""
         segment = segment or self.switch_wal()
         status = self.data / "pg_wal/archive_status"
-        timeline_free = segment[8:]
+        timeline_free, nudged = segment[8:], time.monotonic()
 
         def done():
+            nonlocal nudged
             waiting = [name for name in self.pending()
                        if re.fullmatch("[0-9A-F]{24}", name) and name[8:] <= timeline_free]
             there = (self.data / "pg_wal" / segment).exists()
-            return not waiting and ((status / f"{segment}.done").exists() or not there)
+            if not waiting and ((status / f"{segment}.done").exists() or not there):
+                return True
+            if time.monotonic() - nudged > NUDGE_EVERY_S:
+                self.nudge_archiver()
+                nudged = time.monotonic()
+            return False
 
         wait_for(done, f"{segment} to be archived; the log ends with\n{self.log_tail(5)}", deadline_s)
         return segment
