@@ -32,6 +32,9 @@ const struct indexer_figures *indexer_figures(const struct indexer *indexer);
 /* What it knows, after a pass; NULL: nothing of this cluster is archived there. */
 const struct walpieces *indexer_pieces(const struct indexer *indexer);
 const struct catalog *indexer_catalog(const struct indexer *indexer);
+/* When it wants the next pass, because a segment lacks that was pushed beside the ones behind it;
+ * INT64_MAX: nothing of the kind. Loop clock; indexer may be NULL. */
+int64_t indexer_look_at_ms(const struct indexer *indexer);
 /* The newest segments, which are in no whole piece yet: a copy that the caller releases. False:
  * there are none. */
 bool indexer_newest(const struct indexer *indexer, struct walindex_piece *ret);
@@ -43,6 +46,9 @@ struct indexer_pass {
 	struct indexer *indexer; /* in */
 	bool flush;              /* in */
 	bool whole;              /* in: it looks at everything again, also at what was filled in */
+	bool look; /* in: what is in the archive is compared with what was there, on about two pages
+	              of a listing: the newest one, and the next of what is older */
+	bool only; /* in: and nothing is indexed */
 };
 void indexer_pass_start(struct op *parent, struct indexer_pass *pass);
 void indexer_pass_start_root(struct loop *loop, struct indexer_pass *pass,

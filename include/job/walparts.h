@@ -22,6 +22,8 @@ void walparts_put(struct walparts *parts, const char *generation, uint32_t tli, 
 /* The caller's from now on; NULL: it is not there. parts may be NULL. */
 struct walpart *walparts_take(struct walparts *parts, const char *generation, uint32_t tli,
                               uint64_t segno);
+/* The generation that the last push went to; "": none yet. parts may be NULL. */
+const char *walparts_generation(const struct walparts *parts);
 /* Those that were there at the mark will not be asked for any more. */
 uint64_t walparts_mark(const struct walparts *parts);
 void walparts_drop(struct walparts *parts, uint64_t mark);

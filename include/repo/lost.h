@@ -21,6 +21,8 @@ void lost_add(struct lost *lost, const struct lost_range *range);
 /* What the pieces cover, the catalogue does not have and `known` does not name; added to ret. */
 void lost_find(const struct walpieces *pieces, const struct catalog *catalog,
                const struct lost *known, struct lost *ret);
+/* What of `lost` is not in `known`; added to ret. */
+void lost_less(const struct lost *lost, const struct lost *known, struct lost *ret);
 void lost_release(struct lost *lost);
 
 /* All markers. */

@@ -53,6 +53,8 @@ const struct walpieces_bad *walpieces_bad_in(const struct walpieces *pieces, uin
  * do not. */
 size_t walpieces_group(const struct walpieces *pieces, size_t which, size_t from, uint32_t level,
                        const struct catalog *catalog);
+/* What overlaps it is left out from now on. */
+void walpieces_drop(struct walpieces *pieces, const struct name_index *new);
 /* All that they cover, as archived segments. */
 void walpieces_into_catalog(const struct walpieces *pieces, struct catalog *catalog);
 

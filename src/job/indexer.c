@@ -1,7 +1,9 @@
 /*
  * indexer.c — the story of a pass.
  *
- *   START -> READYING -> OPENING -> [PIECES -> WAL -> LOST -> CHECKING] or TAIL -> next
+ *   START -> READYING -> OPENING -> PIECES -> WAL -> LOST -> CHECKING -> next       all of it
+ *                    '-> TAIL (what was archived of late) [-> ROLLING (a page of what is older)]
+ *                        [-> LOST] -> next
  *
  *   next:  the segment behind the last one, if it is archived -> SEGMENT; else what was begun is
  *          written, and for the first segment that no piece covers: READING_BEFORE (the piece that
@@ -18,6 +20,8 @@
 
 #include "base/log.h"
 #include "indexer_check.h"
+#include "indexer_gap.h"
+#include "indexer_look.h"
 #include "indexer_lost.h"
 #include "indexer_segment.h"
 #include "job/walparts.h"
@@ -27,8 +31,8 @@
 /* clang-format off */
 #define PASS_STATES(X) \
 	X(PASS_START) X(PASS_READYING) X(PASS_OPENING) X(PASS_PIECES) X(PASS_WAL) X(PASS_LOST) \
-	X(PASS_CHECKING) X(PASS_TAIL) X(PASS_READING_BEFORE) X(PASS_WARMING) X(PASS_SEGMENT) \
-	X(PASS_MERGING) X(PASS_WRITING) X(PASS_SHARING)
+	X(PASS_CHECKING) X(PASS_TAIL) X(PASS_ROLLING) X(PASS_READING_BEFORE) X(PASS_WARMING) \
+	X(PASS_SEGMENT) X(PASS_MERGING) X(PASS_WRITING) X(PASS_SHARING)
 /* clang-format on */
 
 OP_STATES(pass_state, PASS_STATES)
@@ -47,8 +51,11 @@ struct indexer {
 	struct walpieces_load pieces_load;
 	struct catalog_load catalog_load;
 	struct indexer_lost lost;
-	struct store_list list;
-	char prefix[NAME_BYTES], after[NAME_BYTES];
+	struct indexer_look look;
+	struct look_place tail, rolling; /* where what is newest, and the next look at what is
+	                                    older, begins */
+	struct indexer_gap gap;
+	char parts_generation[NAME_GENERATION_MAX]; /* that pushes went to when all was looked at */
 	/* where it is */
 	struct walscan *scan;
 	struct walindex_builder *builder; /* NULL: nowhere */
@@ -70,10 +77,9 @@ struct indexer {
 	uint64_t merge_last; /* segment of the group */
 	uint32_t merge_level;
 	uint64_t unmergeable[WALINDEX_LEVELS]; /* the last that was tried */
-	uint64_t *skip; /* segments that cannot be read, with their timeline */
-	size_t skips;
-	struct err err; /* the first failure of a segment */
-	bool flushed;   /* what is begun was written as it is */
+	struct catalog skip;                   /* segments that cannot be read */
+	struct err err;                        /* the first failure of a segment */
+	bool flushed;                          /* what is begun was written as it is */
 	struct indexer_pass *pass;
 	uint64_t parts_mark; /* what was archived before the pass */
 };
@@ -106,7 +112,7 @@ void indexer_free(struct indexer *indexer)
 	walpieces_release(&indexer->pieces);
 	walpieces_release(&indexer->there);
 	catalog_release(&indexer->catalog);
-	free(indexer->skip);
+	catalog_release(&indexer->skip);
 	free(indexer);
 }
 
@@ -133,23 +139,12 @@ bool indexer_newest(const struct indexer *indexer, struct walindex_piece *ret)
 	return true;
 }
 
+int64_t indexer_look_at_ms(const struct indexer *indexer)
+{
+	return indexer && indexer->gap.waits ? indexer->gap.look_at_ms : INT64_MAX;
+}
+
 /* ---- what is to be done ---- */
-
-static bool is_skipped(const struct indexer *indexer, uint32_t tli, uint64_t segno)
-{
-	for (size_t i = 0; i < indexer->skips; i++)
-		if (indexer->skip[2 * i] == tli && indexer->skip[2 * i + 1] == segno)
-			return true;
-	return false;
-}
-
-static void skip_segment(struct indexer *indexer, uint32_t tli, uint64_t segno)
-{
-	indexer->skip = xrealloc(indexer->skip, 2 * (indexer->skips + 1) * sizeof(*indexer->skip));
-	indexer->skip[2 * indexer->skips] = tli;
-	indexer->skip[2 * indexer->skips + 1] = segno;
-	indexer->skips++;
-}
 
 static bool is_covered(const struct indexer *indexer, uint32_t tli, uint64_t segno,
                        uint64_t *ret_to)
@@ -158,7 +153,7 @@ static bool is_covered(const struct indexer *indexer, uint32_t tli, uint64_t seg
 
 	if (piece)
 		*ret_to = piece->last;
-	else if (is_skipped(indexer, tli, segno))
+	else if (catalog_has(&indexer->skip, tli, segno))
 		*ret_to = segno;
 	else if (indexer->builder && tli == indexer->tli && segno >= indexer->first &&
 	         segno < indexer->next)
@@ -168,7 +163,7 @@ static bool is_covered(const struct indexer *indexer, uint32_t tli, uint64_t seg
 	return true;
 }
 
-/* The first segment that is archived and in no piece. */
+/* The first segment that is archived and in no piece, as far as it is its turn. */
 static bool find_missing(const struct indexer *indexer, uint32_t *ret_tli, uint64_t *ret_segno)
 {
 	const struct catalog *catalog = &indexer->catalog;
@@ -182,7 +177,9 @@ static bool find_missing(const struct indexer *indexer, uint32_t *ret_tli, uint6
 			while (segno <= timeline->run[r].last &&
 			       is_covered(indexer, timeline->tli, segno, &to))
 				segno = to + 1;
-			if (segno > timeline->run[r].last)
+			if (segno > timeline->run[r].last ||
+			    (indexer->gap.waits && timeline->tli == indexer->gap.tli &&
+			     segno > indexer->gap.segno))
 				continue;
 			*ret_tli = timeline->tli;
 			*ret_segno = segno;
@@ -213,7 +210,11 @@ static void pass_end(struct indexer *indexer, const struct err *cause)
 	struct op *op = &indexer->pass->op;
 
 	walindex_release(&indexer->piece);
-	walparts_drop(indexer->site->parts, indexer->parts_mark);
+	lost_release(&indexer->look.gone);
+	if (cause)
+		indexer->gap = (struct indexer_gap){0};
+	if (!indexer->gap.waits) /* else they are still wanted */
+		walparts_drop(indexer->site->parts, indexer->parts_mark);
 	if (cause) {
 		indexer_leave(indexer);
 		indexer->known = false;
@@ -251,22 +252,6 @@ static void piece_share(struct indexer *indexer)
 	pass_next(indexer);
 }
 
-/* What overlaps it is left out from now on. */
-static void pieces_remove(struct indexer *indexer, const struct name_index *new)
-{
-	struct walpieces_timeline *timeline = NULL;
-	size_t kept = 0;
-
-	for (size_t i = 0; i < indexer->pieces.timelines; i++)
-		if (indexer->pieces.timeline[i].tli == new->tli)
-			timeline = &indexer->pieces.timeline[i];
-	for (size_t i = 0; timeline && i < timeline->count; i++)
-		if (timeline->piece[i].last < new->first || timeline->piece[i].first > new->last)
-			timeline->piece[kept++] = timeline->piece[i];
-	if (timeline)
-		timeline->count = kept;
-}
-
 static void piece_written(struct indexer *indexer)
 {
 	if (op_failed(&indexer->write.op))
@@ -274,7 +259,7 @@ static void piece_written(struct indexer *indexer)
 	indexer->figures.written += !indexer->write.repeated;
 	indexer->figures.repeated += indexer->write.repeated;
 	indexer->figures.stored_bytes += indexer->write.stored_bytes;
-	pieces_remove(indexer, &indexer->write.which);
+	walpieces_drop(&indexer->pieces, &indexer->write.which);
 	walpieces_add(&indexer->pieces, indexer->write.which.tli, &indexer->write.which, 1);
 	indexer->share = indexer->site->next;
 	piece_share(indexer);
@@ -434,7 +419,7 @@ static void warm_next(struct indexer *indexer)
 	if (indexer->warm >= indexer->first)
 		return begin_piece(indexer);
 	tli = warm_tli(indexer, indexer->warm);
-	if (tli == 0 || is_skipped(indexer, tli, indexer->warm)) {
+	if (tli == 0 || catalog_has(&indexer->skip, tli, indexer->warm)) {
 		/* what begins there is lost, and the piece says so */
 		indexer->warm++;
 		return warm_next(indexer);
@@ -516,7 +501,7 @@ static void before_taken(struct indexer *indexer)
 	whole = read->piece.full || (which.last + 1) % span == 0;
 	if (!whole) {
 		walindex_release(&read->piece);
-		pieces_remove(indexer, &which);
+		walpieces_drop(&indexer->pieces, &which);
 		return begin_at(indexer, which.first);
 	}
 	indexer->before = read->piece;
@@ -542,9 +527,9 @@ static void segment_failed(struct indexer *indexer)
 	if (!err_is(&indexer->err))
 		indexer->err = *err;
 	log_err(LOG_ERROR, err, ", the index leaves it out");
-	if (indexer->skips == SKIP_MAX)
+	if (indexer->skip.segments == SKIP_MAX)
 		return pass_end(indexer, err);
-	skip_segment(indexer, indexer->tli, indexer->next);
+	catalog_add_segment(&indexer->skip, indexer->tli, indexer->next);
 	/* what was fed of it is in the builder: the piece is made again, and ends before it */
 	indexer_leave(indexer);
 	if (indexer->first < indexer->next)
@@ -583,7 +568,7 @@ static void pass_next(struct indexer *indexer)
 		return pass_end(indexer, &indexer->err);
 	}
 	if (indexer->builder && catalog_has(&indexer->catalog, indexer->tli, indexer->next) &&
-	    !is_skipped(indexer, indexer->tli, indexer->next) &&
+	    !catalog_has(&indexer->skip, indexer->tli, indexer->next) &&
 	    !walpieces_at(&indexer->pieces, indexer->tli, indexer->next))
 		return segment_start(indexer, indexer->tli, indexer->next, PASS_SEGMENT);
 	if (find_missing(indexer, &tli, &segno)) {
@@ -594,7 +579,7 @@ static void pass_next(struct indexer *indexer)
 		return begin_at(indexer, segno);
 	}
 	/* at a hole, or where a newer timeline goes on, nothing more is to come */
-	if (indexer->builder &&
+	if (indexer->builder && (indexer->pass->flush || !indexer->gap.waits) &&
 	    (indexer->pass->flush || indexer->tli != catalog_highest_tli(&indexer->catalog) ||
 	     (catalog_highest(&indexer->catalog, indexer->tli, &highest) &&
 	      highest >= indexer->next)) &&
@@ -634,68 +619,80 @@ static void load_wal(struct indexer *indexer)
 	pass_wait(indexer, PASS_WAL);
 }
 
-/* What was archived behind everything that is known: one page after the other. */
-static void list_tail(struct indexer *indexer)
+/* ---- what is archived is looked at again ---- */
+
+/* Pushes go to another generation than when all was looked at. */
+static bool is_begun_anew(const struct indexer *indexer)
 {
-	indexer->list = (struct store_list){.store = indexer->site->repo->store,
-	                                    .prefix = indexer->prefix,
-	                                    .after = indexer->after};
-	store_list_start(&indexer->pass->op, &indexer->list);
-	pass_wait(indexer, PASS_TAIL);
+	const char *generation = walparts_generation(indexer->site->parts);
+
+	return *generation && strcmp(generation, indexer->open.generation) != 0 &&
+	       strcmp(generation, indexer->parts_generation) != 0;
+}
+
+/* What is archived is known. */
+static void pass_go_on(struct indexer *indexer)
+{
+	if (indexer->pass->only)
+		return pass_end(indexer, NULL);
+	if (indexer->site->parts)
+		gap_update(&indexer->gap, &indexer->catalog, loop_now_ms(indexer->site->loop));
+	pass_next(indexer);
+}
+
+static void look_start(struct indexer *indexer, const struct look_place *from,
+                       enum pass_state state)
+{
+	indexer->look = (struct indexer_look){.repo = indexer->site->repo,
+	                                      .generation = indexer->open.generation,
+	                                      .catalog = &indexer->catalog,
+	                                      .from = *from,
+	                                      .all = state == PASS_TAIL,
+	                                      .gone = indexer->look.gone};
+	indexer_look_start(&indexer->pass->op, &indexer->look);
+	pass_wait(indexer, state);
 }
 
 static void tail_begin(struct indexer *indexer)
 {
-	uint32_t tli = catalog_highest_tli(&indexer->catalog);
-	char text[SEGMENT_NAME_BYTES];
-	struct walname name;
-	uint64_t segno;
-
-	name_wal_folder(indexer->prefix, indexer->open.generation);
-	if (!catalog_highest(&indexer->catalog, tli, &segno)) {
-		indexer->known = false;
-		return load_pieces(indexer);
-	}
-	segment_name(tli, segno, indexer->pieces.segment_bytes, text);
-	if (!walname_parse(text, &name))
-		return pass_end(indexer, &indexer->err);
-	name_wal(indexer->after, indexer->open.generation, &name, NULL);
-	list_tail(indexer);
+	look_place_newest(&indexer->catalog,
+	                  indexer->pass->look ? look_page(&indexer->catalog) : GAP_SEGMENTS,
+	                  &indexer->tail);
+	look_start(indexer, &indexer->tail, PASS_TAIL);
 }
 
-static void tail_taken(struct indexer *indexer)
+static void lost_begin(struct indexer *indexer)
 {
-	uint32_t tli = catalog_highest_tli(&indexer->catalog);
-	bool more = indexer->list.more, newer = false;
+	indexer->lost = (struct indexer_lost){.site = indexer->site,
+	                                      .generation = indexer->open.generation,
+	                                      .pieces = indexer->pieces_load.ret,
+	                                      .catalog = &indexer->catalog,
+	                                      .gone = indexer->look.gone};
+	indexer->look.gone = (struct lost){0};
+	indexer_lost_start(&indexer->pass->op, &indexer->lost);
+	pass_wait(indexer, PASS_LOST);
+}
 
-	if (op_failed(&indexer->list.op)) {
-		struct err err = indexer->list.op.err;
+static void looked(struct indexer *indexer, bool rolled)
+{
+	struct look_place *rolling = &indexer->rolling;
 
-		store_list_release(&indexer->list);
-		return pass_end(indexer, &err);
-	}
-	for (unsigned i = 0; i < indexer->list.count; i++) {
-		struct walname name;
-
-		if (!name_wal_parse(indexer->list.entry[i].name, &name) ||
-		    name.kind != WALNAME_SEGMENT ||
-		    !walname_fits(&name, indexer->pieces.segment_bytes))
-			continue;
-		newer |= name.tli > tli;
-		catalog_add_segment(&indexer->catalog, name.tli,
-		                    walname_segno(&name, indexer->pieces.segment_bytes));
-	}
-	if (more)
-		snprintf(indexer->after, sizeof(indexer->after), "%s",
-		         indexer->list.entry[indexer->list.count - 1].name);
-	store_list_release(&indexer->list);
-	if (newer) { /* its history is needed */
+	if (op_failed(&indexer->look.op))
+		return pass_end(indexer, &indexer->look.op.err);
+	if (indexer->look.strange) { /* its history is needed */
 		indexer->known = false;
 		return load_pieces(indexer);
 	}
-	if (more)
-		return list_tail(indexer);
-	pass_next(indexer);
+	if (rolled) {
+		*rolling = indexer->look.from;
+		if (indexer->look.ended || look_place_is_behind(rolling, &indexer->tail))
+			*rolling = (struct look_place){0};
+	} else if (indexer->pass->look && !look_place_is_first(&indexer->tail, &indexer->catalog)) {
+		return look_start(indexer, rolling, PASS_ROLLING);
+	}
+	if (indexer->look.gone.count > 0)
+		return lost_begin(indexer);
+	pass_go_on(indexer);
 }
 
 static void pass_opened(struct indexer *indexer)
@@ -740,9 +737,11 @@ static void pass_step(struct op *op)
 	case PASS_READYING:
 		if (op_failed(&indexer->ready.op))
 			return pass_end(indexer, &indexer->ready.op.err);
-		if (indexer->known && !pass->whole)
+		if (indexer->known && !pass->whole && !is_begun_anew(indexer))
 			return tail_begin(indexer);
 		indexer->known = false;
+		snprintf(indexer->parts_generation, sizeof(indexer->parts_generation), "%s",
+		         walparts_generation(indexer->site->parts));
 		return pass_open(indexer);
 	case PASS_OPENING:
 		return pass_opened(indexer);
@@ -753,23 +752,19 @@ static void pass_step(struct op *op)
 	case PASS_WAL:
 		if (op_failed(&indexer->catalog_load.op))
 			return pass_end(indexer, &indexer->catalog_load.op.err);
-		indexer->lost = (struct indexer_lost){.site = indexer->site,
-		                                      .generation = indexer->open.generation,
-		                                      .pieces = indexer->pieces_load.ret,
-		                                      .catalog = &indexer->catalog};
-		indexer_lost_start(op, &indexer->lost);
-		return op_wait(op, PASS_LOST);
+		return lost_begin(indexer);
 	case PASS_LOST:
 		if (op_failed(&indexer->lost.op))
 			return pass_end(indexer, &indexer->lost.op.err);
-		return pass_check(indexer);
+		return indexer->known ? pass_go_on(indexer) : pass_check(indexer);
 	case PASS_CHECKING:
 		if (op_failed(&indexer->check.op))
 			return pass_end(indexer, &indexer->check.op.err);
 		indexer->known = true;
-		return pass_next(indexer);
+		return pass_go_on(indexer);
 	case PASS_TAIL:
-		return tail_taken(indexer);
+	case PASS_ROLLING:
+		return looked(indexer, op->state == PASS_ROLLING);
 	case PASS_READING_BEFORE:
 		return before_taken(indexer);
 	case PASS_WARMING:

@@ -31,6 +31,7 @@ static void lost_end(struct indexer_lost *lost, const struct op *child)
 {
 	lost_release(&lost->known);
 	lost_release(&lost->found);
+	lost_release(&lost->gone);
 	if (!op_failed(child))
 		return op_done(&lost->op);
 	lost->op.err = child->err;
@@ -41,7 +42,10 @@ static void lost_loaded(struct indexer_lost *lost)
 {
 	if (op_failed(&lost->load.op))
 		return lost_end(lost, &lost->load.op);
-	lost_find(lost->pieces, lost->catalog, &lost->known, &lost->found);
+	if (lost->gone.count > 0)
+		lost_less(&lost->gone, &lost->known, &lost->found);
+	else
+		lost_find(lost->pieces, lost->catalog, &lost->known, &lost->found);
 	lost->write = (struct lost_write){.repo = lost->site->repo,
 	                                  .generation = lost->generation,
 	                                  .segment_bytes = lost->pieces->segment_bytes,

@@ -13,6 +13,7 @@ struct indexer_lost {
 	const char *generation;
 	const struct walpieces *pieces;
 	const struct catalog *catalog; /* listed after the pieces were */
+	struct lost gone;              /* instead of comparing the two; it takes them over */
 	/* private */
 	struct lost known, found;
 	struct lost_load load;

@@ -22,6 +22,7 @@ struct walparts {
 	struct item *first, **end;
 	size_t bytes;
 	uint64_t put;
+	char generation[NAME_GENERATION_MAX]; /* of the last one */
 	void (*on_plenty)(void *context);
 	void *context;
 };
@@ -69,6 +70,7 @@ void walparts_put(struct walparts *parts, const char *generation, uint32_t tli, 
 	bool was_plenty = parts->bytes >= WALPARTS_BYTES_MAX / 2;
 	struct item *item;
 
+	snprintf(parts->generation, sizeof(parts->generation), "%s", generation);
 	if (bytes > WALPARTS_BYTES_MAX - parts->bytes)
 		return walpart_free(part);
 	item = xcalloc(1, sizeof(*item));
@@ -94,6 +96,11 @@ struct walpart *walparts_take(struct walparts *parts, const char *generation, ui
 		    strcmp((*link)->generation, generation) == 0)
 			return item_remove(parts, link);
 	return NULL;
+}
+
+const char *walparts_generation(const struct walparts *parts)
+{
+	return parts ? parts->generation : "";
 }
 
 uint64_t walparts_mark(const struct walparts *parts)

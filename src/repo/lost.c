@@ -61,6 +61,23 @@ static bool is_known(const struct lost *known, uint32_t tli, uint64_t segno, uin
 	return false;
 }
 
+void lost_less(const struct lost *lost, const struct lost *known, struct lost *ret)
+{
+	for (size_t i = 0; i < lost->count; i++) {
+		const struct lost_range *range = &lost->range[i];
+		uint64_t segno = range->first, to;
+
+		while (segno <= range->last) {
+			if (is_known(known, range->tli, segno, &to)) {
+				segno = to + 1;
+				continue;
+			}
+			lost_add(ret, &(struct lost_range){range->tli, segno, segno});
+			segno++;
+		}
+	}
+}
+
 static void find_in(const struct name_index *piece, const struct catalog *catalog,
                     const struct lost *known, struct lost *ret)
 {

@@ -193,6 +193,21 @@ size_t walpieces_group(const struct walpieces *pieces, size_t which, size_t from
 	return piece->last == end && count > 1 ? count : 0;
 }
 
+void walpieces_drop(struct walpieces *pieces, const struct name_index *new)
+{
+	struct walpieces_timeline *timeline = NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < pieces->timelines; i++)
+		if (pieces->timeline[i].tli == new->tli)
+			timeline = &pieces->timeline[i];
+	for (size_t i = 0; timeline && i < timeline->count; i++)
+		if (timeline->piece[i].last < new->first || timeline->piece[i].first > new->last)
+			timeline->piece[kept++] = timeline->piece[i];
+	if (timeline)
+		timeline->count = kept;
+}
+
 void walpieces_into_catalog(const struct walpieces *pieces, struct catalog *catalog)
 {
 	for (size_t i = 0; i < pieces->timelines; i++) {

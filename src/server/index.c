@@ -3,7 +3,9 @@
  *
  * A pass over the first repository follows what was archived, and gives its pieces to the others
  * of the cluster; those are looked at by themselves at the start and then every INDEX_WHOLE_MS, as
- * is all of the first one, for what was filled in or lost. Pieces that are not full are written
+ * is all of the first one, for what was filled in or lost. Once in INDEX_ROLL_MS about two pages of
+ * the listing of each are compared with what was there: the newest, and the next of what is older.
+ * Pieces that are not full are written
  * once in INDEX_FLUSH_MS, so that commands and other servers see what is new. While a recovery
  * catches up, segments and names wait (job/rest.h).
  */
@@ -22,6 +24,7 @@ enum {
 	INDEX_LOOK_MS = 1000,
 	INDEX_FLUSH_MS = 10 * 1000,
 	INDEX_WHOLE_MS = 60 * 60 * 1000,
+	INDEX_ROLL_MS = 60 * 1000, /* at most 2 requests each time: 120 in an hour */
 	INDEX_RETRY_MS = 60 * 1000,
 	NAMES_FIRST_MS = 5 * 1000,
 	NAMES_MS = 5 * 60 * 1000,
@@ -31,12 +34,13 @@ struct indexing {
 	struct member *member;
 	struct indexer *indexer[SITE_CHAIN_MAX];
 	int64_t whole_at_ms[SITE_CHAIN_MAX]; /* when all of it is looked at again */
+	int64_t roll_at_ms[SITE_CHAIN_MAX];  /* when a part of it is */
 	struct site *site;                   /* of the pass that runs; NULL: none */
 	unsigned at;
 	struct indexer_pass pass;
-	uint64_t archived;   /* files, at the last look */
-	int64_t flush_at_ms; /* 0: nothing is to be written */
-	struct err error;    /* of the last pass that failed */
+	uint64_t archived;                /* files, at the last look */
+	int64_t flush_at_ms;              /* 0: nothing is to be written */
+	struct err error[SITE_CHAIN_MAX]; /* of the last pass, when it failed */
 	struct timer timer;
 	struct naming naming;
 	bool names_run, names_failed;
@@ -54,13 +58,14 @@ static uint64_t archived_files(const struct indexing *indexing)
 
 static void pass_failed(struct indexing *indexing, const struct err *err)
 {
-	bool told = strcmp(indexing->error.text, err->text) == 0;
+	struct err *error = &indexing->error[indexing->at];
+	bool told = strcmp(error->text, err->text) == 0;
 
 	if (err->code == ERR_CANCELLED)
 		return;
 	if (!told)
 		log_err(LOG_WARNING, err, ", will try again");
-	indexing->error = *err;
+	*error = *err;
 	indexing->whole_at_ms[indexing->at] = loop_now_ms(indexing->site->loop) + INDEX_RETRY_MS;
 }
 
@@ -75,8 +80,7 @@ static void pass_done(struct op *op)
 	} else {
 		if (pass->whole)
 			indexing->whole_at_ms[indexing->at] = now_ms + INDEX_WHOLE_MS;
-		if (indexing->at == 0)
-			err_clear(&indexing->error);
+		err_clear(&indexing->error[indexing->at]);
 	}
 	indexing->site = NULL;
 	if (!indexing->member->server->draining)
@@ -87,6 +91,7 @@ static void pass_begin(struct indexing *indexing, struct site *site, unsigned at
 {
 	int64_t now_ms = loop_now_ms(site->loop);
 	bool flush = indexing->flush_at_ms != 0 && now_ms >= indexing->flush_at_ms;
+	bool roll = now_ms >= indexing->roll_at_ms[at];
 
 	indexing->site = site;
 	indexing->at = at;
@@ -94,9 +99,24 @@ static void pass_begin(struct indexing *indexing, struct site *site, unsigned at
 		indexing->indexer[at] = indexer_new(site, false);
 	if (at == 0 && flush)
 		indexing->flush_at_ms = 0;
-	indexing->pass = (struct indexer_pass){
-	        .indexer = indexing->indexer[at], .flush = at > 0 || flush, .whole = whole};
+	if (whole || roll)
+		indexing->roll_at_ms[at] = now_ms + INDEX_ROLL_MS;
+	indexing->pass = (struct indexer_pass){.indexer = indexing->indexer[at],
+	                                       .flush = at > 0 || flush,
+	                                       .whole = whole,
+	                                       .look = roll,
+	                                       .only = at > 0 && !whole};
 	indexer_pass_start_root(site->loop, &indexing->pass, pass_done);
+}
+
+/* The first repository: what is new there, what is to be written, or a look. */
+static bool first_is_due(struct indexing *indexing, bool news, int64_t now_ms)
+{
+	if (err_is(&indexing->error[0]))
+		return false;
+	return news || (indexing->flush_at_ms && now_ms >= indexing->flush_at_ms) ||
+	       now_ms >= indexing->roll_at_ms[0] ||
+	       now_ms >= indexer_look_at_ms(indexing->indexer[0]);
 }
 
 /* One repository at a time: the first follows the archiver, the others are looked at now and
@@ -117,12 +137,13 @@ static void index_look(struct timer *timer)
 	indexing->archived = archived;
 	if (whole && indexing->flush_at_ms == 0)
 		indexing->flush_at_ms = now_ms; /* what the last process left */
-	if (whole || ((news || (indexing->flush_at_ms && now_ms >= indexing->flush_at_ms)) &&
-	              !err_is(&indexing->error)))
+	if (whole || first_is_due(indexing, news, now_ms))
 		return pass_begin(indexing, site, 0, whole);
-	for (site = site->next; site && ++at < SITE_CHAIN_MAX; site = site->next)
-		if (now_ms >= indexing->whole_at_ms[at] && !site_is_away(site))
-			return pass_begin(indexing, site, at, true);
+	for (site = site->next; site && ++at < SITE_CHAIN_MAX; site = site->next) {
+		whole = now_ms >= indexing->whole_at_ms[at];
+		if ((whole || now_ms >= indexing->roll_at_ms[at]) && !site_is_away(site))
+			return pass_begin(indexing, site, at, whole);
+	}
 	timer_set(timer, INDEX_LOOK_MS);
 }
 
@@ -220,6 +241,9 @@ void index_end(struct member *member)
 
 const struct indexer *index_of(const struct member *member, const struct err **ret_error)
 {
-	*ret_error = err_is(&member->indexing->error) ? &member->indexing->error : NULL;
+	*ret_error = NULL;
+	for (unsigned i = SITE_CHAIN_MAX; i-- > 0;)
+		if (err_is(&member->indexing->error[i]))
+			*ret_error = &member->indexing->error[i];
 	return member->indexing->indexer[0];
 }

@@ -179,13 +179,16 @@ def covered(wall):
             for piece in index.pieces(wall, unseal) for number in range(piece.first, piece.last + 1)}
 
 
+def index_told(wall, field):
+    return int(json.loads(wall.run("status", "--json", status=None).out)["server"]["clusters"][0]["index"].get(field, 0))
+
+
 def from_push(cluster, wall):
     """How many segments the index took from what their push had left, after one more."""
     cluster.sql("INSERT INTO items SELECT n, 'w' FROM generate_series(1, 100) n")
     cluster.switch_wal()
     wall.wait_archived()
-    told = json.loads(wall.run("status", "--json", status=None).out)["server"]["clusters"][0]["index"]
-    return int(told.get("segments_from_push", 0))
+    return index_told(wall, "segments_from_push")
 
 
 def test_d24_the_server_keeps_the_index_complete_through_kills_and_losses(made):
@@ -208,6 +211,36 @@ def test_d24_the_server_keeps_the_index_complete_through_kills_and_losses(made):
     shutil.rmtree(next((wall.repository / "main").glob("*/index")))
     wal_index(wall)
     assert index.pieces(wall, unseal) == before
+
+
+def push_alone(cluster, wall, name):
+    subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "push", f"pg_wal/{name}"],
+                   cwd=cluster.data, check=True, **process.OWNER)
+
+
+def test_the_server_knows_at_once_of_segments_that_come_late_and_of_those_that_were_taken_away(made):
+    """Parallel pushes may store a segment before the one before it; and somebody may delete what is archived."""
+    cluster, wall = archiving(made, serve=True)
+    work(cluster)
+    first = wall.wait_archived()
+    wait_for(lambda: first[8:] in covered(wall), "the index to reach the last segment", 60)
+    cluster.configure(archive_command="true")
+    names = []
+    for number in range(4):
+        cluster.sql(f"INSERT INTO items VALUES ({number}, 'late')")
+        names.append(wall.wait_archived())
+    assert not set(names) & set(archived(wall))
+
+    before = index_told(wall, "archived_segments")
+    push_alone(cluster, wall, names[1])
+    wait_for(lambda: index_told(wall, "archived_segments") > before, "the server to see the second one", 60)
+    push_alone(cluster, wall, names[0])
+    wait_for(lambda: {name[8:] for name in names[:2]} <= covered(wall), "the one that came late", 60)
+    lost = archived(wall)[3]
+    next((wall.repository / "main").rglob(lost)).unlink()
+    push_alone(cluster, wall, names[2])
+    wait_for(lambda: [(hole["first"], hole["last"], hole["cause"]) for hole in told(wall, "status")["holes"]] ==
+             [(lost, lost, "deleted")], "the one that was taken away", 60)
 
 
 def micros(text):
