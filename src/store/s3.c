@@ -56,10 +56,11 @@ static void ask_put(struct s3_attempt *attempt, struct s3_ask *ask)
 	add_header(ask, "x-amz-server-side-encryption", s3->sse);
 	add_header(ask, "x-amz-server-side-encryption-aws-kms-key-id", s3->sse_key);
 	if (s3->lock_mode) {
-		int64_t us = clock_now_us() + (int64_t)s3->lock_days * 86400 * US_PER_S;
+		/* the first midnight when that many days are over */
+		int64_t days = clock_now_us() / US_PER_S / 86400 + s3->lock_days + 1;
 		int year, month, day;
 
-		clock_civil(us / US_PER_S / 86400, &year, &month, &day);
+		clock_civil(days, &year, &month, &day);
 		snprintf(until, sizeof(until), "%04d-%02d-%02dT00:00:00Z", year, month, day);
 		add_header(ask, "x-amz-object-lock-mode", s3->lock_mode);
 		add_header(ask, "x-amz-object-lock-retain-until-date", until);
@@ -296,6 +297,19 @@ static bool gives_versions(const struct s3_attempt *attempt)
 	return version && *version && strcmp(version, "null") != 0;
 }
 
+/* Whoever stands in between may say 200 to anything (a portal, a page for maintenance): only a
+ * store says which bytes it has. Its own answer without that is looked after like one that was
+ * lost. */
+static bool put_taken(struct s3_attempt *attempt, struct err *err)
+{
+	if (!http_header(&attempt->request, "ETag"))
+		return err_set(err, ERR_NETWORK,
+		               "the answer does not say what was stored, though its status is %u",
+		               attempt->request.status);
+	attempt->base.put->versioned = gives_versions(attempt);
+	return true;
+}
+
 /* True: the answer is what was wanted. False: err, or *ret_again. */
 static bool taken(struct s3_attempt *attempt, bool *ret_again, struct err *err)
 {
@@ -312,8 +326,7 @@ static bool taken(struct s3_attempt *attempt, bool *ret_again, struct err *err)
 	case STORE_REMOVE:
 		return removed(attempt, err);
 	default:
-		attempt->base.put->versioned = gives_versions(attempt);
-		return true;
+		return put_taken(attempt, err);
 	}
 }
 

@@ -203,7 +203,7 @@ static void a_connection_that_breaks_is_told_to_be_the_networks(void **state)
  * end hangs up, and answers the next connection. */
 static void *stalling_main(void *context)
 {
-	static const char kept[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	static const char kept[] = "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 0\r\n\r\n";
 	struct peer *peer = context;
 	int first = accept(peer->net.listener, NULL, NULL), second;
 	char byte;

@@ -122,7 +122,7 @@ static inline struct store *serve_with(struct peer *peer, struct store_s3 s3, un
 	           sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),                    \
 	           (const char *const[]){__VA_ARGS__})
 
-#define OK         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define OK         "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 0\r\n\r\n"
 #define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
 #define ERROR_BODY(code)                                                                           \
 	"<?xml version=\"1.0\"?><Error><Code>" code "</Code><Message>because</Message>"            \

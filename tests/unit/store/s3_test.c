@@ -33,6 +33,9 @@ static void what_was_asked_for_is_sent_with_it(void **state)
 	                            .lock_mode = "GOVERNANCE",
 	                            .lock_days = 3};
 	const char *const answer[] = {OK};
+	const char *until;
+	int64_t now_s;
+	int year, month, day;
 
 	serve_with(peer, s3, 1, answer);
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
@@ -41,7 +44,11 @@ static void what_was_asked_for_is_sent_with_it(void **state)
 	assert_non_null(
 	        strstr(peer->seen[0], "x-amz-server-side-encryption-aws-kms-key-id: key-1\r\n"));
 	assert_non_null(strstr(peer->seen[0], "x-amz-object-lock-mode: GOVERNANCE\r\n"));
-	assert_non_null(strstr(peer->seen[0], "x-amz-object-lock-retain-until-date: 2"));
+	until = strstr(peer->seen[0], "x-amz-object-lock-retain-until-date: ");
+	now_s = clock_now_us() / US_PER_S;
+	assert_non_null(until);
+	assert_int_equal(sscanf(until, "%*s %d-%d-%dT00:00:00Z", &year, &month, &day), 3);
+	assert_in_range(clock_days(year, month, day) * 86400 - now_s, 3 * 86400 - 60, 4 * 86400);
 	assert_non_null(strstr(peer->seen[0], "content-md5: HLJR7A1WjeapKbUgxK7Y0Q==\r\n"));
 }
 
@@ -50,6 +57,15 @@ static void a_200_is_believed_only_after_its_body(void **state)
 	struct peer *peer = *state;
 
 	SERVE(peer, FAULT("200 OK", "InternalError"), OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 2);
+}
+
+static void a_200_that_is_not_the_stores_is_no_success(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, ANSWER("200 OK", "Content-Type: text/html\r\n", "<html>Welcome</html>"), OK);
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
 	assert_int_equal(peer->given, 2);
 }
@@ -592,6 +608,7 @@ int main(void)
 	        TEST(a_put_is_create_only_and_signed),
 	        TEST(what_was_asked_for_is_sent_with_it),
 	        TEST(a_200_is_believed_only_after_its_body),
+	        TEST(a_200_that_is_not_the_stores_is_no_success),
 	        TEST(a_lost_answer_is_looked_after),
 	        TEST(a_taken_name_is_not_ours_when_its_bytes_are_others),
 	        TEST(a_store_that_is_busy_gets_the_rest_that_it_asks_for),
