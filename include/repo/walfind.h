@@ -13,12 +13,14 @@
 enum {
 	WALFIND_ROWS_MAX = 10000, /* what is kept; then `more` is set */
 	WALFIND_NAME_BYTES = 3 * 64 + 8,
+	WALFIND_FOLLOWED_MAX = 4096,
 };
 
 enum walfind_what {
 	WALFIND_DROPPED,   /* a table, or a whole database */
-	WALFIND_TRUNCATED, /* emptied at once, or written anew (VACUUM FULL, CLUSTER, ALTER TABLE)
-	                    */
+	WALFIND_TRUNCATED, /* emptied at once, or written anew */
+	WALFIND_REPLACED,  /* dropped, or written anew by VACUUM FULL, CLUSTER or ALTER TABLE: WAL
+	                      has the same of DROP and CREATE in one transaction. Answers both */
 	WALFIND_DELETED,   /* rows */
 	WALFIND_UPDATED,
 	WALFIND_CREATED, /* a database */
@@ -62,6 +64,11 @@ struct walfind_row {
 	uint64_t rows;            /* DELETED, UPDATED */
 };
 
+struct walfind_followed {
+	struct walindex_rel rel;
+	struct walfind_name name;
+};
+
 struct walfind {
 	const struct walfind_question *question;
 	const struct walfind_names *names; /* may be NULL */
@@ -69,7 +76,10 @@ struct walfind {
 	size_t rows, size;
 	bool more;        /* there was more than WALFIND_ROWS_MAX */
 	bool crowded;     /* a piece says that it does not hold everything that happened */
-	uint64_t unnamed; /* rows left out only because nobody knows what the table was called */
+	uint64_t unnamed; /* records left out only because nobody knows what the table was called */
+	lsn unnamed_at;   /* private: the last of them */
+	struct walfind_followed *followed; /* private: files that a table got anew */
+	size_t follows;
 	const struct walindex_piece *piece; /* private: at hand */
 	size_t aside; /* in: the first segment of the piece is this one that was set aside */
 };

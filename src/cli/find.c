@@ -64,6 +64,8 @@ static bool times_read(const struct cli *cli, struct finding *finding, struct er
 	    !time_read(cli, finding, "until", &question->until_us, err) ||
 	    !time_read(cli, finding, "around", &around_us, err))
 		return false;
+	if (question->since_us > question->until_us)
+		return err_set(err, ERR_USAGE, "--since is later than --until");
 	if (!option_given(cli->arguments, "around"))
 		return true;
 	if (option_given(cli->arguments, "since") || option_given(cli->arguments, "until"))
@@ -109,6 +111,11 @@ static bool question_read(const struct cli *cli, struct finding *finding, struct
 		return false;
 	if (xid && !number_read("xid", xid, UINT32_MAX, &number, err))
 		return false;
+	if (xid && (number == 0 || strchr(xid, '+'))) {
+		err_set(err, ERR_USAGE, "--xid \"%s\" is no transaction", xid);
+		err_hint(err, "Give its number, such as 74123.");
+		return false;
+	}
 	question->xid = (uint32_t)number;
 	return times_read(cli, finding, err);
 }
@@ -224,8 +231,7 @@ typedef void row_text(const struct finding *finding, const struct walfind_row *r
                       struct buf *out);
 
 /* One for each record, of those rows that are set aside, or of those that are not. */
-static unsigned each_text(const struct finding *finding, bool aside, row_text *write,
-                          struct buf *out)
+static void each_text(const struct finding *finding, bool aside, row_text *write, struct buf *out)
 {
 	lsn last = 0;
 	uint32_t last_tli = 0;
@@ -239,37 +245,19 @@ static unsigned each_text(const struct finding *finding, bool aside, row_text *w
 			continue;
 		last = row->start;
 		last_tli = row->stored_tli;
-		if (shown++ >= COMMANDS_MAX)
+		if (shown++ == 0)
+			buf_addstr(out, aside ? "\nWhat was set aside is on no timeline that is "
+			                        "restored. Its segment, for pg_waldump:\n"
+			                      : "\nTo restore the moment before it:\n");
+		if (shown > COMMANDS_MAX)
 			continue;
 		buf_addstr(out, "  ");
 		write(finding, row, out);
 		buf_addc(out, '\n');
 	}
-	return shown;
-}
-
-static void commands_text(const struct finding *finding, struct buf *out)
-{
-	size_t before = out->length, headed;
-	unsigned shown;
-
-	buf_addstr(out, "\nTo restore the moment before it:\n");
-	headed = out->length;
-	shown = each_text(finding, false, command_text, out);
 	if (shown > COMMANDS_MAX)
-		buf_addf(out, "  and %u more, by their LSN in the same way\n",
-		         shown - COMMANDS_MAX);
-	if (out->length == headed)
-		out->length = before;
-	before = out->length;
-	buf_addstr(out, "\nWhat was set aside is on no timeline that is restored. Its segment, for "
-	                "pg_waldump:\n");
-	headed = out->length;
-	shown = each_text(finding, true, aside_text, out);
-	if (shown > COMMANDS_MAX)
-		buf_addf(out, "  and %u more\n", shown - COMMANDS_MAX);
-	if (out->length == headed)
-		out->length = before;
+		buf_addf(out, "  and %u more%s\n", shown - COMMANDS_MAX,
+		         aside ? "" : ", by their LSN in the same way");
 }
 
 /* ---- what was not searched ---- */
@@ -336,8 +324,14 @@ static void notes_text(const struct finding *finding, struct buf *out)
 	if (finding->find.unnamed)
 		buf_addf(out,
 		         "%llu more of the kind happened to tables whose names nobody knows: "
-		         "\"*\" shows them.\n",
-		         (unsigned long long)finding->find.unnamed);
+		         "--%s '*' shows them.\n",
+		         (unsigned long long)finding->find.unnamed,
+		         finding->question.dropped ? "dropped" : "table");
+	if (finding->question.deleted && finding->question.deleted_min < WALINDEX_ROWS_MIN)
+		buf_addf(out,
+		         "The index knows of transactions that deleted %d rows of a table or "
+		         "more.\n",
+		         WALINDEX_ROWS_MIN);
 	if (finding->read.names.unreadable)
 		buf_addf(out,
 		         "%zu lists of the names of tables cannot be read: some names may be "
@@ -351,7 +345,8 @@ static void find_text(const struct finding *finding, struct buf *out)
 
 	if (find->rows) {
 		rows_text(finding, out);
-		commands_text(finding, out);
+		each_text(finding, false, command_text, out);
+		each_text(finding, true, aside_text, out);
 	}
 	if (find->more)
 		buf_addf(out, "There is more than %d rows: give --since and --until.\n",
@@ -490,6 +485,18 @@ static bool find_lacks(const struct finding *finding, struct err *err)
 	return true;
 }
 
+static bool find_found(const struct finding *finding, struct err *err)
+{
+	if (finding->find.rows)
+		return true;
+	if (finding->find.unnamed)
+		return err_set(err, ERR_NOTFOUND,
+		               "nothing of the kind is known to have happened to \"%s\"",
+		               finding->question.table);
+	return err_set(err, ERR_NOTFOUND,
+	               "nothing of the kind happened in the WAL that is indexed");
+}
+
 static bool find_run(struct cli *cli, struct err *err)
 {
 	struct finding *finding = xcalloc(1, sizeof(*finding));
@@ -508,9 +515,7 @@ static bool find_run(struct cli *cli, struct err *err)
 		done = print(buf_text(&out), err);
 	}
 	done = done && find_lacks(finding, err);
-	if (done && !finding->find.rows)
-		done = err_set(err, ERR_NOTFOUND,
-		               "nothing of the kind happened in the WAL that is indexed");
+	done = done && find_found(finding, err);
 	walfind_release(&finding->find);
 	find_read_release(&finding->read);
 	zone_free(finding->zone);

@@ -2,9 +2,10 @@
  * walfind.c — which events of a piece of the WAL index answer a question.
  *
  * What a transaction did is told apart as PostgreSQL writes it (postgres-facts.md A.9): DROP
- * deletes rows of pg_class and removes files; TRUNCATE and what rewrites a table give it a new file
- * and remove the old one, without a row of pg_class deleted. Of the files that go, those of indexes
- * and of TOAST have no name and no rows of their own: they are told only if nothing else is.
+ * deletes rows of pg_class and removes files; TRUNCATE gives a table a new file and removes the old
+ * one, without a row of pg_class deleted; VACUUM FULL, CLUSTER and ALTER TABLE do both. Of the
+ * files that go, those of indexes and of TOAST have no name and no rows of their own: they are told
+ * only if nothing else is.
  */
 #include "repo/walfind.h"
 
@@ -19,6 +20,7 @@ const char *walfind_what_name(enum walfind_what what)
 	static const char *const name[] = {
 	        [WALFIND_DROPPED] = "dropped",
 	        [WALFIND_TRUNCATED] = "truncated or rewritten",
+	        [WALFIND_REPLACED] = "dropped or rewritten",
 	        [WALFIND_DELETED] = "rows deleted",
 	        [WALFIND_UPDATED] = "rows updated",
 	        [WALFIND_CREATED] = "created",
@@ -33,8 +35,10 @@ const char *walfind_what_name(enum walfind_what what)
 void walfind_release(struct walfind *find)
 {
 	free(find->row);
+	free(find->followed);
 	find->row = NULL;
-	find->rows = find->size = 0;
+	find->followed = NULL;
+	find->rows = find->size = find->follows = 0;
 }
 
 /* ---- does a row answer? ---- */
@@ -54,6 +58,8 @@ static bool kind_fits(const struct walfind_question *question, const struct walf
 		return question->dropped;
 	case WALFIND_TRUNCATED:
 		return question->truncated;
+	case WALFIND_REPLACED:
+		return question->dropped || question->truncated;
 	case WALFIND_DELETED:
 		return question->deleted && row->rows >= question->deleted_min;
 	case WALFIND_RESTORE_POINT:
@@ -113,7 +119,8 @@ static void row_offer(struct walfind *find, const struct walfind_row *row)
 	    !time_fits(question, row->time_us) || is_told(find, row))
 		return;
 	if (question->table && !table_fits(question->table, row)) {
-		find->unnamed += !row->named && row->rel.number;
+		find->unnamed += !row->named && row->rel.database && row->start != find->unnamed_at;
+		find->unnamed_at = row->start;
 		return;
 	}
 	if (find->rows == WALFIND_ROWS_MAX) {
@@ -145,10 +152,67 @@ static struct walfind_row row_of(const struct walfind *find, const struct walind
 	                            .xid = event->xid};
 }
 
+static bool name_followed(const struct walfind *find, struct walfind_row *row)
+{
+	for (size_t i = find->follows; row->rel.number && i-- > 0;)
+		if (walindex_rel_compare(&find->followed[i].rel, &row->rel) == 0) {
+			row->name = find->followed[i].name;
+			return true;
+		}
+	return false;
+}
+
 static void row_name(const struct walfind *find, struct walfind_row *row)
 {
 	row->named =
-	        find->names && find->names->name(find->names, &row->rel, row->start, &row->name);
+	        find->names && (find->names->name(find->names, &row->rel, row->start, &row->name) ||
+	                        name_followed(find, row));
+}
+
+/* TRUNCATE, and what writes a table anew, gives it a new file: the lowest of those that it makes.
+ * Nobody may have asked the server for its name since, before the table was dropped. Not so with
+ * several tables in one transaction: which file is whose is not told. */
+static void follow(struct walfind *find, const struct walindex_event *event)
+{
+	const struct walindex_touched *fresh = NULL;
+	struct walfind_row old = {0};
+
+	for (size_t i = 0; event->number == 0 && i < event->toucheds; i++) {
+		const struct walindex_touched *touched = &event->touched[i];
+		struct walfind_row row = row_of(find, event);
+
+		if (touched->flags & WALINDEX_CREATED) {
+			if (!fresh && !(touched->flags & WALINDEX_DROPPED))
+				fresh = touched;
+			continue;
+		}
+		row.rel = touched->rel;
+		row_name(find, &row);
+		if (!(touched->flags & WALINDEX_DROPPED) || !row.named)
+			continue;
+		if (old.named)
+			return;
+		old = row;
+	}
+	if (!old.named || !fresh || fresh->rel.database != old.rel.database ||
+	    find->follows == WALFIND_FOLLOWED_MAX)
+		return;
+	find->followed = xrealloc(find->followed, (find->follows + 1) * sizeof(*find->followed));
+	find->followed[find->follows++] =
+	        (struct walfind_followed){.rel = fresh->rel, .name = old.name};
+}
+
+/* A row of pg_class is deleted by a DROP; and by what writes a table anew through one that it makes
+ * and drops again, which leaves new files. */
+static enum walfind_what what_goes(const struct walindex_event *event)
+{
+	if (event->number == 0)
+		return WALFIND_TRUNCATED;
+	for (size_t i = 0; i < event->toucheds; i++)
+		if ((event->touched[i].flags & (WALINDEX_CREATED | WALINDEX_DROPPED)) ==
+		    WALINDEX_CREATED)
+			return WALFIND_REPLACED;
+	return WALFIND_DROPPED;
 }
 
 /* Of a relation that a transaction touched; what else it did is a row of its own. */
@@ -162,8 +226,7 @@ static unsigned touched_offer(struct walfind *find, const struct walindex_event 
 	row.rel = touched->rel;
 	row_name(find, &row);
 	if (goes || touched->flags & WALINDEX_TRUNCATED) {
-		/* A row of pg_class is deleted by a DROP alone. */
-		row.what = goes && event->number ? WALFIND_DROPPED : WALFIND_TRUNCATED;
+		row.what = goes ? what_goes(event) : WALFIND_TRUNCATED;
 		row_offer(find, &row);
 	}
 	if (touched->deleted >= WALINDEX_ROWS_MIN) {
@@ -199,6 +262,7 @@ static void transaction_offer(struct walfind *find, const struct walindex_event 
 	for (size_t i = 0; i < event->toucheds; i++)
 		if (!named || touched_is_named(find, event, &event->touched[i]))
 			offered += touched_offer(find, event, &event->touched[i]);
+	follow(find, event);
 	if (!offered && find->question->xid) {
 		struct walfind_row row = row_of(find, event);
 

@@ -3,9 +3,10 @@
 import json
 import re
 import shlex
+import subprocess
 
 import pytest
-from seawalltest import index, wait_for
+from seawalltest import index, process, wait_for
 from test_restore import Story, begin
 
 
@@ -167,16 +168,37 @@ def test_a_piece_of_the_index_that_cannot_be_read_hides_only_itself_and_is_made_
     assert ask(status=0)[0] == all_of_it and index.NAME.search(str(piece_of(late))).group(5) == "000003"
 
 
+def shell(story, out):
+    """The first restore that is printed, typed as it is; the folder that it made."""
+    line = re.search(r"^  (seawall restore main .*)$", out, re.M).group(1)
+    subprocess.run(["bash", "-c", line], cwd=story.made.folder, check=True, capture_output=True, text=True, **process.OWNER,
+                   env={"PATH": f"{story.wall.bin}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
+    return story.made.folder / "NEW_DIRECTORY"
+
+
 def test_the_table_for_people_and_bad_questions(story):
     happen(story.cluster)
+    story.backup()  # names are known until here
+    story.cluster.sql("VACUUM FULL items")
+    story.cluster.sql("TRUNCATE orders")
     story.cluster.sql("DROP TABLE orders")
     story.archived()
+    story.wall.run("wal", "index", "main")
+    (dropped,) = find(story, "--dropped", "orders")
+    (vacuumed,) = find(story, "--dropped", "items")
+    assert (dropped["what"], vacuumed["what"]) == ("dropped", "dropped or rewritten")
+    assert [event["what"] for event in find(story, "--table", "orders")] == ["truncated or rewritten", "dropped"]
+    out = story.wall.run("find", "main", "--dropped", "orders", "--config", story.wall.config).out
+    made = shell(story, out)
+    assert f"recovery_target_lsn = '{dropped['lsn']}'" in (made / "postgresql.auto.conf").read_text()
+    assert (made / "recovery.signal").exists()
     story.wall.run("wal", "index", "main")
     out = story.wall.run("find", "main", "--dropped", "*").out
     assert re.search(r"^TIME +LSN +XID +WHAT", out) and re.search(r"seawall restore main --to lsn:\S+ --before", out), out
     for arguments, status, says in (
-            (["--deleted", "many"], 2, "no number"), (["--xid", "-1"], 2, "no number"), (["--since", "yesteryear"], 2, "--since"),
+            (["--deleted", "many"], 2, "no number"), (["--xid", "-1"], 2, "no number"), (["--xid", "0"], 2, "no transaction"),
+            (["--since", "2026-12-01 00:00", "--until", "2026-11-01 00:00"], 2, "later than --until"), (["--since", "yesteryear"], 2, "--since"),
             (["--around", "2026-01-01 00:00Z", "--since", "2026-01-01 00:00Z"], 2, "--around stands beside"),
-            (["--around", "2020-01-01 00:00Z"], 1, "nothing of the kind happened"), (["--dropped", "no_such"], 1, "nothing of the kind happened")):
+            (["--around", "2020-01-01 00:00Z"], 1, "nothing of the kind happened"), (["--dropped", "no_such"], 1, "nothing of the kind")):
         result = story.wall.run("find", "main", *arguments, status=status)
         assert says in result.err, (arguments, result)

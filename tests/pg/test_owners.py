@@ -123,11 +123,17 @@ def test_a_test_promotion_elsewhere_never_stops_production(made, serve):
     told = json.loads(wall.run("adopt", "--json").out)
     assert [(note["kind"], note["timeline"]) for note in told["notes"]] == [("fence", 2)]
     assert not listed(wall)["contested"]
+    copy.sql("CREATE TABLE only_here (n int)")
+    copy.sql("DELETE FROM t")
     last = write(copy, "copy")
     wait_for(lambda: failures(copy) > 0, "the copy to be refused")
     result = other.run("wal", "push", copy.data / "pg_wal" / last, status=1)
     assert "timeline 2 was fenced" in result.err and "adopt" in result.err, result
     assert last not in segments(wall) and set_aside(wall, last)
+    # What was lost by it is found where it is.
+    aside, = (event for event in json.loads(wall.run("find", "--deleted", "200", "--json").out)["events"] if "set_aside" in event)
+    assert aside["timeline"] == 2 and aside["name"] == "t" and last in aside["set_aside"] and "restore_before" not in aside
+    assert f"seawall cat {aside['set_aside']} > {last}" in wall.run("find", "--deleted", "200").out
     outcome, note, hint = timeline_check(other)
     assert outcome == "failed" and "timeline 2 is fenced from" in note and "goes on on timeline 1" in note, note
     assert "pg_rewind" in hint and "`seawall adopt main` here" in hint

@@ -195,6 +195,97 @@ static void no_more_is_kept_than_the_limit(void **state)
 	walfind_release(&found);
 }
 
+static void a_table_that_was_written_anew_keeps_its_name(void **state)
+{
+	static struct walindex_touched again[] = {
+	        {.rel = {1663, 5, NEW_FILE}, .flags = WALINDEX_DROPPED},
+	        {.rel = {1663, 5, NEW_FILE + 1}, .flags = WALINDEX_CREATED},
+	        {.rel = {1663, 5, NEW_FILE + 2}, .flags = WALINDEX_CREATED}};
+	static struct walindex_touched last[] = {
+	        {.rel = {1663, 5, NEW_FILE + 1}, .flags = WALINDEX_DROPPED},
+	        {.rel = {1663, 5, NEW_FILE + 2}, .flags = WALINDEX_DROPPED}};
+	static struct walindex_event more[] = {{.kind = WALINDEX_TRANSACTION,
+	                                        .start = 2000,
+	                                        .end = 2100,
+	                                        .tli = 1,
+	                                        .touched = again,
+	                                        .toucheds = 3},
+	                                       {.kind = WALINDEX_TRANSACTION,
+	                                        .start = 2200,
+	                                        .end = 2300,
+	                                        .tli = 1,
+	                                        .number = 1,
+	                                        .touched = last,
+	                                        .toucheds = 2}};
+	static const struct walindex_piece behind = {
+	        .tli = 1, .segment_bytes = 1 << 20, .segment = segment, .event = more, .events = 2};
+	struct walfind_question question = {.dropped = true, .table = "items"};
+	struct walfind found = find(&question);
+
+	(void)state;
+	assert_int_equal(found.rows, 0);
+	walfind_add(&found, &behind);
+	assert_int_equal(found.rows, 1);
+	assert_int_equal(found.row[0].rel.number, NEW_FILE + 1);
+	assert_string_equal(found.row[0].name.table, "items");
+	assert_int_equal(found.unnamed, 1); /* the database */
+	walfind_release(&found);
+}
+
+static void what_may_have_been_dropped_answers_both_questions(void **state)
+{
+	static struct walindex_event full = {.kind = WALINDEX_TRANSACTION,
+	                                     .start = 100,
+	                                     .end = 200,
+	                                     .tli = 1,
+	                                     .number = 3, /* rows of what it made itself */
+	                                     .touched = rewritten,
+	                                     .toucheds = 2};
+	struct walindex_piece vacuumed = piece;
+
+	(void)state;
+	vacuumed.event = &full;
+	vacuumed.events = 1;
+	for (unsigned i = 0; i < 4; i++) {
+		struct walfind_question question = {.dropped = i & 1,
+		                                    .truncated = i & 2,
+		                                    .restore_points = i == 0,
+		                                    .since_us = INT64_MIN,
+		                                    .until_us = INT64_MAX};
+		struct walfind found = {.question = &question, .names = &names};
+
+		walfind_add(&found, &vacuumed);
+		assert_int_equal(found.rows, i != 0);
+		if (i)
+			assert_int_equal(found.row[0].what, WALFIND_REPLACED);
+		walfind_release(&found);
+	}
+}
+
+static void what_two_timelines_have_is_told_once(void **state)
+{
+	struct walindex_piece copy = piece;
+	struct walfind_question question = {.deleted = true};
+	struct walfind found = find(&question);
+
+	(void)state;
+	copy.tli = 2; /* it begins with its parent's records */
+	walfind_add(&found, &copy);
+	assert_int_equal(found.rows, 1);
+	assert_int_equal(found.row[0].stored_tli, 1);
+	copy.tli = 1;
+	found.aside = 3; /* a server that was fenced begins with what was archived, too */
+	walfind_add(&found, &copy);
+	assert_int_equal(found.rows, 1);
+	event[2].xid++;
+	walfind_add(&found, &copy);
+	event[2].xid--;
+	assert_int_equal(found.rows, 2);
+	assert_int_equal(found.row[0].aside, 0);
+	assert_int_equal(found.row[1].aside, 3);
+	walfind_release(&found);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +297,9 @@ int main(void)
 	        cmocka_unit_test(restore_points_are_found),
 	        cmocka_unit_test(a_file_without_a_name_is_found_by_its_number),
 	        cmocka_unit_test(no_more_is_kept_than_the_limit),
+	        cmocka_unit_test(a_table_that_was_written_anew_keeps_its_name),
+	        cmocka_unit_test(what_may_have_been_dropped_answers_both_questions),
+	        cmocka_unit_test(what_two_timelines_have_is_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
