@@ -8,6 +8,8 @@
 #ifndef PG_CONFFILE_H
 #define PG_CONFFILE_H
 
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/str.h"
 
 enum {
@@ -39,5 +41,8 @@ void conffile_folder(const char *folder, struct strs *out);
  * read and do not say if_exists. Blocks. */
 void conffile_collect(const char *path, enum conffile_kind kind, struct strs *out,
                       struct strs *missing);
+/* The settings of the file with all that it includes at their place, so that of a name that is
+ * there twice the last one counts. An include that cannot be read is none. Blocks. */
+MUST_USE bool conffile_expand(const char *path, struct buf *out, struct err *err);
 
 #endif

@@ -275,7 +275,7 @@ static void add_target(const struct restore_plan *plan, struct buf *out)
 }
 
 /* A hot standby must have at least as much of these as the primary had. Only what the
- * configuration has less of is set; one with includes may say anything. */
+ * configuration has less of is set. */
 void conf_floors(const struct pg_parameters *floor, const char *config_text, struct buf *out)
 {
 	const struct {

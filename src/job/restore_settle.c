@@ -10,6 +10,7 @@
 #include "restore_outside.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "pg/conffile.h"
 #include "pg/label.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -131,11 +132,24 @@ static bool read_floor(const struct restore_detail *detail, struct pg_parameters
 	return true;
 }
 
+/* What the server will read before postgresql.auto.conf, with what that includes. */
+static bool read_config(const struct restore *restore, struct buf *out, struct err *err)
+{
+	const char *outside = restore_config_file(restore);
+	AUTO_FREE char *inside = path_join(restore->plan.pgdata, "postgresql.conf");
+	struct err problem = {0};
+
+	if (conffile_expand(outside ? outside : inside, out, &problem) ||
+	    (!outside && problem.code == ERR_NOTFOUND))
+		return true;
+	*err = problem;
+	return err_wrap(err, "could not read the configuration of the server");
+}
+
 static bool settle_settings(struct restore_detail *detail, struct err *err)
 {
 	const struct restore *restore = detail->restore;
 	const char *pgdata = restore->plan.pgdata;
-	const char *outside = restore_config_file(restore);
 	struct pg_parameters floor;
 	AUTO_BUF struct buf command;
 	AUTO_BUF struct buf text;
@@ -156,11 +170,11 @@ static bool settle_settings(struct restore_detail *detail, struct err *err)
 	    !read_text(pgdata, "postgresql.auto.conf", &text, err))
 		return false;
 	conf_strip(buf_text(&text), true, &out, &removed);
-	if (outside ? !file_read_all(outside, &all, err)
-	            : !read_text(pgdata, "postgresql.conf", &all, err))
-		return err_wrap(err, "could not read the configuration of the server");
-	buf_addc(&all, '\n');
+	if (!read_config(restore, &all, err))
+		return false;
 	buf_addstr(&all, buf_text(&out));
+	for (size_t i = 0; i < restore->options->option.count; i++)
+		buf_addf(&all, "\n%s", restore->options->option.item[i]);
 	recovery.restore_command = buf_text(&command);
 	recovery.config_text = buf_text(&all);
 	conf_recovery(&recovery, &out);
@@ -170,7 +184,6 @@ static bool settle_settings(struct restore_detail *detail, struct err *err)
 bool restore_raise_floors(struct restore *restore, bool *ret_raised, struct err *err)
 {
 	const char *pgdata = restore->plan.pgdata;
-	const char *outside = restore_config_file(restore);
 	struct control control;
 	AUTO_BUF struct buf all;
 	AUTO_BUF struct buf own;
@@ -182,10 +195,9 @@ bool restore_raise_floors(struct restore *restore, bool *ret_raised, struct err 
 	*ret_raised = false;
 	if (!control_read(pgdata, &control, err) ||
 	    !read_text(pgdata, "postgresql.auto.conf", &own, err) ||
-	    (outside ? !file_read_all(outside, &all, err)
-	             : !read_text(pgdata, "postgresql.conf", &all, err)))
+	    !read_config(restore, &all, err))
 		return false;
-	buf_addf(&all, "\n%s", buf_text(&own));
+	buf_addstr(&all, buf_text(&own));
 	conf_floors(&control.parameters, buf_text(&all), &lines);
 	if (lines.length == 0)
 		return true;

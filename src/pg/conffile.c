@@ -222,3 +222,67 @@ void conffile_collect(const char *path, enum conffile_kind kind, struct strs *ou
 
 	collect_file(&collect, path, false);
 }
+
+/* ---- as one text ---- */
+
+struct expand {
+	struct buf *out;
+	const char *text, *folder; /* of the file at hand */
+	size_t at;                 /* taken so far */
+	unsigned depth, files;
+};
+
+static bool expand_file(struct expand *expand, const char *path, struct err *err);
+
+static void expand_until(struct expand *expand, size_t at)
+{
+	buf_add(expand->out, expand->text + expand->at, at - expand->at);
+	expand->at = at;
+}
+
+static void expand_ref(void *context, const struct conffile_ref *ref)
+{
+	struct expand *expand = context;
+	AUTO_FREE char *path = conffile_resolve(expand->folder, ref->path);
+	struct strs files = {0};
+	struct err ignored = {0};
+
+	expand_until(expand, ref->line);
+	if (ref->what == CONFFILE_FOLDER)
+		conffile_folder(path, &files);
+	else
+		strs_add(&files, path);
+	for (size_t i = 0; i < files.count; i++)
+		(void)!expand_file(expand, files.item[i], &ignored);
+	strs_release(&files);
+}
+
+static bool expand_file(struct expand *expand, const char *path, struct err *err)
+{
+	struct expand inner = *expand;
+	AUTO_FREE char *folder = path_folder(path);
+	AUTO_BUF struct buf text;
+
+	buf_init(&text, CONFFILE_BYTES_MAX);
+	if (expand->depth > CONFFILE_DEPTH_MAX || expand->files >= CONFFILE_FILES_MAX)
+		return true;
+	if (!file_read_all(path, &text, err))
+		return false;
+	inner.text = buf_text(&text);
+	inner.folder = folder;
+	inner.at = 0;
+	inner.depth++;
+	inner.files++;
+	conffile_refs(inner.text, CONFFILE_SETTINGS, expand_ref, &inner);
+	expand_until(&inner, strlen(inner.text));
+	buf_addc(expand->out, '\n');
+	expand->files = inner.files;
+	return true;
+}
+
+bool conffile_expand(const char *path, struct buf *out, struct err *err)
+{
+	struct expand expand = {.out = out};
+
+	return expand_file(&expand, path, err);
+}

@@ -34,9 +34,11 @@ def test_what_the_configuration_includes_is_in_the_backup_and_in_a_clone(made, d
     (debian.data / "postgresql.conf").write_text("# left over\n" * 4000 + "work_mem = '3MB'\n")
     debian_start(debian)
     assert debian.one("SHOW temp_buffers") == "9MB"
+    # less than the primary has, which a hot standby does not start with
+    (etc / "conf.d" / "less.conf").write_text("max_connections = 60\nmax_wal_senders = 4\n")
     wall.run("backup")
     backup = rebuild.last(wall.repository)
-    names = ["conf.d/deep/d.inc", "conf.d/work.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.conf", "who"]
+    names = ["conf.d/deep/d.inc", "conf.d/less.conf", "conf.d/work.conf", "pg_hba.conf", "pg_ident.conf", "postgresql.conf", "who"]
     assert sorted(backup.paths("outside")) == sorted([*(str(etc / name) for name in names), f"{more}/a.conf", f"{more}/b.conf"])
     assert f"outside of it   {etc}/postgresql.conf" in wall.run("show", backup.head["id"]).out
     shown = wall.run("show", "--files", backup.head["id"]).out
@@ -47,9 +49,10 @@ def test_what_the_configuration_includes_is_in_the_backup_and_in_a_clone(made, d
     try:
         more.rename(scratch / "away")
         copy = made.add(Cluster(made.folder, 15, "copy"))
-        wall.run("restore", "--pgdata", copy.data, "--start", "--port", "5998",
+        wall.run("restore", "--pgdata", copy.data, "--start", "--port", "5998", "--option", "max_wal_senders=11",
                  "--option", f"unix_socket_directories={copy.sockets}")
-        for setting, value in (("work_mem", "7MB"), ("temp_buffers", "9MB"), ("maintenance_work_mem", "33MB")):
+        for setting, value in (("work_mem", "7MB"), ("temp_buffers", "9MB"), ("maintenance_work_mem", "33MB"),
+                               ("max_wal_senders", "11"), ("max_connections", "100")):
             assert copy.one(f"SHOW {setting}") == value
         text = (copy.data / "postgresql.conf").read_text()
         assert "left over" not in text and "# by seawall restore: include_if_exists 'none.conf'" in text and f"include '{more}" not in text

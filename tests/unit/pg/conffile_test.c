@@ -102,6 +102,33 @@ static void chains_and_circles_are_followed_once(void **state)
 	assert_true(file_remove_tree(top, &err));
 }
 
+static void what_is_included_stands_at_its_place(void **state)
+{
+	char top[] = "/tmp/conffile.XXXXXX";
+	AUTO_FREE char *folder = NULL, *first = NULL;
+	AUTO_BUF struct buf got;
+	struct err err = {0};
+
+	(void)state;
+	buf_init(&got, 64 << 10);
+	assert_non_null(mkdtemp(top));
+	folder = path_join(top, "conf.d");
+	first = path_join(top, "main.conf");
+	assert_int_equal(mkdir(folder, 0700), 0);
+	put(top, "main.conf", "a = 1\ninclude_dir 'conf.d'\ninclude 'gone'\nb = 1");
+	put(folder, "1.conf", "a = 2\n");
+	put(folder, "2.conf", "include '../more'\nc = 3");
+	put(top, "more", "b = 4\n");
+	assert_true(conffile_expand(first, &got, &err));
+	assert_string_equal(buf_text(&got), "a = 1\na = 2\n\nb = 4\n\ninclude '../more'\nc = 3\n"
+	                                    "include_dir 'conf.d'\ninclude 'gone'\nb = 1\n");
+	put(folder, "2.conf", "include '2.conf'\ninclude '2.conf'\n"); /* without end */
+	buf_clear(&got);
+	assert_true(conffile_expand(first, &got, &err));
+	assert_false(conffile_expand(folder, &got, &err));
+	assert_true(file_remove_tree(top, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -109,6 +136,7 @@ int main(void)
 	        cmocka_unit_test(rules_include_too_and_have_lists_of_names),
 	        cmocka_unit_test(paths_are_made_plain),
 	        cmocka_unit_test(chains_and_circles_are_followed_once),
+	        cmocka_unit_test(what_is_included_stands_at_its_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
