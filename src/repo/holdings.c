@@ -439,10 +439,11 @@ static void times_step(struct op *op)
 	struct intervals_times *times = container_of(op, struct intervals_times, op);
 	struct interval *interval = &times->intervals->item[times->at];
 	bool read = op->state == 1 && !op_failed(&times->read.op);
-	uint64_t behind = interval->hole_last_segno + 1;
+	uint64_t behind;
 
-	if (op->state == 0)
+	if (op->state == 0) /* there may be none */
 		return times_next(times);
+	behind = interval->hole_last_segno + 1;
 	if (!read && times->read.op.err.code == ERR_CANCELLED) {
 		op->err = times->read.op.err;
 		return op_fail_own(op);
