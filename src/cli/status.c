@@ -142,12 +142,7 @@ static void add_backup(const struct looking *looking, size_t number, struct tabl
 /* What would be lost if the host were lost now. */
 static void add_exposure(const struct looking *looking, size_t number, struct table *table)
 {
-	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
-	const char *pgdata = looking->runtime.site[number].pgdata;
 	const struct listing *listing = &looking->listing[number];
-	const struct jval *item = named(looking, "clusters", cluster->name);
-	const struct jval *archiver = object_of(item, "archiver");
-	int64_t ready = pgdata ? ready_files(pgdata) : -1;
 	char age[UNITS_TEXT_BYTES];
 
 	if (restorable_safe_us(&listing->can)) {
@@ -157,7 +152,10 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 	} else if (listing->can.catalog.newest_us) {
 		age_text(listing->can.catalog.newest_us, age);
 		table_add(table, "RPO now");
-		table_addf(table, "at most %s: a segment was archived then", age);
+		table_addf(table,
+		           "not known: a segment was archived %s ago, and no index tells yet of "
+		           "its transactions",
+		           age);
 	}
 	if (listing->can.catalog.segments) {
 		table_add(table, "WAL");
@@ -167,6 +165,19 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 		table_add(table, "WAL");
 		table_add(table, "nothing in the repository");
 	}
+}
+
+/* What waits in pg_wal, and why: known also while the repository is away. */
+static void add_waiting(const struct looking *looking, size_t number, struct table *table)
+{
+	const struct config_cluster *cluster = &looking->cli->config->cluster[number];
+	const char *pgdata = looking->runtime.site[number].pgdata;
+	const struct jval *item = named(looking, "clusters", cluster->name);
+	const struct jval *archiver = object_of(item, "archiver");
+	int64_t ready = pgdata ? ready_files(pgdata) : -1;
+
+	if (!pgdata)
+		return;
 	table_add(table, "waiting");
 	if (ready < 0)
 		table_add(table, "unknown: the data directory cannot be read");
@@ -253,6 +264,7 @@ static void cluster_text(const struct looking *looking, size_t number, struct bu
 		add_backup(looking, number, &table);
 		add_exposure(looking, number, &table);
 	}
+	add_waiting(looking, number, &table);
 	table_print(&table, 2, out);
 	table_release(&table);
 	intervals_text(looking, number, out);

@@ -245,6 +245,18 @@ static void add_command_line(const struct cli *cli, struct buf *out)
 	}
 }
 
+/* sudo leaves the environment behind, and with it the configuration that is meant. */
+static void add_environment(const struct cli *cli, struct buf *out)
+{
+	const char *config = getenv("SEAWALL_CONFIG");
+	AUTO_FREE char *quoted = NULL;
+
+	if (!config || !*config || option_value(cli->arguments, "config"))
+		return;
+	quoted = str_shell(config);
+	buf_addf(out, " env SEAWALL_CONFIG=%s", quoted);
+}
+
 static bool refuse_user(const struct cli *cli, const char *path, uid_t uid, struct err *err)
 {
 	const struct passwd *user = getpwuid(geteuid());
@@ -255,6 +267,7 @@ static bool refuse_user(const struct cli *cli, const char *path, uid_t uid, stru
 	user = getpwuid(uid);
 	owner = user ? xstrdup(user->pw_name) : xasprintf("#%u", (unsigned)uid);
 	buf_init(&line, ERR_HINT_MAX);
+	add_environment(cli, &line);
 	add_command_line(cli, &line);
 	err_set(err, ERR_REFUSED,
 	        "the data directory \"%s\" belongs to user \"%s\", and this is user \"%s\"", path,

@@ -35,6 +35,16 @@ static void place_speak(struct archive_place *place)
 	place->contests = count;
 }
 
+/* A failed look, once: in an outage the next ones are no news. */
+static void place_tell(struct archive_place *place, const struct op *op)
+{
+	if (op_failed(op) && op->err.code == ERR_CANCELLED)
+		return;
+	if (op_failed(op) && !place->watch_failed)
+		log_err(LOG_WARNING, &op->err, ", trying again each minute");
+	place->watch_failed = op_failed(op);
+}
+
 static void place_watched(struct op *op)
 {
 	struct owner_watch *watch = container_of(op, struct owner_watch, op);
@@ -42,8 +52,7 @@ static void place_watched(struct op *op)
 	        container_of(watch->destination, struct archive_place, destination);
 	struct archiver *archiver = place->archiver;
 
-	if (op_failed(op) && op->err.code != ERR_CANCELLED)
-		log_err(LOG_WARNING, &op->err, ", trying again in a minute");
+	place_tell(place, op);
 	if (!op_failed(op) && watch->gap)
 		place->gap_tli = watch->wrote.tli;
 	place_speak(place);

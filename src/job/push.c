@@ -131,10 +131,14 @@ static bool push_check_size(struct push *push, struct err *err)
 	case WALNAME_PARTIAL:
 		if (size == push->control.segment_bytes)
 			return true;
-		return err_set(err, ERR_DAMAGED,
-		               "file \"%s\" has %" PRIu64
-		               " bytes, a segment of this cluster has %" PRIu32,
-		               push->path, size, push->control.segment_bytes);
+		err_set(err, ERR_DAMAGED,
+		        "file \"%s\" has %" PRIu64 " bytes, a segment of this cluster has %" PRIu32,
+		        push->path, size, push->control.segment_bytes);
+		err_hint(err,
+		         "Nothing was stored, and PostgreSQL keeps the file. If a whole copy "
+		         "exists (a standby's pg_wal), put it in its place; else take a backup: "
+		         "no recovery gets past it.");
+		return false;
 	case WALNAME_HISTORY:
 		if (size <= HISTORY_BYTES_MAX)
 			return true;

@@ -508,11 +508,31 @@ static bool plan_step(struct restore *restore)
 	}
 }
 
+/* What is damaged stays so: the way on is the backup before. */
+static void hint_older(struct restore *restore)
+{
+	char name[NAME_BYTES];
+
+	name_backup(name, restore->plan.generation, restore->plan.backup);
+	err_hint(&restore->op.err,
+	         "The same command would meet it again. To use the backup before this one, move "
+	         "object \"%s\" out of the repository (keep it), and run the command again; into "
+	         "a directory that is not empty any more, with --in-place.",
+	         name);
+}
+
 /* Ends the story with the error of a part of it. */
 static void give_up(struct restore *restore, const struct op *part)
 {
 	op_fail(&restore->op, &part->err, "could not restore cluster \"%s\"",
 	        restore->site->cluster);
+}
+
+static void scan_failed(struct restore *restore)
+{
+	give_up(restore, &restore->detail->scan.op);
+	if (restore->op.err.code == ERR_DAMAGED)
+		hint_older(restore);
 }
 
 static void copied(struct restore *restore)
@@ -523,6 +543,8 @@ static void copied(struct restore *restore)
 	if (op_failed(&detail->copy.op)) {
 		op_fail(&restore->op, &detail->copy.op.err,
 		        "could not restore the files into \"%s\"", restore->plan.pgdata);
+		if (restore->op.err.code == ERR_DAMAGED)
+			return hint_older(restore);
 		return err_hint(&restore->op.err, "The same command goes on where this one ended.");
 	}
 	enter(restore, RESTORE_SYNCING);
@@ -553,7 +575,7 @@ static void restore_step(struct op *op)
 	switch ((enum restore_state)op->state) {
 	case RESTORE_SCANNING:
 		if (op_failed(&detail->scan.op))
-			return give_up(restore, &detail->scan.op);
+			return scan_failed(restore);
 		return work_on(restore, room_run, RESTORE_ROOM);
 
 	case RESTORE_ROOM:

@@ -136,7 +136,8 @@ static void open_got(struct repo_open *open)
 	if (open->missing) {
 		err_set(err, ERR_STORE, "there is no repository at \"%s\" (\"%s\")",
 		        store_url(repo->store), store_label(repo->store));
-		err_hint(err, "`seawall init` makes one.");
+		err_hint(err, "If one was here before: is its disk mounted, is the address right? "
+		              "Only for a new one: `seawall init`.");
 	} else if (!err_is(err) &&
 	           !seawall_read(repo, (const char *)open->block, (size_t)open->get.got, err)) {
 		err_wrap(err, "could not read object \"%s\" in repository \"%s\"", NAME_REPOSITORY,

@@ -64,6 +64,7 @@ struct server {
 	ino_t lock_inode;
 	bool http_failed; /* the TCP address could not be had */
 	struct err http_error;
+	struct err state_error, socket_error; /* that were told, while they last */
 	struct timer tick, look_timer;
 	struct look *look; /* under way, or NULL */
 	bool stop_asked, reload_asked, hurry;

@@ -47,6 +47,14 @@ static void serve_wake(struct server *server)
 
 /* ---- looking after the state folder ---- */
 
+/* Once for each reason, although it is tried at every tick. */
+static void serve_tell(const struct err *err, struct err *told)
+{
+	if (strcmp(told->text, err->text) != 0)
+		log_err(LOG_WARNING, err, ", will try again");
+	*told = *err;
+}
+
 static void serve_mend_state(struct server *server)
 {
 	const char *state = server->config->server.state;
@@ -55,10 +63,10 @@ static void serve_mend_state(struct server *server)
 	if (lock_intact(server))
 		return;
 	lock_release(server);
-	if (lock_take(server, &err))
-		log_warning("the state folder \"%s\" was deleted; it is made again", state);
-	else
-		log_err(LOG_WARNING, &err, ", will try again");
+	if (!lock_take(server, &err))
+		return serve_tell(&err, &server->state_error);
+	err_clear(&server->state_error);
+	log_warning("the state folder \"%s\" was deleted; it is made again", state);
 }
 
 static void serve_mend_socket(struct server *server)
@@ -69,10 +77,12 @@ static void serve_mend_socket(struct server *server)
 
 	if (listener_unix_intact(server->listener))
 		return;
-	if (durable_mkdir(folder, 0700, &err) && listener_rebind_unix(server->listener, &err))
-		log_warning("socket \"%s\" was deleted; it is made again", socket);
-	else
-		log_err(LOG_WARNING, &err, ", will try again");
+	if (!durable_mkdir(folder, 0700, &err) || !listener_rebind_unix(server->listener, &err)) {
+		err_wrap(&err, "nobody can reach the server at socket \"%s\"", socket);
+		return serve_tell(&err, &server->socket_error);
+	}
+	err_clear(&server->socket_error);
+	log_warning("socket \"%s\" was deleted; it is made again", socket);
 }
 
 static void serve_tick(struct timer *timer)

@@ -92,7 +92,8 @@ def test_another_user_is_refused_with_the_line_to_type(place, words):
     assert done.returncode == 5, done
     assert f'the data directory "{place.data}" belongs to user "postgres", and this is user "nobody"' in done.stderr
     typed = " ".join("'it'\\''s'" if word == "it's" else word for word in words)
-    assert f"hint: Type: sudo -u postgres {place.root}/seawall {typed}\n" in done.stderr
+    config = f"env SEAWALL_CONFIG='{place.config}'"  # sudo leaves the environment behind
+    assert f"hint: Type: sudo -u postgres {config} {place.root}/seawall {typed}\n" in done.stderr
     assert not (place.root / "base").exists()
 
 

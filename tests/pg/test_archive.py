@@ -109,6 +109,19 @@ def test_the_state_folder_may_vanish_while_the_server_runs(made):
     write(cluster)
     wall.wait_archived()
     wait_for(lambda: wall.state.exists() and wall.answers(), "the state folder to be made again")
+    away = wall.state.with_name("away")
+    wall.state.rename(away)
+    wall.state.symlink_to("nowhere/state")  # what cannot be made, until it is away again
+
+    def told():
+        return [line for line in wall.log_tail(1000).splitlines() if "will try again" in line]
+
+    wait_for(told, "the server to tell that it cannot make the folder")
+    until = time.monotonic() + 5
+    wait_for(lambda: time.monotonic() > until, "two more looks of the server")
+    assert len(told()) == len({line.split(" warning: ")[1] for line in told()}) <= 2, told()
+    wall.state.unlink()
+    wait_for(lambda: wall.state.exists() and wall.answers(), "the state folder to be made again")
     assert wall.server.poll() is None
 
 
