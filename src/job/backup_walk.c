@@ -11,6 +11,7 @@
  * leaving it out would be a backup that cannot be restored.
  */
 #include "backup_walk.h"
+#include "restore_copy.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -297,7 +298,7 @@ static bool look_at_link(struct walk *walk, const char *full, struct found *foun
 /* Of a restore into this directory, or of a killed process: not the cluster's. */
 static bool name_is_ours(const char *path, const char *name)
 {
-	return str_starts(path, "seawall.") || durable_is_draft(name);
+	return restore_file_is_ours(path) || durable_is_draft(name);
 }
 
 static bool look_at_file(const struct walk *walk, const struct level *level, const char *name,

@@ -148,7 +148,7 @@ static bool take_file(struct restore_copy *copy, const struct manifest_entry *en
 	const char *path = entry->path;
 
 	/* Ours are of this restore, never of the one that the backup was made after. */
-	if (str_starts(path, "seawall.") || is_replaced(copy, path))
+	if (restore_file_is_ours(path) || is_replaced(copy, path))
 		return true;
 	if (strcmp(path, "global/pg_control") == 0)
 		path = RESTORE_CONTROL_NEW;

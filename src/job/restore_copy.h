@@ -15,7 +15,11 @@
 /* Names in the data directory that are ours. */
 #define RESTORE_JOURNAL_FILE "seawall.journal"
 #define RESTORE_CLONE_FILE   "seawall.clone"
+#define RESTORE_LOG_FILE     "seawall.log"
+#define RESTORE_CONTROL_OLD  "seawall.pg_control"        /* the old one, moved away */
 #define RESTORE_CONTROL_NEW  "global/pg_control.seawall" /* until all else is durable */
+/* Whether a relative path is one of these: in no backup, and of the restore at hand. */
+bool restore_file_is_ours(const char *path);
 
 enum { COPY_LANES_MAX = 8 };
 

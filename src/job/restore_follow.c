@@ -564,7 +564,7 @@ static void follow_begin(struct restore_follow *follow)
 {
 	struct restore *restore = follow->restore;
 
-	follow->log = path_join(restore->plan.pgdata, "seawall.log");
+	follow->log = path_join(restore->plan.pgdata, RESTORE_LOG_FILE);
 	restore->progress.replay_from = restore->plan.start_lsn;
 	restore->progress.replay_to = restore->plan.end_lsn;
 	enter(follow, RESTORE_STARTING);

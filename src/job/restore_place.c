@@ -25,6 +25,18 @@ enum {
 	SPARE_SEGMENTS = 8, /* of WAL in pg_wal and in the spool beside it */
 };
 
+bool restore_file_is_ours(const char *path)
+{
+	static const char *const names[] = {RESTORE_JOURNAL_FILE, RESTORE_CLONE_FILE,
+	                                    RESTORE_PLAN_FILE,    RESTORE_LOG_FILE,
+	                                    RESTORE_CONTROL_OLD,  RESTORE_CONTROL_NEW};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+		if (strcmp(path, names[i]) == 0)
+			return true;
+	return false;
+}
+
 /* ---- the journal ---- */
 
 static void escape(const char *text, struct buf *out)

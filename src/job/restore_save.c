@@ -21,8 +21,6 @@
 #include <unistd.h>
 #include "base/poison.h"
 
-#define CONTROL_OLD "seawall.pg_control" /* in the data directory: the old one, moved away */
-
 enum { PAGE_HEADER_BYTES = 40 }; /* of a segment's first page */
 enum save_state { SAVE_START, SAVE_LOOKING, SAVE_PUSHING };
 
@@ -206,7 +204,7 @@ bool restore_clear(struct restore *restore, struct err *err)
 {
 	const char *pgdata = restore->plan.pgdata;
 	AUTO_FREE char *control = path_join(pgdata, "global/pg_control");
-	AUTO_FREE char *old = path_join(pgdata, CONTROL_OLD);
+	AUTO_FREE char *old = path_join(pgdata, RESTORE_CONTROL_OLD);
 	static const char *const stale[] = {"postmaster.pid",   "postmaster.opts",
 	                                    "recovery.signal",  "standby.signal",
 	                                    "backup_label.old", "tablespace_map.old"};
@@ -224,7 +222,7 @@ bool restore_clear(struct restore *restore, struct err *err)
 
 bool restore_clear_end(const struct restore *restore, struct err *err)
 {
-	AUTO_FREE char *old = path_join(restore->plan.pgdata, CONTROL_OLD);
+	AUTO_FREE char *old = path_join(restore->plan.pgdata, RESTORE_CONTROL_OLD);
 
 	return durable_unlink(old, err);
 }

@@ -82,18 +82,14 @@ static char *whole_path(const struct sweep *sweep, const char *path)
 /* What is the restore's own, comes later or is dealt with elsewhere. */
 static bool spared(const char *path)
 {
-	static const char *const names[] = {"pg_wal",
-	                                    "backup_label",
-	                                    "tablespace_map",
-	                                    "global/pg_control",
-	                                    RESTORE_CONTROL_NEW,
-	                                    "recovery.signal",
-	                                    "postgresql.auto.conf"};
+	static const char *const names[] = {"pg_wal",          "backup_label",
+	                                    "tablespace_map",  "global/pg_control",
+	                                    "recovery.signal", "postgresql.auto.conf"};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
 		if (strcmp(path, names[i]) == 0)
 			return true;
-	return str_starts(path, "seawall.") || (!strchr(path, '/') && durable_is_draft(path));
+	return restore_file_is_ours(path) || (!strchr(path, '/') && durable_is_draft(path));
 }
 
 static bool in_tablespaces(const char *path)

@@ -71,7 +71,8 @@ def test_a_clone_leads_to_no_file_of_its_original(made, scratch):
     (cluster.data / "pg_hba.conf").rename(scratch / "my_hba.conf")
     (cluster.data / "pg_hba.conf").write_text("# left over\n" * 1000 + "host all all 0.0.0.0/0 trust\n")
     (cluster.data / "my_ident.conf").write_text("mine me postgres\n")
-    (cluster.data / "in.conf").write_text("temp_buffers = '9MB'\n")
+    (cluster.data / "in.conf").write_text("temp_buffers = '9MB'\ninclude 'seawall.own.conf'\n")
+    (cluster.data / "seawall.own.conf").write_text("maintenance_work_mem = '11MB'\n")  # as ours, but it is not
     with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
         conf.write(f"include '{scratch}/out.conf'\ninclude 'in.conf'\ninclude_if_exists '{cluster.data}/in.conf'\n"
                    f"hba_file = '{scratch}/my_hba.conf'\nident_file = '{cluster.data}/my_ident.conf'\ndata_directory = '{cluster.data}'\n")
@@ -91,7 +92,7 @@ def test_a_clone_leads_to_no_file_of_its_original(made, scratch):
     assert "left over" not in (copy.data / "pg_hba.conf").read_text()
     checks.verify_directory(copy.data)
     copy.start().wait_primary()
-    assert (copy.one("SHOW work_mem"), copy.one("SHOW temp_buffers")) == ("5MB", "9MB")
+    assert [copy.one(f"SHOW {name}") for name in ("work_mem", "temp_buffers", "maintenance_work_mem")] == ["5MB", "9MB", "11MB"]
     assert copy.one("SHOW hba_file") == str(copy.data / "pg_hba.conf")
     assert copy.one("SHOW ident_file") == str(copy.data / "my_ident.conf")
     assert copy.one("SHOW data_directory") == str(copy.data)
