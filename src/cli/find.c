@@ -227,6 +227,12 @@ static void aside_text(const struct finding *finding, const struct walfind_row *
 	buf_addf(out, " > %s", text);
 }
 
+/* It lies before the end of every backup. */
+static bool is_too_old(const struct finding *finding, const struct walfind_row *row)
+{
+	return row->start < finding->read.restorable_lsn;
+}
+
 typedef void row_text(const struct finding *finding, const struct walfind_row *row,
                       struct buf *out);
 
@@ -235,7 +241,7 @@ static void each_text(const struct finding *finding, bool aside, row_text *write
 {
 	lsn last = 0;
 	uint32_t last_tli = 0;
-	unsigned shown = 0;
+	unsigned shown = 0, old = 0;
 
 	for (size_t i = 0; i < finding->find.rows; i++) {
 		const struct walfind_row *row = &finding->find.row[i];
@@ -245,6 +251,10 @@ static void each_text(const struct finding *finding, bool aside, row_text *write
 			continue;
 		last = row->start;
 		last_tli = row->stored_tli;
+		if (!aside && is_too_old(finding, row)) {
+			old++;
+			continue;
+		}
 		if (shown++ == 0)
 			buf_addstr(out, aside ? "\nWhat was set aside is on no timeline that is "
 			                        "restored. Its segment, for pg_waldump:\n"
@@ -258,6 +268,13 @@ static void each_text(const struct finding *finding, bool aside, row_text *write
 	if (shown > COMMANDS_MAX)
 		buf_addf(out, "  and %u more%s\n", shown - COMMANDS_MAX,
 		         aside ? "" : ", by their LSN in the same way");
+	if (old && finding->read.restorable_lsn == LSN_MAX)
+		buf_addstr(out, "\nThere is no backup yet: none of it can be restored.\n");
+	else if (old)
+		buf_addf(out,
+		         "\nWhat lies before the end of the oldest backup, at " LSN_FORMAT
+		         ", cannot be restored.\n",
+		         LSN_ARGS(finding->read.restorable_lsn));
 }
 
 /* ---- what was not searched ---- */
@@ -422,6 +439,10 @@ static void find_json(const struct finding *finding, struct buf *out)
 			jset_str(item, "set_aside", aside_name(finding, row));
 			continue;
 		}
+		if (is_too_old(finding, row)) {
+			jset_null(item, "restore_before");
+			continue;
+		}
 		command_text(finding, row, &command);
 		jset_str(item, "restore_before", buf_text(&command));
 	}
@@ -445,6 +466,7 @@ static bool finding_open(const struct cli *cli, struct finding *finding, struct 
 	finding->read.segment_bytes = finding->archive.generation.facts.segment_bytes;
 	finding->read.system_identifier = finding->archive.generation.facts.system_identifier;
 	finding->read.find = &finding->find;
+	finding->read.others = finding->archive.site->next != NULL;
 	return question_read(cli, finding, err);
 }
 

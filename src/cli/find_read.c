@@ -2,7 +2,7 @@
  * find_read.c — see find_read.h.
  *
  *   START -> NAMES -> HOLDINGS (what is archived, which pieces) -> READING (one piece after the
- *         other, each timeline upwards) -> ASIDE -> done
+ *         other, each timeline upwards) -> ASIDE -> [HEADS] -> done
  *
  * What is archived and was in no piece that could be read is a gap.
  */
@@ -12,7 +12,15 @@
 
 #include "base/poison.h"
 
-enum find_read_state { READ_START, READ_NAMES, READ_HOLDINGS, READ_READING, READ_ASIDE };
+enum find_read_state {
+	READ_START,
+	READ_NAMES,
+	READ_HOLDINGS,
+	READ_READING,
+	READ_ASIDE,
+	READ_HEADS
+};
+enum { HEADS_MAX = 32 }; /* with more, it is left to the restore to say what is too old */
 
 const char *find_cause_name(enum find_cause cause)
 {
@@ -185,6 +193,28 @@ static void read_taken(struct find_read *read)
 	read_next(read);
 }
 
+static void read_heads(struct find_read *read)
+{
+	if (read->others || read->catalog.backups > HEADS_MAX)
+		return op_done(&read->op);
+	read->heads_load = (struct heads_load){.repo = read->repo,
+	                                       .generation = read->generation,
+	                                       .catalog = &read->catalog,
+	                                       .ret = &read->heads};
+	heads_load_start(&read->op, &read->heads_load);
+	op_wait(&read->op, READ_HEADS);
+}
+
+/* One that cannot be read may be the oldest. */
+static void heads_taken(struct find_read *read)
+{
+	if (op_failed(&read->heads_load.op) || read->heads.unreadables)
+		return;
+	read->restorable_lsn = LSN_MAX;
+	for (size_t i = 0; i < read->heads.count; i++)
+		read->restorable_lsn = MIN(read->restorable_lsn, read->heads.head[i].stop_lsn);
+}
+
 static void read_step(struct op *op)
 {
 	struct find_read *read = container_of(op, struct find_read, op);
@@ -204,7 +234,6 @@ static void read_step(struct op *op)
 		read->load = (struct holdings_load){.repo = read->repo,
 		                                    .generation = read->generation,
 		                                    .segment_bytes = read->segment_bytes,
-		                                    .no_backups = true,
 		                                    .tolerant = true,
 		                                    .class = GATE_VERIFY,
 		                                    .catalog = &read->catalog,
@@ -219,9 +248,12 @@ static void read_step(struct op *op)
 		return read_taken(read);
 	case READ_ASIDE:
 		if (!op_failed(&read->aside.op))
-			return op_done(op);
+			return read_heads(read);
 		return op_fail(op, &read->aside.op.err,
 		               "could not look for WAL that was set aside");
+	case READ_HEADS:
+		heads_taken(read);
+		return op_done(op);
 	}
 }
 
@@ -236,6 +268,7 @@ void find_read_release(struct find_read *read)
 {
 	walpieces_release(&read->pieces);
 	catalog_release(&read->catalog);
+	heads_release(&read->heads);
 	find_names_release(&read->names);
 	find_aside_release(&read->aside);
 	free(STEAL(read->gap));

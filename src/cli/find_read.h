@@ -7,6 +7,7 @@
 
 #include "find_aside.h"
 #include "find_names.h"
+#include "repo/heads.h"
 #include "repo/holdings.h"
 #include "repo/walfind.h"
 
@@ -41,6 +42,7 @@ struct find_read {
 	uint32_t segment_bytes;
 	uint64_t system_identifier;
 	struct walfind *find;
+	bool others; /* there are repositories beside this one, which may have older backups */
 	/* out; find_read_release */
 	struct catalog catalog; /* WAL, histories and owner notes */
 	struct walpieces pieces;
@@ -48,9 +50,12 @@ struct find_read {
 	struct find_aside aside;
 	struct find_gap *gap;
 	size_t gaps;
-	struct err first; /* why the first piece could not be read */
+	struct err first;   /* why the first piece could not be read */
+	lsn restorable_lsn; /* no restore of any backup ends before it; LSN_MAX: there is none */
 	/* private */
 	struct holdings_load load;
+	struct heads heads;
+	struct heads_load heads_load;
 	struct walpieces_read read;
 	struct find_span *span;
 	size_t spans, spans_size;

@@ -188,6 +188,11 @@ def test_the_table_for_people_and_bad_questions(story):
     (vacuumed,) = find(story, "--dropped", "items")
     assert (dropped["what"], vacuumed["what"]) == ("dropped", "dropped or rewritten")
     assert [event["what"] for event in find(story, "--table", "orders")] == ["truncated or rewritten", "dropped"]
+    # what lies before the oldest backup cannot be restored, and no command pretends so
+    oldest = find(story)[0]
+    assert oldest["what"] == "created" and oldest["restore_before"] is None
+    out = story.wall.run("find", "main").out
+    assert f"--to lsn:{oldest['lsn']} " not in out and "before the end of the oldest backup, at" in out
     out = story.wall.run("find", "main", "--dropped", "orders", "--config", story.wall.config).out
     made = shell(story, out)
     assert f"recovery_target_lsn = '{dropped['lsn']}'" in (made / "postgresql.auto.conf").read_text()
