@@ -317,7 +317,7 @@ static void a_conflict_in_a_repository_that_is_late_is_told(void **state)
 	                                                .effect = MEM_DELAY,
 	                                                .nth = 1,
 	                                                .part = segment_text(0),
-	                                                .ms = 200});
+	                                                .ms = 1000});
 	archiver = archiver_new(&places.world->site, 0);
 	assert_int_equal(archive(places.world, archiver, segment_text(0), NULL), ANSWER_STORED);
 	archiver_figures(archiver, &figures);

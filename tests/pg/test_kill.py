@@ -178,9 +178,10 @@ def test_the_server_in_the_middle_of_a_backup_to_two_repositories(wall, scratch)
             assert not listed["unreadable"] and all(backup["wal_complete"] is not False for backup in listed["backups"])
         if point == complete:
             wall.run("verify")
+        left = in_each()
         wall.run("backup")
-        first, second = ({*now} - {*then} for now, then in zip(in_each(), before, strict=True))
-        assert len(first & second) == 1, (first, second)
+        first, second = (now - then for now, then in zip(in_each(), left, strict=True))
+        assert first == second and len(first) == 1, (point, first, second)
 
 
 def test_restore_into_a_new_directory(wall, scratch):
