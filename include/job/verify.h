@@ -13,6 +13,7 @@
 #include "loop/nap.h"
 #include "repo/heads.h"
 #include "repo/intervals.h"
+#include "repo/lost.h"
 
 enum { VERIFY_FINDINGS_MAX = 10000, VERIFY_LANES_MAX = 8 };
 
@@ -44,6 +45,9 @@ struct verify {
 	struct generation_open generation;
 	struct catalog catalog;
 	struct catalog_load load;
+	struct harm harm; /* segments that are marked as damaged */
+	struct lost lost;
+	struct lost_load lost_load;
 	struct heads heads;
 	struct heads_load heads_load;
 	char prefix[NAME_BYTES], note[NAME_BYTES];

@@ -23,6 +23,12 @@ struct catalog_timeline {
 	struct history history;
 	uint64_t files_to; /* the segment number behind the highest .backup or .partial; 0: none */
 };
+/* Archived, and known to be damaged wherever it is: no run holds it. */
+struct catalog_harm {
+	uint32_t tli;
+	uint64_t segno;
+	bool accepted; /* as it was, by `seawall wal push --accept-damaged` */
+};
 struct catalog_file { /* .backup or .partial */
 	struct walname name;
 	char digest[2 * SEALED_DIGEST_BYTES + 1]; /* .partial; "" else */
@@ -38,6 +44,8 @@ struct catalog {
 	size_t notes, notes_size;
 	char (*backup)[NAME_BACKUP_ID_BYTES]; /* ids, in the order of their names (not of LSNs) */
 	size_t backups, backups_size;
+	struct catalog_harm *harm; /* by timeline and position */
+	size_t harms;
 	uint64_t segments, segment_stored_bytes; /* all timelines; parts counted in the bytes */
 	int64_t newest_us;                       /* store's time of the newest segment, 0: none */
 	uint64_t ignored;                        /* names that are none of ours */
@@ -110,6 +118,11 @@ void catalog_add_segment(struct catalog *catalog, uint32_t tli, uint64_t segno);
 /* All of first to last. */
 void catalog_add_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last);
 void catalog_remove_segments(struct catalog *catalog, uint32_t tli, uint64_t first, uint64_t last);
+/* Nothing, if a run holds it: it is good somewhere. */
+void catalog_add_harm(struct catalog *catalog, const struct catalog_harm *harm);
+/* NULL: it is not known to be damaged. */
+const struct catalog_harm *catalog_harm_at(const struct catalog *catalog, uint32_t tli,
+                                           uint64_t segno);
 /* A .backup or .partial; digest: text, "" for .backup. */
 void catalog_add_file(struct catalog *catalog, const struct walname *name, const char *digest,
                       uint64_t bytes);

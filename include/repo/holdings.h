@@ -24,10 +24,15 @@ struct holdings_load {
 	struct catalog *catalog; /* zero-filled by the caller, or what another repository holds;
 	                            WAL, histories and backups */
 	struct walpieces *pieces;
+	struct harm *harm; /* in and out, maybe of other repositories as well: what is damaged does
+	                      not get into the catalogue; NULL: nobody asks */
+	unsigned proofs_max; /* as in struct harm_look */
+	bool heal;
 	/* private */
 	struct walpieces_load pieces_load;
 	struct lost lost;
 	struct lost_load lost_load;
+	struct harm_look look;
 	struct catalog_load load;
 	struct store_walk walk;
 	struct store_list list;
@@ -49,6 +54,7 @@ struct holdings_path {
 	const struct history *path;
 	uint64_t first, last;
 	struct catalog *found; /* gets what is there, and maybe more of those timelines */
+	struct harm *harm;     /* as in struct holdings_load */
 	/* private */
 	struct store_list list;
 	char prefix[NAME_BYTES], after[NAME_BYTES];

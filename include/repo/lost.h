@@ -7,6 +7,7 @@
 #ifndef REPO_LOST_H
 #define REPO_LOST_H
 
+#include "repo/harm.h"
 #include "repo/walpieces.h"
 
 struct lost_range {
@@ -32,7 +33,8 @@ struct lost_load {
 	struct repo *repo;
 	const char *generation;
 	uint32_t segment_bytes;
-	struct lost *ret; /* zero-filled by the caller, who releases it also after a failure */
+	struct lost *ret;  /* zero-filled by the caller, who releases it also after a failure */
+	struct harm *harm; /* the same; gets the marks of damaged segments. NULL: not wanted */
 	/* private */
 	char prefix[NAME_BYTES];
 	struct store_walk walk;

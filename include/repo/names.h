@@ -71,6 +71,23 @@ void name_lost_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/los
 /* Strict: only what name_lost() would print again. */
 bool name_lost_parse(const char *name, const char *prefix, uint32_t segment_bytes,
                      struct name_index *ret);
+/* <prefix>/lost/<TLI>/<segment>.<n>.<word>, the segment as in the index: what is known of one that
+ * is archived (repo/harm.h). */
+enum harm_word { HARM_GOOD, HARM_DAMAGED, HARM_ACCEPTED };
+struct name_harm {
+	uint32_t tli, n; /* n: from 1; of several the highest counts */
+	uint64_t segno;
+	enum harm_word word;
+};
+void name_harm(char out[NAME_BYTES], const char *prefix, const struct name_harm *mark,
+               uint32_t segment_bytes);
+/* What all marks of a segment begin with. */
+void name_harm_segment(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint64_t segno,
+                       uint32_t segment_bytes);
+/* Strict: only what name_harm() would print again. */
+bool name_harm_parse(const char *name, const char *prefix, uint32_t segment_bytes,
+                     struct name_harm *ret);
+const char *harm_word_text(enum harm_word word);
 void name_relnames(char out[NAME_BYTES], const char *prefix,
                    lsn position); /* <prefix>/names/<LSN> */
 void name_relnames_folder(char out[NAME_BYTES], const char *prefix);

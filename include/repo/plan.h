@@ -55,9 +55,11 @@ void restore_target_text(const struct restore_target *target, const char *zone, 
 
 struct restore_hole {
 	bool found;
-	uint32_t tli; /* the first segment that is missing on the path */
+	uint32_t tli; /* the first segment that is missing on the path, or damaged */
 	uint64_t segno;
-	uint32_t behind_tli; /* the last one that is archived behind it */
+	bool damaged, accepted; /* it is there; and was archived so, with --accept-damaged */
+	uint32_t
+	        behind_tli; /* the last one that is archived behind it, or the damaged one itself */
 	uint64_t behind_segno;
 };
 
@@ -184,6 +186,9 @@ bool restore_refuse_end(const struct restore_ask *ask, const struct restore_plan
                         struct err *err);
 
 /* ---- delivering ---- */
+
+/* Of a hole whose segment is called `name`: "is not in the archive", or what else is wrong. */
+const char *restore_hole_text(const struct restore_hole *hole);
 
 enum restore_verdict {
 	RESTORE_MAY,    /* the path holds this segment under this timeline */

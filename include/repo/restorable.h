@@ -3,8 +3,9 @@
  * with its segments, its cause as far as the repository tells, and its window on the clock.
  *
  * Read from listings, the heads of backups and the WAL index; of the WAL itself only segments that
- * the index left out although there is more behind them, and few of those. A segment that is there
- * and damaged is a hole: a recovery does not come past it.
+ * are marked as damaged (repo/harm.h), or that the index left out although there is more behind
+ * them, and few of those. A segment that is there and damaged is a hole: a recovery does not come
+ * past it.
  */
 #ifndef REPO_RESTORABLE_H
 #define REPO_RESTORABLE_H
@@ -13,7 +14,6 @@
 #include "repo/holdings.h"
 
 struct jval;
-struct walwalk;
 
 enum hole_cause {
 	HOLE_UNKNOWN,   /* never archived, or deleted: nothing tells which */
@@ -22,6 +22,7 @@ enum hole_cause {
 	HOLE_SET_ASIDE, /* refused: other content came under its name, see conflict/ */
 	HOLE_DAMAGED,   /* it is there, and cannot be read or proven */
 	HOLE_FORK,      /* from the fork on the new timeline's first WAL was never archived */
+	HOLE_ACCEPTED,  /* it was damaged when it was archived, and archived all the same */
 };
 struct hole {
 	uint32_t tli;
@@ -33,8 +34,8 @@ struct hole {
 };
 enum { HOLES_TOLD_MAX = 64, HOLES_PROVED_MAX = 8 };
 
-/* Between the segments of each timeline, and from the fork to its first one. Pure; the caller frees
- * *ret. */
+/* Between the segments of each timeline, and from the fork to its first one; what is damaged is a
+ * hole of its own, also behind the last. Pure; the caller frees *ret. */
 void holes_find(const struct catalog *catalog, struct hole **ret, size_t *ret_count);
 /* By what the index and the histories tell; pure. */
 enum hole_cause hole_cause_of(const struct hole *hole, const struct catalog *catalog,
@@ -59,11 +60,11 @@ struct restorable {
 	struct holdings_load load;
 	struct heads_load heads_load;
 	struct intervals_times times;
-	struct catalog_gap damaged[HOLES_PROVED_MAX], suspect[HOLES_PROVED_MAX];
-	size_t damageds, suspects, at;
+	struct harm harm;
+	struct catalog_gap suspect[HOLES_PROVED_MAX];
+	size_t suspects, at;
+	struct harm_proof proof;
 	char prefix[NAME_BYTES], after[NAME_BYTES];
-	struct object_stream stream;
-	struct walwalk *walk;
 	struct store_list list;
 	struct walpieces_read piece;
 };

@@ -4,6 +4,7 @@
  *   START -> WALKING (one segment after the other) -> done
  *      |        ^
  *      +-> PEEKING -> BEFORE (each)       a segment whose one before was not walked
+ *   what is damaged is marked at the source -> MARKING -> failed
  *
  * A sealed object says that it is what was once stored, not that it was good: somebody may have
  * accepted it as damaged, or a seam could not be proven when it came, since what was before it came
@@ -21,7 +22,8 @@
 #include "base/poison.h"
 
 /* clang-format off */
-#define PROOF_STATES(X) X(PROOF_START) X(PROOF_PEEKING) X(PROOF_BEFORE) X(PROOF_WALKING)
+#define PROOF_STATES(X) \
+	X(PROOF_START) X(PROOF_PEEKING) X(PROOF_BEFORE) X(PROOF_WALKING) X(PROOF_MARKING)
 /* clang-format on */
 OP_STATES(proof_state, PROOF_STATES)
 
@@ -188,11 +190,30 @@ static void proof_have_before(struct copy_proof *proof)
 	proof_before(proof);
 }
 
+/* The source may be one that is only read. */
+static void proof_mark(struct copy_proof *proof, const struct err *err)
+{
+	proof->damage = *err;
+	proof->mark = (struct harm_write){.repo = proof->from->repo,
+	                                  .generation = proof->from_generation,
+	                                  .segment_bytes = proof->facts->segment_bytes,
+	                                  .tli = proof->name.tli,
+	                                  .segno = proof->segno,
+	                                  .word = HARM_DAMAGED,
+	                                  .why = proof->damage.text};
+	harm_write_start(&proof->op, &proof->mark);
+	op_wait(&proof->op, PROOF_MARKING);
+}
+
 static void proof_walked(struct copy_proof *proof)
 {
 	struct err err = proof->stream.op.err;
 
-	if (err_is(&err) || !walwalk_end(proof->walk, &err))
+	if (!err_is(&err))
+		(void)!walwalk_end(proof->walk, &err);
+	if (err.code == ERR_DAMAGED && !proof->op.cancelled)
+		return proof_mark(proof, &err);
+	if (err_is(&err))
 		return proof_fail(proof, &err);
 	proof->proven++;
 	op_wake(proof->op.parent);
@@ -233,6 +254,8 @@ static void proof_step(struct op *op)
 		return proof_have_before(proof);
 	case PROOF_WALKING:
 		return proof_walked(proof);
+	case PROOF_MARKING:
+		return proof_fail(proof, &proof->damage);
 	}
 }
 

@@ -6,6 +6,7 @@
 #include "copy_list.h"
 #include "job/site.h"
 #include "pg/walwalk.h"
+#include "repo/harm.h"
 #include "repo/object.h"
 
 /* Wakes its parent whenever `proven` has moved. */
@@ -27,6 +28,8 @@ struct copy_proof {
 	uint8_t page[8]; /* the first bytes of `name` */
 	lsn position;
 	struct object_stream stream;
+	struct harm_write mark;
+	struct err damage;
 	char object[NAME_BYTES];
 };
 void copy_proof_start(struct op *parent, struct copy_proof *proof);

@@ -380,6 +380,9 @@ static void item_fetched(struct op *op, struct fetch_item *item)
 		item_load_catalog(item, CATALOG_HISTORIES | CATALOG_TIMELINES, false);
 		return op_wait(op, ITEM_PROVING);
 	}
+	/* As a hole there, see item_prove(): the plan ends before it. */
+	if (err->code == ERR_DAMAGED && item->fetcher->plan && item_judge(item) == RESTORE_BEYOND)
+		return item_decide(item, ANSWER_ABSENT, NULL);
 	if (err->code == ERR_DAMAGED || err->code == ERR_REFUSED)
 		return item_fail(item, err, "could not deliver");
 	item_unknown(item, err);

@@ -1,5 +1,6 @@
 /*
- * indexer_lost.c — START -> LOADING (what is marked) -> WRITING (what is not) -> done
+ * indexer_lost.c — START -> LOADING (what is marked) -> WRITING (what is not)
+ *                        -> HEALING (what is marked as damaged and is good again) -> done
  *
  * Without it a segment that was taken away would be believed to be there as long as the index tells
  * of it: by status, by list, and by everything that goes by the index.
@@ -10,7 +11,7 @@
 
 #include "base/poison.h"
 
-enum lost_state { LOST_START, LOST_LOADING, LOST_WRITING };
+enum lost_state { LOST_START, LOST_LOADING, LOST_WRITING, LOST_HEALING };
 
 static void lost_tell(const struct indexer_lost *lost)
 {
@@ -27,11 +28,23 @@ static void lost_tell(const struct indexer_lost *lost)
 	}
 }
 
+/* What was damaged and is good again is read again. */
+static void lost_unskip(struct indexer_lost *lost)
+{
+	for (size_t i = 0; i < lost->harm.count; i++) {
+		const struct name_harm *name = &lost->harm.mark[i].name;
+
+		if (name->word == HARM_GOOD)
+			catalog_remove_segments(lost->skip, name->tli, name->segno, name->segno);
+	}
+}
+
 static void lost_end(struct indexer_lost *lost, const struct op *child)
 {
 	lost_release(&lost->known);
 	lost_release(&lost->found);
 	lost_release(&lost->gone);
+	harm_release(&lost->harm);
 	if (!op_failed(child))
 		return op_done(&lost->op);
 	lost->op.err = child->err;
@@ -63,15 +76,27 @@ static void lost_step(struct op *op)
 		lost->load = (struct lost_load){.repo = lost->site->repo,
 		                                .generation = lost->generation,
 		                                .segment_bytes = lost->pieces->segment_bytes,
-		                                .ret = &lost->known};
+		                                .ret = &lost->known,
+		                                .harm = &lost->harm};
 		lost_load_start(op, &lost->load);
 		return op_wait(op, LOST_LOADING);
 	case LOST_LOADING:
 		return lost_loaded(lost);
 	case LOST_WRITING:
-		if (!op_failed(&lost->write.op))
-			lost_tell(lost);
-		return lost_end(lost, &lost->write.op);
+		if (op_failed(&lost->write.op))
+			return lost_end(lost, &lost->write.op);
+		lost_tell(lost);
+		lost->look = (struct harm_look){.repo = lost->site->repo,
+		                                .generation = lost->generation,
+		                                .segment_bytes = lost->pieces->segment_bytes,
+		                                .class = GATE_VERIFY,
+		                                .heal = true,
+		                                .harm = &lost->harm};
+		harm_look_start(op, &lost->look);
+		return op_wait(op, LOST_HEALING);
+	case LOST_HEALING:
+		lost_unskip(lost);
+		return lost_end(lost, &lost->look.op);
 	}
 }
 

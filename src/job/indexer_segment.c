@@ -4,6 +4,7 @@
  *   START -> PART (worker) -> done
  *        \-> RESTING (a recovery goes first) -> LOCAL (worker; not there: nothing was fed)
  *            -> ARCHIVE -> ENDING (worker) -> done
+ *                       '-> MARKING (it is damaged there, repo/harm.h) -> failed
  *
  * When its push has left a part (job/walparts.h) that is all that is needed. What pg_wal has is
  * read there: it was just written, and most likely is in memory. That it is what was archived is
@@ -31,7 +32,8 @@ enum segment_state {
 	SEGMENT_RESTING,
 	SEGMENT_LOCAL,
 	SEGMENT_ARCHIVE,
-	SEGMENT_ENDING
+	SEGMENT_ENDING,
+	SEGMENT_MARKING
 };
 
 static uint64_t thread_cpu_us(void)
@@ -147,6 +149,23 @@ static void segment_end(struct indexer_segment *segment, const struct err *cause
 	op_done(&segment->op);
 }
 
+/* Of the archive's copy: whether it is damaged is known now. */
+static void segment_read(struct indexer_segment *segment, const struct err *err)
+{
+	if (err->code != ERR_DAMAGED || segment->op.cancelled)
+		return segment_end(segment, err_is(err) ? err : NULL);
+	segment->damage = *err;
+	segment->mark = (struct harm_write){.repo = segment->site->repo,
+	                                    .generation = segment->generation,
+	                                    .segment_bytes = segment->segment_bytes,
+	                                    .tli = segment->tli,
+	                                    .segno = segment->segno,
+	                                    .word = HARM_DAMAGED,
+	                                    .why = segment->damage.text};
+	harm_write_start(&segment->op, &segment->mark);
+	op_wait(&segment->op, SEGMENT_MARKING);
+}
+
 static void segment_step(struct op *op)
 {
 	struct indexer_segment *segment = container_of(op, struct indexer_segment, op);
@@ -183,12 +202,13 @@ static void segment_step(struct op *op)
 		return segment_archive(segment);
 	case SEGMENT_ARCHIVE:
 		if (op_failed(&segment->stream.op))
-			return segment_end(segment, &segment->stream.op.err);
+			return segment_read(segment, &segment->stream.op.err);
 		work_start_class(op, &segment->work, WORK_VERIFY, end_run);
 		return op_wait(op, SEGMENT_ENDING);
 	case SEGMENT_ENDING:
-		return segment_end(segment,
-		                   op_failed(&segment->work.op) ? &segment->work.op.err : NULL);
+		return segment_read(segment, &segment->work.op.err);
+	case SEGMENT_MARKING:
+		return segment_end(segment, &segment->damage);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "job/rest.h"
 #include "job/site.h"
 #include "loop/work.h"
+#include "repo/harm.h"
 #include "repo/object.h"
 #include "repo/walscan.h"
 
@@ -30,6 +31,8 @@ struct indexer_segment {
 	struct walpart *part;
 	struct work work;
 	struct object_stream stream;
+	struct harm_write mark;
+	struct err damage;
 };
 /* ERR_NOTFOUND: it is not there. */
 void indexer_segment_start(struct op *parent, struct indexer_segment *segment);

@@ -3,7 +3,8 @@
  *
  *   START -> OPENING -> READING -> done
  *               ^          |
- *               +----------+  not there, damaged, away: the next one
+ *               +----------+  not there, damaged, away: the next one; a segment that is damaged is
+ *                             marked there (MARKING, repo/harm.h)
  *
  * One that did not answer a moment ago is not asked again at once where there are others; the
  * answer is then "unknown" at worst, never "not there". While a file is read, one that is silent
@@ -15,7 +16,7 @@
 
 #include "base/poison.h"
 
-enum nearest_state { NEAREST_START, NEAREST_OPENING, NEAREST_READING };
+enum nearest_state { NEAREST_START, NEAREST_OPENING, NEAREST_READING, NEAREST_MARKING };
 
 static void nearest_open(struct nearest *nearest)
 {
@@ -90,6 +91,7 @@ static bool nearest_stepped(struct nearest *nearest)
 		nearest_next(nearest, &nearest->ready.op.err);
 		return true;
 	case NEAREST_READING:
+	case NEAREST_MARKING:
 		return false;
 	}
 	return false;
@@ -140,6 +142,27 @@ void nearest_generation_start(struct op *parent, struct nearest_generation *gene
 
 /* ---- a file ---- */
 
+/* A recovery that met it is not kept waiting when it cannot be marked. */
+static bool file_mark(struct nearest_file *file)
+{
+	struct nearest *nearest = &file->nearest;
+	const struct fetch_file *fetch = &file->file;
+
+	if (fetch->op.err.code != ERR_DAMAGED || fetch->name.kind != WALNAME_SEGMENT ||
+	    nearest->op.cancelled)
+		return false;
+	file->mark = (struct harm_write){.repo = nearest->at->repo,
+	                                 .generation = fetch->generation,
+	                                 .segment_bytes = fetch->segment_bytes,
+	                                 .tli = fetch->name.tli,
+	                                 .segno = walname_segno(&fetch->name, fetch->segment_bytes),
+	                                 .word = HARM_DAMAGED,
+	                                 .why = fetch->op.err.text};
+	harm_write_start(&nearest->op, &file->mark);
+	op_wait(&nearest->op, NEAREST_MARKING);
+	return true;
+}
+
 static void file_step(struct op *op)
 {
 	struct nearest *nearest = container_of(op, struct nearest, op);
@@ -153,6 +176,8 @@ static void file_step(struct op *op)
 		nearest->hurried = file->file.stall_ms > 0;
 		fetch_file_start(op, &file->file);
 	}
+	if (op->state == NEAREST_READING && file_mark(file))
+		return;
 	nearest_read(nearest, &file->file.op);
 }
 
@@ -179,7 +204,9 @@ static void catalog_read(struct nearest_catalog *catalog)
 		                                           .no_backups = true,
 		                                           .class = load->class,
 		                                           .catalog = load->ret,
-		                                           .pieces = &catalog->pieces};
+		                                           .pieces = &catalog->pieces,
+		                                           .harm = catalog->harm,
+		                                           .heal = catalog->harm != NULL};
 		holdings_load_start(op, &catalog->holdings);
 	} else {
 		catalog_load_start(op, load);

@@ -38,6 +38,7 @@ void nearest_generation_start(struct op *parent, struct nearest_generation *gene
 struct nearest_file {
 	struct nearest nearest;
 	struct fetch_file file; /* in, but its site: nearest.first */
+	struct harm_write mark; /* a segment that is damaged there */
 };
 void nearest_file_start(struct op *parent, struct nearest_file *file);
 
@@ -47,7 +48,8 @@ struct nearest_catalog {
 	bool any;
 	bool by_index; /* WAL that the index tells of is not listed (repo/holdings.h) */
 	struct catalog_load
-	        load; /* in, but its repo; by_index: histories and WAL, whatever it says */
+	        load;      /* in, but its repo; by_index: histories and WAL, whatever it says */
+	struct harm *harm; /* by_index: in and out, as in struct holdings_load; NULL: nobody asks */
 	struct walpieces pieces;
 	struct holdings_load holdings;
 };

@@ -6,6 +6,7 @@
  *                              (other content has the name)  |          +-> ASIDE -> failed
  *                              (its branch is fenced)        +-> FENCED -> NAMING -> ASIDE
  *                                         (does not prove)   +-> DIGESTING -> ASKING -> failed
+ *                                   (and is accepted so)     +-> MARKING -> done
  *
  * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
  * a file that is none, a wrong size. OPENING finds the generation of the repository, once for all
@@ -20,7 +21,8 @@
  * LOOKING also proves the seam to the segment before (push_before.c); when pg_wal does not have
  * that one any more, or a damaged one, JOINING reads the repository's. A segment that does not
  * prove is not stored, and PostgreSQL keeps it, until somebody has stored it with accept_damaged:
- * then the same content is in the repository (DIGESTING, ASKING), and is success.
+ * then the same content is in the repository (DIGESTING, ASKING), and is success. That it was
+ * accepted is marked there (repo/harm.h): else a recovery would be the first to know.
  */
 #include "push.h"
 
@@ -42,54 +44,9 @@
 #define PUSH_STATES(X) \
 	X(PUSH_START) X(PUSH_LOOKING) X(PUSH_QUEUED) X(PUSH_OPENING) X(PUSH_PAST) X(PUSH_OWNERS) \
 	X(PUSH_FENCED) X(PUSH_NAMING) X(PUSH_JOINING) X(PUSH_WRITING) \
-	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING)
+	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING) X(PUSH_MARKING)
 /* clang-format on */
 OP_STATES(push_state, PUSH_STATES)
-
-void file_identity_of(const struct stat *status, struct file_identity *ret)
-{
-	*ret = (struct file_identity){.device = status->st_dev,
-	                              .inode = status->st_ino,
-	                              .size = status->st_size,
-	                              .modified = status->st_mtim,
-	                              .changed = status->st_ctim};
-}
-
-static bool timespec_equal(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
-{
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	       timespec_equal(&a->modified, &b->modified) &&
-	       timespec_equal(&a->changed, &b->changed);
-}
-
-void push_destination_init(struct push_destination *destination)
-{
-	*destination = (struct push_destination){0};
-	gate_init(&destination->gate, 1, 0);
-}
-
-void push_destination_release(struct push_destination *destination)
-{
-	catalog_release(&destination->owners);
-	catalog_release(&destination->past);
-	destination->known = false;
-}
-
-void push_destination_doubt(struct push_destination *destination)
-{
-	destination->known = false;
-	destination->doubts++;
-}
-
-bool push_destination_doubted(const struct push_destination *destination)
-{
-	return destination->generation[0] && !destination->known;
-}
 
 /* ---- LOOKING: on a worker ---- */
 
@@ -565,13 +522,31 @@ static void push_joined(struct op *op, struct push *push)
 	push_begin_write(op, push);
 }
 
-/* The same is there: somebody accepted it. */
+/* What is damaged is in the repository. */
+static void push_mark(struct push *push)
+{
+	uint32_t bytes = push->control.segment_bytes;
+
+	push->mark = (struct harm_write){.repo = push->site->repo,
+	                                 .generation = push->destination->generation,
+	                                 .segment_bytes = bytes,
+	                                 .tli = push->name.tli,
+	                                 .segno = walname_segno(&push->name, bytes),
+	                                 .word = HARM_ACCEPTED,
+	                                 .why = push->damage.text};
+	harm_write_start(&push->op, &push->mark);
+	op_wait(&push->op, PUSH_MARKING);
+}
+
+/* The same is there: somebody accepted it, and may have been killed before it was marked. */
 static void push_asked(struct push *push)
 {
 	if (!op_failed(&push->there.op) &&
 	    digest_equal(&push->there.sealed.digest, &push->digest)) {
 		push->repeated = true;
 		push->bytes = push->control.segment_bytes;
+		if (!push_before_failed(&push->before))
+			return push_mark(push);
 		return push_end(push, NULL);
 	}
 	if (op_failed(&push->there.op) && push->there.op.err.code != ERR_NOTFOUND)
@@ -683,6 +658,7 @@ static void push_written(struct op *op, struct push *push)
 	if (err_is(&push->damage)) {
 		err_wrap(&push->damage, "\"%s\" is damaged", push->text);
 		log_err(LOG_ERROR, &push->damage, ", stored all the same: that was asked for");
+		return push_mark(push);
 	}
 	if (push->part && push->site->parts)
 		walparts_put(push->site->parts, push->destination->generation, push->name.tli,
@@ -764,6 +740,12 @@ static void push_step(struct op *op)
 
 	case PUSH_ASKING:
 		return push_asked(push);
+
+	case PUSH_MARKING:
+		if (!op_failed(&push->mark.op))
+			return push_end(push, NULL);
+		err_wrap(&push->mark.op.err, "it is stored, and is not marked as damaged");
+		return push_end(push, &push->mark.op.err);
 
 	case PUSH_FENCED:
 	case PUSH_NAMING:

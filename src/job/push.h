@@ -12,6 +12,7 @@
 #include "past.h"
 #include "push_before.h"
 #include "repo/catalog.h"
+#include "repo/harm.h"
 #include "repo/object.h"
 #include "repo/walscan.h"
 
@@ -92,6 +93,7 @@ struct push {
 	struct catalog_head head;
 	struct object_write write;
 	struct err conflict;
+	struct harm_write mark; /* that it is damaged, and was accepted */
 };
 /* Ends without error when the file is durable in the repository. The caller has zero-filled it and
  * set the inputs. */

@@ -2,7 +2,7 @@
  * restore_check.c — START -> LISTING (one repository after the other) -> done
  *
  * A catalogue that was made with the WAL index tells of segments that may have been taken away
- * since. Nothing is restored on its word alone.
+ * since, or cut: a listing tells that, too. Nothing is restored on its word alone.
  */
 #include "restore_load.h"
 
@@ -22,6 +22,7 @@ static void check_end(struct restore_check *check, const struct err *cause)
 		check->missing++;
 	}
 	catalog_release(&check->found);
+	harm_into_catalog(&check->load->harm, &check->load->catalog);
 	if (!cause)
 		return op_done(&check->op);
 	op_fail(&check->op, cause, "could not list the WAL that the restore needs");
@@ -40,7 +41,8 @@ static void check_next(struct restore_check *check)
 	                                     .path = &check->plan->path,
 	                                     .first = check->plan->first_segno,
 	                                     .last = check->last,
-	                                     .found = &check->found};
+	                                     .found = &check->found,
+	                                     .harm = &check->load->harm};
 	holdings_path_start(&check->op, &check->path);
 	op_wait(&check->op, 1);
 }

@@ -5,6 +5,7 @@
  *   START -> [INDEXING] -> FINDING (as often as the choice of a path needs one)
  *         -> ENDING (the last record) -> [MOMENT] -> CHECKING -> done
  *                                         (WAL is missing) -> chosen again without it
+ *                        [MARKING] what was found damaged -> CHECKING (is it good elsewhere)
  *                        [REFUSING] what a refusal can name as the nearest possible
  *
  * A transaction, a restore point and, with the WAL index, a time become the one record that is the
@@ -23,6 +24,7 @@ enum choosing_state {
 	CHOOSING_FINDING,
 	CHOOSING_ENDING,
 	CHOOSING_MOMENT,
+	CHOOSING_MARKING,
 	CHOOSING_CHECKING,
 	CHOOSING_REFUSING
 };
@@ -115,6 +117,7 @@ static void find_start(struct restore_choosing *choosing, enum find_what what, u
 	        .below = what == FIND_AGAIN ? choosing->searched.start : LSN_MAX,
 	        .moment = choosing->moment,
 	        .possible = first_end(detail, plan->first_segno),
+	        .harm = &detail->load.harm,
 	        .near = choosing->searched.near,
 	        .local = looks_local(restore) ? detail->place.path : NULL,
 	};
@@ -178,19 +181,18 @@ static uint64_t last_needed(const struct restore_plan *plan)
 }
 
 /* The catalogue is the index's word: is it all there, up to `last`? */
-static void check_start(struct restore_choosing *choosing, uint64_t last)
+static void check_start(struct restore_choosing *choosing, const struct restore_plan *plan,
+                        uint64_t last)
 {
-	struct restore *restore = choosing->restore;
-
 	choosing->check = (struct restore_check){
-	        .load = &restore->detail->load, .plan = &restore->plan, .last = last};
+	        .load = &choosing->restore->detail->load, .plan = plan, .last = last};
 	restore_check_start(&choosing->op, &choosing->check);
 	op_wait(&choosing->op, CHOOSING_CHECKING);
 }
 
 static void chosen(struct restore_choosing *choosing)
 {
-	check_start(choosing, last_needed(&choosing->restore->plan));
+	check_start(choosing, &choosing->restore->plan, last_needed(&choosing->restore->plan));
 }
 
 static void choose(struct restore_choosing *choosing)
@@ -401,7 +403,40 @@ static void plan_forget_end(struct restore_plan *plan)
 	plan->kept_segno = 0;
 }
 
-/* With what is missing taken out of the catalogue, everything is chosen anew. */
+/* A copy that was just read. The next restore need not find it out again, nor `seawall status`; if
+ * it cannot be marked, this one knows. */
+static void damaged(struct restore_choosing *choosing)
+{
+	struct restore_load *load = &choosing->restore->detail->load;
+	const struct find_damage *damage = &choosing->find.damage;
+
+	harm_found(&load->harm, damage->site->repo, damage->tli, damage->segno);
+	choosing->again = true;
+	choosing->only = (struct restore_plan){.path = choosing->restore->plan.path,
+	                                       .segment_bytes = load->facts.segment_bytes,
+	                                       .first_segno = damage->segno};
+	choosing->mark = (struct harm_write){.repo = damage->site->repo,
+	                                     .generation = load->generation,
+	                                     .segment_bytes = load->facts.segment_bytes,
+	                                     .tli = damage->tli,
+	                                     .segno = damage->segno,
+	                                     .word = HARM_DAMAGED,
+	                                     .why = choosing->find.op.err.text};
+	harm_write_start(&choosing->op, &choosing->mark);
+	op_wait(&choosing->op, CHOOSING_MARKING);
+}
+
+static bool found_damage(const struct restore_choosing *choosing)
+{
+	const struct restore_find *find = &choosing->find;
+
+	return op_failed(&find->op) && find->op.err.code == ERR_DAMAGED && find->damage.site &&
+	       !choosing->op.cancelled &&
+	       !harm_at(&choosing->restore->detail->load.harm, find->damage.site->repo,
+	                find->damage.tli, find->damage.segno);
+}
+
+/* With what is missing or damaged taken out of the catalogue, everything is chosen anew. */
 static void checked(struct restore_choosing *choosing)
 {
 	struct op *op = &choosing->op;
@@ -410,9 +445,11 @@ static void checked(struct restore_choosing *choosing)
 		return op_fail(op, &choosing->check.op.err, "could not plan the restore");
 	if (choosing->check.missing == 0 && err_is(&choosing->not_found))
 		return op_fail(op, &choosing->not_found, "could not plan the restore");
-	if (choosing->check.missing == 0)
+	if (choosing->check.missing == 0 && !choosing->again)
 		return op_done(op);
+	choosing->again = false;
 	err_clear(&choosing->not_found);
+	err_clear(&choosing->refusal);
 	choosing->searched = (struct restore_searched){0};
 	choosing->facts = 0;
 	choosing->find_path_tli = 0;
@@ -424,15 +461,18 @@ static void checked(struct restore_choosing *choosing)
 static void choosing_step(struct op *op)
 {
 	struct restore_choosing *choosing = container_of(op, struct restore_choosing, op);
-	bool found = op->state > CHOOSING_INDEXING && op->state < CHOOSING_CHECKING;
+	bool found = op->state > CHOOSING_INDEXING && op->state < CHOOSING_MARKING;
 
+	if ((found || op->state == CHOOSING_REFUSING) && found_damage(choosing))
+		return damaged(choosing);
 	if (op->state == CHOOSING_REFUSING)
 		return refused_with(choosing);
 	/* a segment that is not there: not on the archive's word, then */
 	if (found && op_failed(&choosing->find.op) && choosing->find.what != FIND_BEGIN &&
 	    choosing->find.op.err.code == ERR_NOTFOUND) {
 		choosing->not_found = choosing->find.op.err;
-		return check_start(choosing, choosing->restore->plan.last_segno);
+		return check_start(choosing, &choosing->restore->plan,
+		                   choosing->restore->plan.last_segno);
 	}
 	if (found && op_failed(&choosing->find.op))
 		return op_fail(op, &choosing->find.op.err, "could not plan the restore");
@@ -451,6 +491,8 @@ static void choosing_step(struct op *op)
 		return ended(choosing);
 	case CHOOSING_MOMENT:
 		return moment_found(choosing);
+	case CHOOSING_MARKING:
+		return check_start(choosing, &choosing->only, choosing->only.first_segno);
 	case CHOOSING_CHECKING:
 		return checked(choosing);
 	case CHOOSING_REFUSING:

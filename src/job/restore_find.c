@@ -10,7 +10,7 @@
  * walk of its own; only for the last record, when the newest segment has none that is complete, the
  * walk begins earlier and goes on to the newest. A record that goes on into the next segment is
  * completed from the beginning of that one, which is kept. Everything that is read is proven on the
- * way: a damaged segment fails the plan, before anything is written.
+ * way: of a damaged segment `damage` says which copy it is, for a plan without it.
  */
 #include "restore_load.h"
 #include "base/file.h"
@@ -123,6 +123,7 @@ static bool complete_last(struct restore_find *find, struct err *err)
 	    walwalk_feed(find->walk, next->bytes, next->length, err))
 		return true;
 	segment_name(tli, next->segno, find->plan->segment_bytes, name);
+	find->damage = (struct find_damage){next->site, tli, next->segno};
 	return err_wrap(err, "segment \"%s\" does not go on where the one before it ended", name);
 }
 
@@ -141,9 +142,21 @@ static uint32_t tli_of(const struct restore_find *find)
 	return history_tli_of_segment(&find->plan->path, find->segno, find->plan->segment_bytes);
 }
 
+/* The next repository from `at` on that may have it whole. */
+static struct site *site_from(const struct restore_find *find, struct site *at)
+{
+	while (at && (!(at->repo && at->repo->opened) ||
+	              harm_at(find->harm, at->repo, tli_of(find), find->segno)))
+		at = at->next;
+	return at;
+}
+
 static void read_from(struct restore_find *find)
 {
 	find->consumed = false;
+	if (!find->head.whole)
+		find->head.site = find->at;
+	find->damage = (struct find_damage){find->at, tli_of(find), find->segno};
 	find->stream = (struct object_stream){.repo = find->at->repo,
 	                                      .name = find->name,
 	                                      .kind = SEALED_WAL,
@@ -157,13 +170,15 @@ static void read_from(struct restore_find *find)
  * hold anything were opened when they were listed. */
 static bool read_elsewhere(struct restore_find *find)
 {
-	if (find->consumed || find->op.cancelled)
+	struct site *next = site_from(find, find->at->next);
+
+	if (find->consumed || find->op.cancelled || !next)
 		return false;
-	do
-		find->at = find->at->next;
-	while (find->at && !(find->at->repo && find->at->repo->opened));
-	if (!find->at)
-		return false;
+	if (find->stream.op.err.code == ERR_DAMAGED) {
+		find->worse = find->stream.op.err;
+		find->worse_at = find->damage;
+	}
+	find->at = next;
 	read_from(find);
 	op_wait(&find->op, FIND_READING);
 	return true;
@@ -175,6 +190,8 @@ static bool read_start(struct restore_find *find, bool goes_on, struct err *err)
 	struct walname name = {.kind = WALNAME_SEGMENT, .tli = tli_of(find)};
 	char text[SEGMENT_NAME_BYTES];
 
+	find->damage = (struct find_damage){0};
+	err_clear(&find->worse);
 	segment_name(name.tli, find->segno, find->plan->segment_bytes, text);
 	if (!walname_parse(text, &name))
 		return err_set(err, ERR_INTERNAL, "segment \"%s\" has no name", text);
@@ -202,7 +219,9 @@ static bool read_start(struct restore_find *find, bool goes_on, struct err *err)
 		find->head.length = 0;
 		find->head.whole = false;
 	}
-	find->at = find->site;
+	find->at = site_from(find, find->site);
+	if (!find->at)
+		find->at = find->site;
 	read_from(find);
 	return true;
 }
@@ -465,13 +484,18 @@ static void find_step(struct op *op)
 			return;
 		if (op_failed(&find->stream.op)) {
 			/* A timeline without its first segment never was, for times. */
-			bool never = find->what == FIND_BEGIN &&
-			             find->stream.op.err.code == ERR_NOTFOUND;
+			const struct err *why = &find->stream.op.err;
+			bool never;
 
+			if (why->code == ERR_NOTFOUND && err_is(&find->worse)) {
+				why = &find->worse;
+				find->damage = find->worse_at;
+			}
+			never = find->what == FIND_BEGIN && why->code == ERR_NOTFOUND;
 			release(find);
 			if (never)
 				return op_done(op);
-			return op_fail(op, &find->stream.op.err, "could not look into the archive");
+			return op_fail(op, why, "could not look into the archive");
 		}
 		if (!walwalk_end(find->walk, &op->err)) {
 			err_wrap(&op->err, "object \"%s\" is no valid segment", find->name);

@@ -72,8 +72,11 @@ struct restore_choosing {
 	struct restore_find end;    /* the last FIND_END: what it found */
 	struct restore_find record; /* the last FIND_TARGET */
 	struct restore_check check;
-	struct err not_found;   /* a segment that the catalogue has: is it there? */
-	uint32_t find_path_tli; /* end is that of the path to this timeline; 0: it is not */
+	struct err not_found;     /* a segment that the catalogue has: is it there? */
+	struct harm_write mark;   /* of one that was found damaged */
+	struct restore_plan only; /* its path and range: that segment. Borrowed */
+	bool again;               /* it is not believed any more: everything is chosen anew */
+	uint32_t find_path_tli;   /* end is that of the path to this timeline; 0: it is not */
 	struct timeline_facts *fact;
 	size_t facts;
 	struct restore_searched searched;

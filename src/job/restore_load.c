@@ -48,6 +48,7 @@ static void load_list(struct restore_load *load)
 	load->listing =
 	        (struct nearest_catalog){.nearest.first = load->site,
 	                                 .by_index = true,
+	                                 .harm = &load->harm,
 	                                 .load = {.generation = load->generation,
 	                                          .segment_bytes = load->facts.segment_bytes,
 	                                          .class = GATE_RESTORE,
@@ -58,6 +59,7 @@ static void load_list(struct restore_load *load)
 
 static void load_backups(struct restore_load *load)
 {
+	harm_into_catalog(&load->harm, &load->catalog);
 	load->backups = (struct restore_backups){.first = load->site,
 	                                         .generation = load->generation,
 	                                         .segment_bytes = load->facts.segment_bytes};
@@ -126,5 +128,6 @@ void restore_load_warning(const struct restore_load *load, size_t which, char *o
 void restore_load_release(struct restore_load *load)
 {
 	restore_backups_release(&load->backups);
+	harm_release(&load->harm);
 	catalog_release(&load->catalog);
 }

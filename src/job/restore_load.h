@@ -18,7 +18,9 @@ struct restore_load {
 	/* out; restore_load_release */
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
-	struct catalog catalog;         /* WAL: of all repositories together */
+	struct catalog catalog; /* WAL: of all repositories together */
+	struct harm harm;       /* copies that are damaged; what is so in all repositories is
+	                           not in the catalogue's runs */
 	struct restore_backups backups; /* of all repositories */
 	/* private */
 	struct nearest_generation open;
@@ -59,7 +61,8 @@ struct restore_find {
 	/* in; must stay */
 	struct site *site;
 	const struct restore_plan
-	        *plan; /* path and range; FIND_BEGIN: only path and segment_bytes */
+	        *plan;           /* path and range; FIND_BEGIN: only path and segment_bytes */
+	const struct harm *harm; /* copies that need not be tried; or NULL */
 	const char *generation;
 	uint64_t system_identifier;
 	enum find_what what;
@@ -88,10 +91,17 @@ struct restore_find {
 	int64_t proven_us;      /* FIND_END: of the newest record with a time; INT64_MIN: none */
 	uint64_t segments;      /* looked at */
 	bool local_found;       /* the end lies in the local segment, the one after last_segno */
+	struct find_damage {    /* ERR_DAMAGED: which copy; site NULL: it is not known */
+		struct site *site;
+		uint32_t tli;
+		uint64_t segno;
+	} damage;
 	/* private */
 	struct object_stream stream;
 	struct site *at; /* where it is being read from */
 	bool consumed;
+	struct err worse; /* one that was damaged, when another one might have it */
+	struct find_damage worse_at;
 	struct walwalk *walk;
 	struct work look;
 	uint64_t segno, from; /* being read; where the walk began */
@@ -99,6 +109,7 @@ struct restore_find {
 	int64_t seen_us; /* of the walk, as proven_us */
 	struct find_head {
 		uint8_t *bytes; /* owned: what a segment begins with */
+		struct site *site;
 		uint64_t segno;
 		size_t length;
 		bool whole; /* no more is taken */

@@ -68,10 +68,11 @@ static void add_wal(const struct restore_plan *plan, struct buf *out)
 		segment_name(plan->hole.tli, plan->hole.segno, plan->segment_bytes, missing);
 		segment_name(plan->hole.behind_tli, plan->hole.behind_segno, plan->segment_bytes,
 		             behind);
-		buf_addf(out,
-		         "  warning   segment %s is missing: the restore ends before it, although "
-		         "there is WAL behind it, up to %s\n",
-		         missing, behind);
+		buf_addf(out, "  warning   segment %s %s: the restore ends before it", missing,
+		         restore_hole_text(&plan->hole));
+		if (strcmp(missing, behind) != 0)
+			buf_addf(out, ", although there is WAL behind it, up to %s", behind);
+		buf_addc(out, '\n');
 	}
 }
 

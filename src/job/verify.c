@@ -2,14 +2,15 @@
  * verify.c — one run through an archive.
  *
  *   START -> READYING -> OPENING -> [SIZING -> SIZED …] -> KEYS -> PROBES -> NOTES -> [NOTE]
- *         -> CATALOG -> HEADS -> (LISTING | VERIFYING | NOTING) … -> WRITING -> done
+ *         -> CATALOG -> MARKS -> HEADS -> (LISTING | VERIFYING | NOTING) … -> WRITING -> done
  *
  * A damaged object "system" is a finding as any other: what it says is known from the generation's
  * name, and the size of segments from a segment (SIZING). KEYS and PROBES list the small objects
- * beside the cluster's folder, which are read in each run. HEADS ends with what listings alone
- * tell: segments that a backup needs and that are not there. Then pages of names (LISTING) are cut
- * into runs that lanes verify side by side (VERIFYING), in the order of verify_round.c. A run of
- * WAL begins with the segment before it, so that every seam is proven.
+ * beside the cluster's folder, which are read in each run. MARKS are those of damaged segments:
+ * what lanes find out about one is marked (repo/harm.h), that it is good again, too. HEADS ends
+ * with what listings alone tell: segments that a backup needs and that are not there. Then pages of
+ * names (LISTING) are cut into runs that lanes verify side by side (VERIFYING), in the order of
+ * verify_round.c. A run of WAL begins with the segment before it, so that every seam is proven.
  *
  * What was verified when stands in a note, note/<time>-verify-<random>. WRITING makes it, also when
  * the run was cancelled; NOTING makes one in between, ever more rarely, for a run that is killed.
@@ -29,7 +30,7 @@
 /* clang-format off */
 #define VERIFY_STATES(X) \
 	X(START) X(READYING) X(OPENING) X(SIZING) X(SIZED) X(KEYS) X(PROBES) X(NOTES) X(NOTE) \
-	X(CATALOG) X(HEADS) X(LISTING) X(VERIFYING) X(NOTING) X(WRITING)
+	X(CATALOG) X(MARKS) X(HEADS) X(LISTING) X(VERIFYING) X(NOTING) X(WRITING)
 /* clang-format on */
 enum verify_state {
 #define X(name) VERIFY_##name,
@@ -441,10 +442,24 @@ static void verify_open(struct verify *verify)
 	op_wait(&verify->op, VERIFY_OPENING);
 }
 
-static void verify_load_heads(struct verify *verify)
+static void verify_load_marks(struct verify *verify)
 {
 	if (op_failed(&verify->load.op))
 		return verify_end(verify, &verify->load.op.err);
+	verify->lost_load =
+	        (struct lost_load){.repo = verify->site->repo,
+	                           .generation = verify->generation.generation,
+	                           .segment_bytes = verify->generation.facts.segment_bytes,
+	                           .ret = &verify->lost,
+	                           .harm = &verify->harm};
+	lost_load_start(&verify->op, &verify->lost_load);
+	op_wait(&verify->op, VERIFY_MARKS);
+}
+
+static void verify_load_heads(struct verify *verify)
+{
+	if (op_failed(&verify->lost_load.op))
+		return verify_end(verify, &verify->lost_load.op.err);
 	verify->bytes_total = verify->catalog.segment_stored_bytes;
 	verify->heads_load = (struct heads_load){.repo = verify->site->repo,
 	                                         .generation = verify->generation.generation,
@@ -505,6 +520,8 @@ static void verify_step(struct op *op)
 	case VERIFY_NOTE:
 		return verify_take_note(verify);
 	case VERIFY_CATALOG:
+		return verify_load_marks(verify);
+	case VERIFY_MARKS:
 		return verify_load_heads(verify);
 	case VERIFY_HEADS:
 		return verify_has_heads(verify);
@@ -537,6 +554,8 @@ void verify_release(struct verify *verify)
 		free(verify->finding[i].object);
 	free(verify->finding);
 	heads_release(&verify->heads);
+	harm_release(&verify->harm);
+	lost_release(&verify->lost);
 	catalog_release(&verify->catalog);
 	verify_round_free(STEAL(verify->round));
 	verify->finding = NULL;

@@ -2,6 +2,7 @@
  * verify_lane.c — objects read whole, one after the other.
  *
  *   START -> STREAMING -> [PACKS: each pack of a manifest] -> [RESTING] -> STREAMING … -> done
+ *                      -> [MARKING: a segment that is damaged, or good again] ->
  *
  * STREAMING opens all frames and compares the digest of the content (repo/object.h). WAL also goes
  * through the record walker, from one segment into the next; a manifest through its reader, and
@@ -13,11 +14,12 @@
 #include "verify_lane.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include "base/poison.h"
 
-enum lane_state { LANE_START, LANE_STREAMING, LANE_PACKS, LANE_RESTING };
+enum lane_state { LANE_START, LANE_STREAMING, LANE_PACKS, LANE_MARKING, LANE_RESTING };
 
 static const char *lane_name(const struct verify_lane *lane)
 {
@@ -205,6 +207,54 @@ static void lane_looked_at_pack(struct verify_lane *lane)
 	lane_pack(lane);
 }
 
+/* What a segment turned out to be, where the marks say something else. */
+static bool lane_mark(struct verify_lane *lane, const struct err *err)
+{
+	struct verify *verify = lane->verify;
+	const struct harm_mark *known =
+	        harm_at(&verify->harm, verify->site->repo, lane->tli, lane->segno);
+	bool damaged = err->code == ERR_DAMAGED;
+
+	if (!lane->segment || verify->dry_run || damaged == (known != NULL) ||
+	    (err_is(err) && !damaged))
+		return false;
+	err_line(err, lane->why, sizeof(lane->why));
+	lane->mark = (struct harm_write){
+	        .repo = verify->site->repo,
+	        .generation = verify->generation.generation,
+	        .segment_bytes = verify->generation.facts.segment_bytes,
+	        .tli = lane->tli,
+	        .segno = lane->segno,
+	        .word = damaged ? HARM_DAMAGED : HARM_GOOD,
+	        .why = damaged ? lane->why : NULL,
+	};
+	harm_write_start(&lane->op, &lane->mark);
+	op_wait(&lane->op, LANE_MARKING);
+	return true;
+}
+
+/* A credential that may only read finds damage, too. */
+static void lane_marked(struct verify_lane *lane)
+{
+	if (op_failed(&lane->mark.op) && lane->mark.op.err.code != ERR_CANCELLED)
+		log_err(LOG_WARNING, &lane->mark.op.err, ", restores do not know of it");
+	lane_rest(lane);
+}
+
+/* Somebody had to know. */
+static void lane_found(struct verify_lane *lane, const struct err *err)
+{
+	const struct verify *verify = lane->verify;
+	const struct harm_mark *known = NULL;
+	struct err found = *err;
+
+	if (lane->segment)
+		known = harm_at(&verify->harm, verify->site->repo, lane->tli, lane->segno);
+	if (known && known->name.word == HARM_ACCEPTED)
+		err_wrap(&found, "it was archived so, with --accept-damaged");
+	verify_found(lane->verify, lane_name(lane), &found);
+}
+
 static void lane_forget_walk(struct verify_lane *lane)
 {
 	free(lane->walk);
@@ -236,7 +286,9 @@ static void lane_streamed(struct verify_lane *lane)
 		verify->backups += lane->head != NULL;
 		verify->bytes += lane->stream.stored_bytes;
 		if (err_is(&err))
-			verify_found(verify, lane_name(lane), &err);
+			lane_found(lane, &err);
+		if (lane_mark(lane, &err))
+			return;
 	}
 	if (lane->head && !err_is(&err)) {
 		lane->source = lane->pack = 0;
@@ -268,6 +320,8 @@ static void lane_step(struct op *op)
 		return lane_streamed(lane);
 	case LANE_PACKS:
 		return lane_looked_at_pack(lane);
+	case LANE_MARKING:
+		return lane_marked(lane);
 	case LANE_RESTING:
 		return lane_next(lane);
 	}

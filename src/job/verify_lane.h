@@ -33,6 +33,8 @@ struct verify_lane {
 	uint32_t **pack_end; /* of each source: how far its packs are read; index: number - 1 */
 	uint32_t *packs;
 	uint32_t source, pack;
+	struct harm_write mark;
+	char why[ERR_TEXT_MAX];
 	char pack_name[NAME_BYTES];
 	struct object_stat stat;
 	struct nap nap;

@@ -171,6 +171,34 @@ void catalog_remove_segments(struct catalog *catalog, uint32_t tli, uint64_t fir
 	}
 }
 
+const struct catalog_harm *catalog_harm_at(const struct catalog *catalog, uint32_t tli,
+                                           uint64_t segno)
+{
+	for (size_t i = 0; i < catalog->harms; i++)
+		if (catalog->harm[i].tli == tli && catalog->harm[i].segno == segno)
+			return &catalog->harm[i];
+	return NULL;
+}
+
+void catalog_add_harm(struct catalog *catalog, const struct catalog_harm *harm)
+{
+	size_t at = 0;
+
+	if (catalog_has(catalog, harm->tli, harm->segno) ||
+	    catalog_harm_at(catalog, harm->tli, harm->segno))
+		return;
+	catalog_add_timeline(catalog, harm->tli);
+	while (at < catalog->harms &&
+	       (catalog->harm[at].tli < harm->tli ||
+	        (catalog->harm[at].tli == harm->tli && catalog->harm[at].segno < harm->segno)))
+		at++;
+	catalog->harm = xrealloc(catalog->harm, (catalog->harms + 1) * sizeof(*catalog->harm));
+	memmove(&catalog->harm[at + 1], &catalog->harm[at],
+	        (catalog->harms - at) * sizeof(*catalog->harm));
+	catalog->harm[at] = *harm;
+	catalog->harms++;
+}
+
 void catalog_add_file(struct catalog *catalog, const struct walname *name, const char *digest,
                       uint64_t bytes)
 {
@@ -223,6 +251,7 @@ void catalog_release(struct catalog *catalog)
 	free(catalog->file);
 	free(catalog->note);
 	free(catalog->backup);
+	free(catalog->harm);
 	*catalog = (struct catalog){.segment_bytes = catalog->segment_bytes};
 }
 

@@ -1,7 +1,8 @@
 /*
  * holdings.c — what is archived, by the index; and what the index says of the ends.
  *
- *   load:   START -> PIECES -> LOST (what the pieces are wrong about) -> HISTORIES (and backups)
+ *   load:   START -> PIECES -> LOST (what the pieces are wrong about; what is damaged)
+ *                 -> [HARM (is it still)] -> HISTORIES (and backups)
  *                 -> FOLDERS (the timelines of the WAL)
  *                 -> GAPS (for each timeline, what the pieces leave open, page by page)
  *                 -> AGAIN (what was lost and may be there again, page by page) -> done
@@ -18,6 +19,7 @@ enum holdings_state {
 	HOLDINGS_START,
 	HOLDINGS_PIECES,
 	HOLDINGS_LOST,
+	HOLDINGS_HARM,
 	HOLDINGS_HISTORIES,
 	HOLDINGS_FOLDERS,
 	HOLDINGS_GAPS,
@@ -123,6 +125,15 @@ static void gap_next(struct holdings_load *load)
 	again_next(load);
 }
 
+/* What is listed and can be read, as far as is known: one that was cut tells it by its size. */
+static bool is_whole(struct harm *harm, const struct repo *repo, const struct store_entry *entry,
+                     uint32_t tli, uint64_t segno)
+{
+	if (harm && entry->bytes < HARM_OBJECT_BYTES_MIN)
+		harm_found(harm, repo, tli, segno);
+	return !harm_at(harm, repo, tli, segno);
+}
+
 static bool page_take(struct holdings_load *load)
 {
 	for (unsigned i = 0; i < load->list.count; i++) {
@@ -136,7 +147,8 @@ static bool page_take(struct holdings_load *load)
 		segno = walname_segno(&name, load->segment_bytes);
 		if (segno >= load->until)
 			return false;
-		catalog_add_segment(load->catalog, name.tli, segno);
+		if (is_whole(load->harm, load->repo, entry, name.tli, segno))
+			catalog_add_segment(load->catalog, name.tli, segno);
 		load->catalog->newest_us = MAX(load->catalog->newest_us, entry->modified_us);
 	}
 	return load->list.more;
@@ -171,9 +183,24 @@ static void load_lost(struct holdings_load *load)
 	load->lost_load = (struct lost_load){.repo = load->repo,
 	                                     .generation = load->generation,
 	                                     .segment_bytes = load->segment_bytes,
-	                                     .ret = &load->lost};
+	                                     .ret = &load->lost,
+	                                     .harm = load->harm};
 	lost_load_start(&load->op, &load->lost_load);
 	op_wait(&load->op, HOLDINGS_LOST);
+}
+
+/* Nothing is left out on the word of a mark alone. */
+static void look_at_harm(struct holdings_load *load)
+{
+	load->look = (struct harm_look){.repo = load->repo,
+	                                .generation = load->generation,
+	                                .segment_bytes = load->segment_bytes,
+	                                .class = load->class,
+	                                .max = load->proofs_max,
+	                                .heal = load->heal,
+	                                .harm = load->harm};
+	harm_look_start(&load->op, &load->look);
+	op_wait(&load->op, HOLDINGS_HARM);
 }
 
 static void load_rest(struct holdings_load *load)
@@ -190,6 +217,17 @@ static void load_rest(struct holdings_load *load)
 	op_wait(&load->op, HOLDINGS_HISTORIES);
 }
 
+static void remove_harmed(const struct holdings_load *load, struct catalog *own)
+{
+	for (size_t i = 0; load->harm && i < load->harm->count; i++) {
+		const struct harm_mark *mark = &load->harm->mark[i];
+
+		if (mark->repo == load->repo && mark->name.word != HARM_GOOD)
+			catalog_remove_segments(own, mark->name.tli, mark->name.segno,
+			                        mark->name.segno);
+	}
+}
+
 /* A segment that another repository has as well is there, whatever this one lost. */
 static void take_pieces(struct holdings_load *load)
 {
@@ -199,6 +237,7 @@ static void take_pieces(struct holdings_load *load)
 	for (size_t i = 0; i < load->lost.count; i++)
 		catalog_remove_segments(&own, load->lost.range[i].tli, load->lost.range[i].first,
 		                        load->lost.range[i].last);
+	remove_harmed(load, &own);
 	for (size_t i = 0; i < own.timelines; i++)
 		for (size_t r = 0; r < own.timeline[i].runs; r++)
 			catalog_add_segments(load->catalog, own.timeline[i].tli,
@@ -226,6 +265,12 @@ static void holdings_step(struct op *op)
 	case HOLDINGS_LOST:
 		if (op_failed(&load->lost_load.op))
 			return holdings_end(load, &load->lost_load.op.err);
+		if (load->harm)
+			return look_at_harm(load);
+		return load_rest(load);
+	case HOLDINGS_HARM:
+		if (op_failed(&load->look.op))
+			return holdings_end(load, &load->look.op.err);
 		return load_rest(load);
 	case HOLDINGS_HISTORIES:
 		if (op_failed(&load->load.op))
@@ -300,7 +345,8 @@ static bool path_take(struct holdings_path *path)
 		segno = walname_segno(&name, path->segment_bytes);
 		if (segno >= path->until)
 			return false;
-		catalog_add_segment(path->found, name.tli, segno);
+		if (is_whole(path->harm, path->repo, &path->list.entry[i], name.tli, segno))
+			catalog_add_segment(path->found, name.tli, segno);
 	}
 	return path->list.more;
 }

@@ -51,7 +51,8 @@ static void follow(const struct catalog *catalog, const struct history *path, ls
 	ret->hole_tli = gap.tli;
 	ret->hole_segno = gap.segno;
 	ret->to_lsn = lsn_of_segno(ret->hole_segno, catalog->segment_bytes);
-	ret->hole = catalog_highest(catalog, path->tli, &highest) && highest >= ret->hole_segno;
+	ret->hole = catalog_harm_at(catalog, gap.tli, gap.segno) ||
+	            (catalog_highest(catalog, path->tli, &highest) && highest >= ret->hole_segno);
 }
 
 /* The first segment of a path has the name of its last byte's timeline, and an end lies behind the

@@ -108,9 +108,13 @@ static void each_marker(struct store_walk *walk, const struct store_entry *entry
 {
 	struct lost_load *load = container_of(walk, struct lost_load, walk);
 	struct name_index name;
+	struct name_harm harm;
 
 	if (name_lost_parse(entry->name, load->generation, load->segment_bytes, &name))
 		lost_add(load->ret, &(struct lost_range){name.tli, name.first, name.last});
+	else if (load->harm &&
+	         name_harm_parse(entry->name, load->generation, load->segment_bytes, &harm))
+		harm_take(load->harm, load->repo, &harm);
 }
 
 static void load_step(struct op *op)

@@ -237,6 +237,61 @@ bool name_lost_parse(const char *name, const char *prefix, uint32_t segment_byte
 	return strcmp(again, name) == 0;
 }
 
+const char *harm_word_text(enum harm_word word)
+{
+	static const char *const words[] = {"good", "damaged", "accepted"};
+
+	return words[word];
+}
+
+void name_harm_segment(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint64_t segno,
+                       uint32_t segment_bytes)
+{
+	char text[SEGMENT_NAME_BYTES];
+
+	segment_name(tli, segno, segment_bytes, text);
+	name_format(out, "%s/lost/%08" PRIX32 "/%s.", prefix, tli, text + 8);
+}
+
+void name_harm(char out[NAME_BYTES], const char *prefix, const struct name_harm *mark,
+               uint32_t segment_bytes)
+{
+	char begin[NAME_BYTES];
+
+	name_harm_segment(begin, prefix, mark->tli, mark->segno, segment_bytes);
+	name_format(out, "%s%06" PRIu32 ".%s", begin, mark->n, harm_word_text(mark->word));
+}
+
+bool name_harm_parse(const char *name, const char *prefix, uint32_t segment_bytes,
+                     struct name_harm *ret)
+{
+	static const char folder[] = "/lost/";
+	const char *at = name + strlen(prefix) + strlen(folder);
+	char again[NAME_BYTES], number[12] = "";
+	uint64_t tli;
+
+	*ret = (struct name_harm){0};
+	if (!str_starts(name, prefix) || !str_starts(name + strlen(prefix), folder) ||
+	    strlen(at) < 8 + 1 + 16 + 1 + 6 + 1 || !str_hex(at, 8, true, &tli) || tli == 0)
+		return false;
+	ret->tli = (uint32_t)tli;
+	at += 9;
+	if (!segment_digits(at, ret->tli, segment_bytes, &ret->segno))
+		return false;
+	at += 17;
+	if (strspn(at, "0123456789") >= sizeof(number))
+		return false;
+	memcpy(number, at, strspn(at, "0123456789"));
+	if (!str_u32(number, &ret->n))
+		return false;
+	for (ret->word = HARM_GOOD; ret->word <= HARM_ACCEPTED; ret->word++) {
+		name_harm(again, prefix, ret, segment_bytes);
+		if (strcmp(again, name) == 0)
+			return ret->n > 0;
+	}
+	return false;
+}
+
 void name_relnames(char out[NAME_BYTES], const char *prefix, lsn position)
 {
 	name_format(out, "%s/names/%016" PRIX64, prefix, position);

@@ -101,6 +101,27 @@ static void look_behind(const struct catalog *catalog, const struct history *pat
 	}
 }
 
+/* What is known of the segment at which the path breaks off; one that is damaged was archived, so
+ * it is no end of the archive. */
+static void look_at_hole(const struct catalog *catalog, const struct history *path,
+                         struct restore_hole *hole)
+{
+	const struct catalog_harm *harm = catalog_harm_at(catalog, hole->tli, hole->segno);
+
+	hole->damaged = harm != NULL;
+	hole->accepted = harm && harm->accepted;
+	for (size_t i = 0; i < catalog->harms; i++) {
+		harm = &catalog->harm[i];
+		if (harm->segno < hole->segno ||
+		    (hole->found && harm->segno <= hole->behind_segno) ||
+		    history_tli_of_segment(path, harm->segno, catalog->segment_bytes) != harm->tli)
+			continue;
+		hole->found = true;
+		hole->behind_tli = harm->tli;
+		hole->behind_segno = harm->segno;
+	}
+}
+
 /* From segment first on, the last one up to which the path is archived. False: not even the first.
  * Fills hole.tli and hole.segno with the first missing one in any case. */
 static bool path_extent(const struct catalog *catalog, const struct history *path, uint64_t first,
@@ -118,6 +139,7 @@ static bool path_extent(const struct catalog *catalog, const struct history *pat
 			hole->tli = tli;
 			hole->segno = segno;
 			look_behind(catalog, path, segno, hole);
+			look_at_hole(catalog, path, hole);
 			break;
 		}
 		if (history_span(path, tli, &begin, &end) && end != LSN_MAX) {

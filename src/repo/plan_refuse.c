@@ -19,6 +19,13 @@ static void segment_text(const struct restore_ask *ask, uint32_t tli, uint64_t s
 	segment_name(tli, segno, ask->catalog->segment_bytes, out);
 }
 
+const char *restore_hole_text(const struct restore_hole *hole)
+{
+	if (hole->accepted)
+		return "was archived as damaged, with --accept-damaged";
+	return hole->damaged ? "is damaged in the archive" : "is not in the archive";
+}
+
 void plan_what_text(const struct restore_ask *ask, struct buf *out)
 {
 	char time[TIME_TEXT_BYTES];
@@ -198,8 +205,9 @@ bool restore_refuse_end(const struct restore_ask *ask, const struct restore_plan
 		err_set(err, ERR_REFUSED,
 		        "the target lsn " LSN_FORMAT
 		        " lies behind a hole: the last record before it ends at " LSN_FORMAT
-		        ", and segment \"%s\" is not in the archive",
-		        LSN_ARGS(plan->target.position), LSN_ARGS(end_lsn), missing);
+		        ", and segment \"%s\" %s",
+		        LSN_ARGS(plan->target.position), LSN_ARGS(end_lsn), missing,
+		        restore_hole_text(&plan->hole));
 	} else {
 		err_set(err, ERR_REFUSED,
 		        "the target lsn " LSN_FORMAT
@@ -218,17 +226,19 @@ bool plan_refuse_hole(const struct restore_ask *ask, const struct restore_plan *
 	char missing[SEGMENT_NAME_BYTES], behind[SEGMENT_NAME_BYTES];
 
 	segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
-	if (plan->hole.found) {
-		segment_text(ask, plan->hole.behind_tli, plan->hole.behind_segno, behind);
+	segment_text(ask, plan->hole.behind_tli, plan->hole.behind_segno, behind);
+	if (plan->hole.found && strcmp(missing, behind) == 0)
+		err_set(err, ERR_REFUSED, "%s lies behind a hole: segment \"%s\" %s", what, missing,
+		        restore_hole_text(&plan->hole));
+	else if (plan->hole.found)
 		err_set(err, ERR_REFUSED,
-		        "%s lies behind a hole: segment \"%s\" is not in the archive, the WAL "
-		        "behind it up to \"%s\" is",
-		        what, missing, behind);
-	} else {
+		        "%s lies behind a hole: segment \"%s\" %s, the WAL behind it up to "
+		        "\"%s\" is there",
+		        what, missing, restore_hole_text(&plan->hole), behind);
+	else
 		err_set(err, ERR_REFUSED,
 		        "%s lies behind the end of the archive: segment \"%s\" is not there", what,
 		        missing);
-	}
 	hint_nearest(ask, plan, err);
 	return false;
 }
@@ -271,9 +281,8 @@ bool plan_refuse_unreached(const struct restore_ask *ask, const struct restore_p
 
 	segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
 	err_set(err, ERR_REFUSED,
-	        "timeline %u cannot be reached: it began at " LSN_FORMAT
-	        ", and segment \"%s\" is not in the archive",
-	        plan->path.tli, LSN_ARGS(fork), missing);
+	        "timeline %u cannot be reached: it began at " LSN_FORMAT ", and segment \"%s\" %s",
+	        plan->path.tli, LSN_ARGS(fork), missing, restore_hole_text(&plan->hole));
 	err_hint(err,
 	         "Archive it from the server that wrote it. If that is lost: \"--timeline %u\" "
 	         "follows timeline %u instead, \"--timeline %u --to lsn:" LSN_FORMAT
@@ -354,7 +363,8 @@ bool plan_refuse_not_found(const struct restore_ask *ask, const struct restore_p
 		         last);
 		if (at.hole.found) {
 			segment_text(ask, at.hole.tli, at.hole.segno, missing);
-			buf_addf(&list, " (%s is missing)", missing);
+			buf_addf(&list, " (%s is %s)", missing,
+			         at.hole.damaged ? "damaged" : "missing");
 			hole = true;
 		}
 		again.searched.stretches++;
@@ -364,7 +374,7 @@ bool plan_refuse_not_found(const struct restore_ask *ask, const struct restore_p
 	        plan->path.tli);
 	err_hint(err, "%sSearched was the WAL that a backup leads to: %s.%s", buf_text(&near),
 	         buf_text(&list),
-	         hole ? " What lies between a missing segment and the next backup is out of reach."
+	         hole ? " What lies between such a segment and the next backup is out of reach."
 	              : "");
 	return false;
 }
@@ -427,9 +437,8 @@ bool plan_refuse_after(const struct restore_ask *ask, uint32_t tli, const struct
 
 		segment_text(ask, plan->hole.tli, plan->hole.segno, missing);
 		err_set(err, ERR_REFUSED,
-		        "the target time %s lies behind a hole: segment \"%s\" is not in the "
-		        "archive",
-		        target, missing);
+		        "the target time %s lies behind a hole: segment \"%s\" %s", target, missing,
+		        restore_hole_text(&plan->hole));
 	} else {
 		err_set(err, ERR_REFUSED,
 		        "the target time %s lies after the last archived commit of timeline %u, "

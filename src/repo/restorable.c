@@ -13,9 +13,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "codec/json.h"
-#include "pg/walwalk.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/poison.h"
@@ -33,11 +31,49 @@ enum restorable_state {
 
 /* ---- pure ---- */
 
-static void hole_add(struct hole **holes, size_t *count, uint32_t tli, uint64_t first,
-                     uint64_t last)
+/* The first that is damaged at or behind segno; NULL: none. */
+static const struct catalog_harm *harm_from(const struct catalog *catalog, uint32_t tli,
+                                            uint64_t segno)
 {
-	*holes = xrealloc(*holes, (*count + 1) * sizeof(**holes));
-	(*holes)[(*count)++] = (struct hole){.tli = tli, .first = first, .last = last};
+	for (size_t i = 0; i < catalog->harms; i++)
+		if (catalog->harm[i].tli == tli && catalog->harm[i].segno >= segno)
+			return &catalog->harm[i];
+	return NULL;
+}
+
+/* Segments that are damaged stand apart from missing ones, and from those accepted so. */
+static void hole_add(const struct catalog *catalog, struct hole **holes, size_t *count,
+                     const struct hole *hole)
+{
+	uint64_t segno = hole->first, last;
+
+	for (; segno <= hole->last; segno = last + 1) {
+		const struct catalog_harm *harm = harm_from(catalog, hole->tli, segno), *next;
+
+		last = hole->last;
+		if (harm && harm->segno > segno)
+			last = MIN(last, harm->segno - 1);
+		else if (harm)
+			for (last = segno; last < hole->last; last++) {
+				next = catalog_harm_at(catalog, hole->tli, last + 1);
+				if (!next || next->accepted != harm->accepted)
+					break;
+			}
+		*holes = xrealloc(*holes, (*count + 1) * sizeof(**holes));
+		(*holes)[(*count)++] =
+		        (struct hole){.tli = hole->tli, .first = segno, .last = last};
+	}
+}
+
+/* The last segment that is damaged: 0 when none is. */
+static uint64_t last_harm(const struct catalog *catalog, uint32_t tli)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < catalog->harms; i++)
+		if (catalog->harm[i].tli == tli)
+			last = MAX(last, catalog->harm[i].segno);
+	return last;
 }
 
 /* The segment in which a timeline begins; false: it is not known. */
@@ -52,29 +88,47 @@ static bool fork_segno(const struct catalog *catalog, const struct catalog_timel
 	return true;
 }
 
+static void holes_of(const struct catalog *catalog, const struct catalog_timeline *timeline,
+                     struct hole **ret, size_t *ret_count)
+{
+	const struct catalog_harm *harm = harm_from(catalog, timeline->tli, 0);
+	uint64_t from = harm ? harm->segno : UINT64_MAX, fork;
+	struct hole hole = {.tli = timeline->tli};
+
+	if (timeline->runs > 0)
+		from = MIN(from, timeline->run[0].first);
+	if (from != UINT64_MAX && fork_segno(catalog, timeline, &fork))
+		from = MIN(from, fork);
+	hole.first = from;
+	for (size_t r = 0; r < timeline->runs; r++) {
+		if (hole.first < timeline->run[r].first) {
+			hole.last = timeline->run[r].first - 1;
+			hole_add(catalog, ret, ret_count, &hole);
+		}
+		hole.first = timeline->run[r].last + 1;
+	}
+	hole.last = last_harm(catalog, timeline->tli);
+	if (hole.first <= hole.last)
+		hole_add(catalog, ret, ret_count, &hole);
+}
+
 void holes_find(const struct catalog *catalog, struct hole **ret, size_t *ret_count)
 {
 	*ret = NULL;
 	*ret_count = 0;
-	for (size_t t = 0; t < catalog->timelines; t++) {
-		const struct catalog_timeline *timeline = &catalog->timeline[t];
-		uint64_t fork;
-
-		if (timeline->runs > 0 && fork_segno(catalog, timeline, &fork) &&
-		    fork < timeline->run[0].first)
-			hole_add(ret, ret_count, timeline->tli, fork, timeline->run[0].first - 1);
-		for (size_t r = 1; r < timeline->runs; r++)
-			hole_add(ret, ret_count, timeline->tli, timeline->run[r - 1].last + 1,
-			         timeline->run[r].first - 1);
-	}
+	for (size_t t = 0; t < catalog->timelines; t++)
+		holes_of(catalog, &catalog->timeline[t], ret, ret_count);
 }
 
 enum hole_cause hole_cause_of(const struct hole *hole, const struct catalog *catalog,
                               const struct walpieces *pieces)
 {
 	const struct catalog_timeline *timeline = catalog_timeline(catalog, hole->tli);
+	const struct catalog_harm *harm = catalog_harm_at(catalog, hole->tli, hole->first);
 	uint64_t fork;
 
+	if (harm)
+		return harm->accepted ? HOLE_ACCEPTED : HOLE_DAMAGED;
 	if (walpieces_at(pieces, hole->tli, hole->first) ||
 	    walpieces_at(pieces, hole->tli, hole->last))
 		return HOLE_DELETED;
@@ -88,8 +142,9 @@ enum hole_cause hole_cause_of(const struct hole *hole, const struct catalog *cat
 
 const char *hole_cause_name(enum hole_cause cause)
 {
-	static const char *const names[] = {"unknown",   "never_archived", "deleted",
-	                                    "set_aside", "damaged",        "lost_at_fork"};
+	static const char *const names[] = {"unknown",         "never_archived", "deleted",
+	                                    "set_aside",       "damaged",        "lost_at_fork",
+	                                    "accepted_damaged"};
 
 	return names[cause];
 }
@@ -102,43 +157,13 @@ const char *hole_cause_text(enum hole_cause cause)
 	        "deleted: it was archived and indexed",
 	        "refused: other content came under its name and was set aside, see conflict/",
 	        "damaged: it is there, and cannot be read",
-	        "never archived since the timeline began"};
+	        "never archived since the timeline began",
+	        "damaged: it was so before it was archived, with --accept-damaged"};
 
 	return texts[cause];
 }
 
 /* ---- what is damaged ---- */
-
-static void remove_segment(struct catalog *catalog, const struct catalog_gap *at)
-{
-	for (size_t t = 0; t < catalog->timelines; t++) {
-		struct catalog_timeline *timeline = &catalog->timeline[t];
-		struct catalog_run *old = timeline->run;
-		size_t runs = timeline->runs;
-
-		if (timeline->tli != at->tli || !catalog_has(catalog, at->tli, at->segno))
-			continue;
-		timeline->run = NULL;
-		timeline->runs = timeline->size = 0;
-		catalog->segments = 0;
-		for (size_t r = 0; r < runs; r++) {
-			if (at->segno < old[r].first || at->segno > old[r].last) {
-				catalog_add_segments(catalog, at->tli, old[r].first, old[r].last);
-				continue;
-			}
-			if (at->segno > old[r].first)
-				catalog_add_segments(catalog, at->tli, old[r].first, at->segno - 1);
-			if (at->segno < old[r].last)
-				catalog_add_segments(catalog, at->tli, at->segno + 1, old[r].last);
-		}
-		free(old);
-	}
-	catalog->segments = 0;
-	for (size_t t = 0; t < catalog->timelines; t++)
-		for (size_t r = 0; r < catalog->timeline[t].runs; r++)
-			catalog->segments += catalog->timeline[t].run[r].last -
-			                     catalog->timeline[t].run[r].first + 1;
-}
 
 static void find_suspects(struct restorable *restorable)
 {
@@ -160,21 +185,15 @@ static void find_suspects(struct restorable *restorable)
 	}
 }
 
-/* On a worker. */
-static bool prove(struct object_stream *stream, uint64_t offset, const uint8_t *bytes,
-                  size_t length, struct err *err)
-{
-	struct restorable *restorable = stream->context;
-
-	(void)offset;
-	return walwalk_feed(restorable->walk, bytes, length, err);
-}
-
 static void heads_begin(struct restorable *restorable)
 {
-	free(STEAL(restorable->walk));
-	for (size_t i = 0; i < restorable->damageds; i++)
-		remove_segment(&restorable->catalog, &restorable->damaged[i]);
+	for (size_t i = 0; i < restorable->harm.count; i++)
+		if (restorable->harm.mark[i].name.word != HARM_GOOD)
+			catalog_remove_segments(&restorable->catalog,
+			                        restorable->harm.mark[i].name.tli,
+			                        restorable->harm.mark[i].name.segno,
+			                        restorable->harm.mark[i].name.segno);
+	harm_into_catalog(&restorable->harm, &restorable->catalog);
 	restorable->heads_load = (struct heads_load){.repo = restorable->repo,
 	                                             .generation = restorable->generation,
 	                                             .catalog = &restorable->catalog,
@@ -185,42 +204,27 @@ static void heads_begin(struct restorable *restorable)
 
 static void prove_next(struct restorable *restorable)
 {
-	struct walwalk_options options = {.segment_bytes = restorable->segment_bytes};
 	const struct catalog_gap *suspect = &restorable->suspect[restorable->at];
-	char text[SEGMENT_NAME_BYTES];
-	struct walname name;
-	struct err err = {0};
 
 	if (restorable->at == restorable->suspects)
 		return heads_begin(restorable);
-	if (!restorable->walk)
-		restorable->walk = xmalloc(sizeof(*restorable->walk));
-	segment_name(suspect->tli, suspect->segno, restorable->segment_bytes, text);
-	walwalk_init(restorable->walk, &options);
-	if (!walname_parse(text, &name) ||
-	    !walwalk_begin(restorable->walk, suspect->tli, suspect->segno, &err))
-		return heads_begin(restorable);
-	name_wal(restorable->prefix, restorable->generation, &name, NULL);
-	restorable->stream = (struct object_stream){.repo = restorable->repo,
-	                                            .name = restorable->prefix,
-	                                            .kind = SEALED_WAL,
-	                                            .class = GATE_VERIFY,
-	                                            .consume = prove,
-	                                            .context = restorable};
-	object_stream_start(&restorable->op, &restorable->stream);
+	restorable->proof = (struct harm_proof){.repo = restorable->repo,
+	                                        .generation = restorable->generation,
+	                                        .segment_bytes = restorable->segment_bytes,
+	                                        .tli = suspect->tli,
+	                                        .segno = suspect->segno,
+	                                        .class = GATE_VERIFY};
+	harm_proof_start(&restorable->op, &restorable->proof);
 	op_wait(&restorable->op, RESTORABLE_PROVING);
 }
 
 /* What could not be asked is not damaged. */
 static void proved(struct restorable *restorable)
 {
-	struct err err = restorable->stream.op.err;
+	const struct catalog_gap *suspect = &restorable->suspect[restorable->at++];
 
-	if (!op_failed(&restorable->stream.op) && !walwalk_end(restorable->walk, &err))
-		assert(err_is(&err));
-	if (err.code == ERR_DAMAGED)
-		restorable->damaged[restorable->damageds++] = restorable->suspect[restorable->at];
-	restorable->at++;
+	if (restorable->proof.op.err.code == ERR_DAMAGED)
+		harm_found(&restorable->harm, restorable->repo, suspect->tli, suspect->segno);
 	prove_next(restorable);
 }
 
@@ -335,11 +339,6 @@ static void holes_name(struct restorable *restorable)
 		struct hole *hole = &restorable->hole[i];
 
 		hole->cause = hole_cause_of(hole, &restorable->catalog, &restorable->pieces);
-		for (size_t d = 0; d < restorable->damageds; d++)
-			if (restorable->damaged[d].tli == hole->tli &&
-			    restorable->damaged[d].segno >= hole->first &&
-			    restorable->damaged[d].segno <= hole->last)
-				hole->cause = HOLE_DAMAGED;
 	}
 }
 
@@ -352,7 +351,9 @@ static void holdings_begin(struct restorable *restorable)
 	                                          .segment_bytes = restorable->segment_bytes,
 	                                          .class = GATE_VERIFY,
 	                                          .catalog = &restorable->catalog,
-	                                          .pieces = &restorable->pieces};
+	                                          .pieces = &restorable->pieces,
+	                                          .harm = &restorable->harm,
+	                                          .proofs_max = HOLES_PROVED_MAX};
 	holdings_load_start(&restorable->op, &restorable->load);
 	op_wait(&restorable->op, RESTORABLE_HOLDINGS);
 }
@@ -399,7 +400,6 @@ static bool restorable_failed(struct restorable *restorable)
 		err_set(&restorable->op.err, ERR_CANCELLED, "cancelled");
 	else
 		return false;
-	free(STEAL(restorable->walk));
 	if (restorable->op.state == RESTORABLE_ASIDE)
 		store_list_release(&restorable->list);
 	if (restorable->op.state >= RESTORABLE_BEFORE)
@@ -461,6 +461,7 @@ void restorable_release(struct restorable *restorable)
 	heads_release(&restorable->heads);
 	catalog_release(&restorable->catalog);
 	walpieces_release(&restorable->pieces);
+	harm_release(&restorable->harm);
 	free(STEAL(restorable->hole));
 	restorable->holes = 0;
 }
