@@ -5,7 +5,8 @@
  *
  * A mark is never changed: what is found out later gets the next number, "good" too. It is a hint
  * and no proof. Before anything depends on it the segment is read once more (harm_look), so
- * whatever repaired it, an outdated mark refuses nothing.
+ * whatever repaired it, an outdated mark refuses nothing. What was accepted as damaged, maybe for
+ * its seam alone, is good again only when the seam is proven, too.
  */
 #ifndef REPO_HARM_H
 #define REPO_HARM_H
@@ -50,6 +51,8 @@ struct harm_proof {
 	uint32_t segment_bytes, tli;
 	uint64_t segno;
 	enum gate_class class;
+	/* out */
+	bool alone; /* nothing can be said of the seam */
 	/* private */
 	struct walwalk *walk;
 	uint32_t before_tli; /* of the segment before: that of the first page */

@@ -39,6 +39,7 @@ static bool walk_begin(struct verify_lane *lane, struct err *err)
 		free(lane->walk);
 		lane->walk = NULL;
 	}
+	lane->carried = lane->walk != NULL;
 	if (!lane->walk) {
 		lane->walk = xmalloc(sizeof(*lane->walk));
 		walwalk_init(lane->walk, &options);
@@ -216,7 +217,8 @@ static bool lane_mark(struct verify_lane *lane, const struct err *err)
 	bool damaged = err->code == ERR_DAMAGED;
 
 	if (!lane->segment || verify->dry_run || damaged == (known != NULL) ||
-	    (err_is(err) && !damaged))
+	    (err_is(err) && !damaged) ||
+	    (known && known->name.word == HARM_ACCEPTED && !lane->carried))
 		return false;
 	err_line(err, lane->why, sizeof(lane->why));
 	lane->mark = (struct harm_write){

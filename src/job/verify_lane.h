@@ -25,6 +25,7 @@ struct verify_lane {
 	struct walwalk *walk; /* NULL: it begins anew */
 	uint32_t walk_tli;
 	uint64_t walk_segno; /* the next that goes on with it */
+	bool carried;        /* the seam of the segment at hand was proven */
 	bool segment;
 	uint32_t tli;
 	uint64_t segno;

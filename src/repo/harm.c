@@ -158,6 +158,7 @@ static void proof_step(struct op *op)
 	struct harm_proof *proof = container_of(op, struct harm_proof, op);
 	struct err err = {0};
 
+	proof->alone = op->state != PROOF_BEHIND;
 	if (op->state == PROOF_START) {
 		proof->walk = xmalloc(sizeof(*proof->walk));
 		return proof_read(proof, proof->segno, false, PROOF_ALONE);
@@ -307,7 +308,8 @@ static void look_proved(struct harm_look *look)
 	struct harm_mark *mark = &look->harm->mark[look->at++];
 	bool good = !op_failed(&look->proof.op);
 
-	if (!good && look->proof.op.err.code != ERR_NOTFOUND)
+	if ((!good && look->proof.op.err.code != ERR_NOTFOUND) ||
+	    (good && look->proof.alone && mark->name.word == HARM_ACCEPTED))
 		return look_next(look);
 	mark->name.word = HARM_GOOD;
 	if (!good || !look->heal)

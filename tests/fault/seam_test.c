@@ -4,6 +4,7 @@
  * between two generations: who wrote in the one does not go on in the other.
  */
 #include "fault/world.h"
+#include "repo/lost.h"
 #include "../../src/job/owner_watch.h"
 
 /* ---- helpers ---- */
@@ -227,6 +228,37 @@ static void a_segment_of_another_branch_is_not_taken_for_the_next(void **state)
 	world_free(world);
 }
 
+static void start_marks(struct op *parent, void *context)
+{
+	lost_load_start(parent, context);
+}
+
+/* What the repository says of a segment. */
+static enum harm_word mark_of(struct world *world, unsigned i)
+{
+	struct harm harm = {0};
+	struct lost lost = {0};
+	char generation[NAME_GENERATION_MAX];
+	struct lost_load load = {.repo = world->repo,
+	                         .generation = generation,
+	                         .segment_bytes = CRAFT_SEGMENT_BYTES,
+	                         .ret = &lost,
+	                         .harm = &harm};
+	const struct harm_mark *mark;
+	enum harm_word word;
+
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, 1);
+	run(world, start_marks, &load);
+	assert_false(op_failed(&load.op));
+	mark = harm_at(&harm, world->repo, 1, FIRST_SEGNO + i);
+	word = mark ? mark->name.word : HARM_GOOD;
+	if (mark)
+		assert_int_equal(mark->name.n, 1);
+	harm_release(&harm);
+	lost_release(&lost);
+	return word;
+}
+
 static void what_was_accepted_damaged_is_success_ever_after(void **state)
 {
 	struct world *world = world_new();
@@ -242,12 +274,15 @@ static void what_was_accepted_damaged_is_success_ever_after(void **state)
 		assert_int_equal(push_as(world, segment_text(i), true, NULL), ANSWER_STORED);
 		for (int round = 0; round < 2; round++)
 			assert_int_equal(push(world, i, NULL), ANSWER_STORED);
+		assert_int_equal(mark_of(world, i), HARM_ACCEPTED);
 	}
+	assert_int_equal(mark_of(world, 1), HARM_GOOD);
 	/* but no recovery is given it as good, and no other content is */
 	fetcher = fetcher_make(world);
 	assert_int_not_equal(fetch(world, fetcher, 0, &err), ANSWER_DELIVERED);
 	assert_int_equal(err.code, ERR_DAMAGED);
 	fetcher_end(world, fetcher);
+	assert_int_equal(mark_of(world, 0), HARM_ACCEPTED); /* and not only damaged */
 	flip(world, 0, CRAFT_SEGMENT_BYTES / 2 + 3000);
 	assert_int_equal(push(world, 0, &err), ANSWER_FAILED);
 	assert_int_equal(err.code, ERR_DAMAGED);

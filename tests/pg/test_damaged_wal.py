@@ -1,12 +1,15 @@
 """WAL that is damaged in pg_wal before it is archived: nothing of it is stored as good, and everybody hears of it."""
 
+import json
 import re
 import struct
+import time
 
 import pytest
 from seawalltest.scenario import archiving
 from seawalltest.wait import wait_for
 from test_repositories import segments
+from test_restore import Story
 from test_walwalk import crash_in_a_record
 
 
@@ -107,3 +110,97 @@ def test_crashes_in_the_middle_of_records_and_promotions_are_no_damage(made, maj
     second_repository(wall)
     wall.run("copy", "--from", "local", "--to", "b")
     assert segments(wall, "b") == segments(wall, "local")
+
+
+def flip(path):
+    """One byte of an object; returns what it was."""
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    content[len(content) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(content)
+    return whole
+
+
+def stored(wall, name, repository="repository"):
+    path, = (wall.folder / repository / "main").glob(f"*/wal/*/*/{name}")
+    return path
+
+
+def told(wall, command):
+    answer = json.loads(wall.run(command, "--json", status=None).out)
+    return answer["clusters"][0] if command == "status" else answer
+
+
+def holes(wall, command="list"):
+    return {each["first"]: each["cause"] for each in told(wall, command)["holes"]}
+
+
+def last_words(wall, name):
+    """What the marks of a segment say, in their order."""
+    return [path.name.rsplit(".", 1)[1] for path in sorted((wall.repository / "main").glob(f"*/lost/*/{name[8:]}.*"))]
+
+
+def in_the_middle(made):
+    """A story with a backup at both ends, and marks before, in and behind a segment in its middle."""
+    story = Story(made, segment_mb=1)
+    story.write(5)
+    story.backup()
+    story.write(5)
+    before = story.ledger.mark("before")
+    story.archived()
+    story.write(5)
+    story.archived()
+    inside = story.ledger.mark("inside")
+    story.archived()
+    behind = story.ledger.mark("behind")
+    story.write(5)
+    story.archived()
+    story.backup()
+    story.archived()
+    story.wall.run("wal", "index")
+    return story, before, inside, behind, story.cluster.one("SELECT pg_walfile_name(%s::pg_lsn)", inside.lsn)
+
+
+def refused(story, target, name):
+    """Before anything is written, with the nearest on both sides."""
+    begun = time.monotonic()
+    cluster, result = story.restore("--to", target, start=False, status=5)
+    assert time.monotonic() - begun < 10 and not cluster.data.exists()
+    assert name in result.err and "damaged" in result.err, (target, result)
+    return result.err
+
+
+def test_d1_what_is_known_to_be_damaged_is_a_hole_until_it_is_good_again(made):
+    story, before, inside, behind, name = in_the_middle(made)
+    wall = story.wall
+    path = stored(wall, name)
+    assert holes(wall) == {}
+    whole = flip(path)
+    assert name in wall.run("verify", "--anew", status=7).out
+    assert last_words(wall, name) == ["damaged"]
+    for command in ("list", "status"):
+        assert holes(wall, command) == {name: "damaged"}
+        assert re.search(rf"{name} +1 segment +from 20.* until 20.* damaged: it is there", wall.run(command, status=None).out)
+    for target in (inside.time.isoformat(sep=" "), behind.time.isoformat(sep=" "), f"lsn:{behind.lsn}"):
+        text = refused(story, target, name)
+        assert "The last possible before it is" in text and "the first behind it" in text, (target, text)
+    _, result = story.restore("--to", "name:behind", start=False, status=1)
+    assert f"{name} is damaged" in result.err, result
+    restored, _ = story.restore("--to", before.time.isoformat(sep=" "))
+    assert {n for (n,) in restored.sql("SELECT n FROM ledger")} == before.rows
+    # Found by nobody but the plan itself: the next one knows.
+    path.write_bytes(whole)
+    _, result = story.restore("--to", "name:behind", "--plan", start=False)
+    assert last_words(wall, name) == ["damaged", "good"] and holes(wall) == {}
+    flip(path)
+    _, result = story.restore("--to", "name:inside", start=False, status=1)
+    assert f"{name} is damaged" in result.err and last_words(wall, name) == ["damaged", "good", "damaged"], result
+    refused(story, f"lsn:{inside.lsn}", name)
+    # Repaired by hand, and nobody was told.
+    path.write_bytes(whole)
+    assert holes(wall) == {} and holes(wall, "status") == {}
+    wall.run("verify", "--anew")
+    assert last_words(wall, name) == ["damaged", "good", "damaged", "good"]
+    restored, _ = story.restore("--to", "name:behind")
+    assert {n for (n,) in restored.sql("SELECT n FROM ledger")} == behind.rows
