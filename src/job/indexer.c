@@ -14,7 +14,8 @@
  * A piece that is not whole begins again at its first segment, so that all pieces begin where they
  * always would. CHECKING reads every piece that tells of something: one that is damaged is made
  * again under the next number, from what lies below it or from WAL. A segment that cannot be read
- * ends the piece before it and begins one behind it; the pass goes on and fails at its end.
+ * ends the piece before it and begins one behind it; the pass goes on and fails at its end. It is
+ * read again when it is good again (indexer_lost.c).
  */
 #include "job/indexer.h"
 
@@ -667,7 +668,8 @@ static void lost_begin(struct indexer *indexer)
 	                                      .generation = indexer->open.generation,
 	                                      .pieces = indexer->pieces_load.ret,
 	                                      .catalog = &indexer->catalog,
-	                                      .gone = indexer->look.gone};
+	                                      .gone = indexer->look.gone,
+	                                      .skip = &indexer->skip};
 	indexer->look.gone = (struct lost){0};
 	indexer_lost_start(&indexer->pass->op, &indexer->lost);
 	pass_wait(indexer, PASS_LOST);

@@ -46,6 +46,12 @@ def test_a_record_damaged_across_two_segments_stops_archiving_until_it_is_accept
     wall.run("wal", "push", "--accept-damaged", str(cluster.data / "pg_wal" / second))
     wall.wait_archived(cluster.switch_wal())
     wait_for(lambda: "does not go on" not in wall.run("status", status=None).out, "the alarm to be over", 30)
+    assert last_words(wall, second) == ["accepted"]
+    for command in ("list", "status"):
+        assert holes(wall, command) == {second: "accepted_damaged"}
+    assert "it was so before it was archived, with --accept-damaged" in wall.run("list").out
+    assert "it was archived so, with --accept-damaged" in wall.run("verify", status=7).out
+    assert last_words(wall, second) == ["accepted"]
     does_not_spread(wall, first, second)
 
 

@@ -139,6 +139,33 @@ def test_a_file_is_read_from_the_nearest_that_has_it_whole(made):
     assert "could not deliver" in fetch(wall, cluster, last, 255).err
 
 
+def test_damage_in_one_of_two_is_known_and_no_hole_until_it_is_in_both(made):
+    cluster, wall = several(made, serve=False)
+    wall.run("backup")
+    name = write(cluster, 1)
+    wall.wait_archived(write(cluster, 2))
+    target = wall.folder / "copy"
+
+    def plan():
+        return wall.run("restore", "--plan", "--pgdata", target).out
+
+    damage(wall, "local", name)
+    fetch(wall, cluster, name, 0)
+    assert "damaged" not in plan()
+    # What one repository can restore by itself is its own affair.
+    answer = json.loads(wall.run("status", "--json", status=None).out)["clusters"][0]
+    other, = answer["other_repositories"]
+    assert [each["cause"] for each in answer["holes"]] == ["damaged"] and other["holes"] == [], answer
+    damage(wall, "b", name)
+    assert "could not deliver" in fetch(wall, cluster, name, 255).err
+    assert f"segment {name} is damaged in the archive: the restore ends before it" in plan()
+    # Away is not good: it is filled in from where it is.
+    for repository in ("b", "local"):
+        next((folder(wall, repository) / "main").glob(f"*/wal/*/*/{name}")).unlink()
+    wall.run("wal", "push", str(cluster.data / "pg_wal" / name))
+    assert "damaged" not in plan() and "missing" not in plan()
+
+
 def test_d2_what_one_of_two_cannot_say_is_not_absent(made):
     cluster, wall = several(made, serve=False)
     last = write(cluster)

@@ -97,6 +97,40 @@ static void a_piece_of_the_index_is_named_by_its_segments(void **state)
 	assert_string_equal(name, GENERATION "/index/0000000A/2/");
 }
 
+static void a_mark_of_a_damaged_segment_says_all_by_its_name(void **state)
+{
+	static const char *const wrong[] = {
+	        GENERATION "/lost/0000000A/00000123000000FE.000012.bad",
+	        GENERATION "/lost/0000000A/00000123000000FE.12.damaged",
+	        GENERATION "/lost/0000000A/00000123000000FE.000000.damaged",
+	        GENERATION "/lost/0000000A/00000123000000FE.000012.damaged.",
+	        GENERATION "/lost/0000000A/00000123000000FE.99999999999999.good",
+	        GENERATION "/lost/0000000A/00000123000000FE..good",
+	        GENERATION "/lost/0000000a/00000123000000FE.000012.damaged",
+	        GENERATION "/lost/00000000/00000123000000FE.000012.damaged",
+	        GENERATION "/lost/0000000A/000001230000FFFE.000012.damaged",
+	        GENERATION "/lost/0000000A/00000123000000FE-00000123000000FE",
+	        GENERATION "/index/0000000A/00000123000000FE.000012.damaged",
+	        GENERATION "/lost/",
+	        "main/lost",
+	};
+	struct name_harm mark = {.tli = 10, .segno = 0x123FE, .n = 12}, back;
+	struct name_index range;
+	char name[NAME_BYTES];
+
+	(void)state;
+	for (mark.word = HARM_GOOD; mark.word <= HARM_ACCEPTED; mark.word++) {
+		name_harm(name, GENERATION, &mark, 16 << 20);
+		assert_true(name_harm_parse(name, GENERATION, 16 << 20, &back));
+		assert_true(back.tli == 10 && back.segno == 0x123FE && back.n == 12 &&
+		            back.word == mark.word);
+		assert_false(name_lost_parse(name, GENERATION, 16 << 20, &range));
+	}
+	assert_string_equal(name, GENERATION "/lost/0000000A/00000123000000FE.000012.accepted");
+	for (size_t i = 0; i < ARRAY_LENGTH(wrong); i++)
+		assert_false(name_harm_parse(wrong[i], GENERATION, 16 << 20, &back));
+}
+
 static void the_longest_names_fit_and_are_valid(void **state)
 {
 	const char *hex = "00112233445566778899aabbccddeeff";
@@ -202,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(names_are_those_of_the_format),
 	        cmocka_unit_test(a_piece_of_the_index_is_named_by_its_segments),
+	        cmocka_unit_test(a_mark_of_a_damaged_segment_says_all_by_its_name),
 	        cmocka_unit_test(the_longest_names_fit_and_are_valid),
 	        cmocka_unit_test(names_under_which_objects_are_sealed),
 	        cmocka_unit_test(generations_are_read_back_strictly),

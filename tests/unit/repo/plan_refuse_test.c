@@ -96,6 +96,43 @@ static void every_impossible_target_has_the_nearest_possible_ones_on_both_sides(
 	}
 }
 
+/* It is there and not in any run; behind the last one it is no end of the archive either. */
+static void what_is_damaged_is_a_hole_and_said_to_be(void **state)
+{
+	static const struct {
+		uint64_t segno;
+		bool accepted;
+		const char *target, *says;
+	} each[] = {
+	        {10, false, "T160",
+	         "segment \"00000001000000000000000A\" is damaged in the archive"},
+	        {10, true, "lsn:0/B000028",
+	         "segment \"00000001000000000000000A\" was archived as damaged, with "
+	         "--accept-damaged, the WAL behind it up to \"000000010000000000000013\""},
+	        {20, false, "lsn:0/14000028",
+	         "lies behind a hole: segment \"000000010000000000000014\" is damaged in the "
+	         "archive"},
+	        {20, false, "T400", "\"000000010000000000000014\" is damaged in the archive"},
+	        {21, false, "lsn:0/15000028",
+	         "segment \"000000010000000000000014\" is not in the archive, the WAL behind it "
+	         "up to \"000000010000000000000015\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(each); i++) {
+		struct world w;
+
+		stretches(&w);
+		catalog_add_harm(&w.catalog, &(struct catalog_harm){.tli = 1,
+		                                                    .segno = each[i].segno,
+		                                                    .accepted = each[i].accepted});
+		fact(&w, 1, INT64_MIN, T(150), S(9) + 0x400);
+		w.fact[0].end_start = S(9) + 0x500;
+		refused(&w, each[i].target, 0, ERR_REFUSED, each[i].says);
+		world_release(&w);
+	}
+}
+
 /* Each target in a hint can be typed. */
 static void the_nearest_ones_are_possible(void **state)
 {
@@ -191,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(
 	                every_impossible_target_has_the_nearest_possible_ones_on_both_sides),
+	        cmocka_unit_test(what_is_damaged_is_a_hole_and_said_to_be),
 	        cmocka_unit_test(the_nearest_ones_are_possible),
 	        cmocka_unit_test(between_two_timelines_the_next_one_is_the_nearest_behind),
 	        cmocka_unit_test(a_record_that_is_as_late_proves_that_no_commit_is_missing),

@@ -95,6 +95,35 @@ static void the_index_tells_what_was_archived_and_what_never_was(void **state)
 	is_hole(2, 1, 21, 21, HOLE_UNKNOWN); /* nothing behind it is indexed yet */
 }
 
+static void harmed(uint32_t tli, uint64_t segno, bool accepted)
+{
+	catalog_add_harm(&catalog, &(struct catalog_harm){tli, segno, accepted});
+}
+
+static void what_is_damaged_is_a_hole_of_its_own_also_at_the_end(void **state)
+{
+	(void)state;
+	catalog_add_segments(&catalog, 1, 1, 4);
+	catalog_add_segments(&catalog, 1, 10, 12);
+	indexed(1, 1, 7); /* one of them was good when it was indexed */
+	harmed(1, 14, false);
+	harmed(1, 8, true);
+	harmed(1, 6, false);
+	harmed(1, 7, false);
+	harmed(2, 3, false); /* all that there is of its timeline */
+	holes_find(&catalog, &hole, &holes);
+	assert_int_equal(holes, 7);
+	is_hole(0, 1, 5, 5, HOLE_DELETED);
+	is_hole(1, 1, 6, 7, HOLE_DAMAGED);
+	is_hole(2, 1, 8, 8, HOLE_ACCEPTED);
+	is_hole(3, 1, 9, 9, HOLE_UNKNOWN);
+	is_hole(4, 1, 13, 13, HOLE_UNKNOWN);
+	is_hole(5, 1, 14, 14, HOLE_DAMAGED);
+	is_hole(6, 2, 3, 3, HOLE_DAMAGED);
+	assert_string_equal(hole_cause_name(HOLE_ACCEPTED), "accepted_damaged");
+	assert_non_null(strstr(hole_cause_text(HOLE_ACCEPTED), "--accept-damaged"));
+}
+
 static void an_archive_without_holes_has_none(void **state)
 {
 	(void)state;
@@ -142,6 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        T(every_hole_of_every_timeline_is_found_also_between_two_backups),
 	        T(the_index_tells_what_was_archived_and_what_never_was),
+	        T(what_is_damaged_is_a_hole_of_its_own_also_at_the_end),
 	        T(an_archive_without_holes_has_none),
 	        T(programs_read_each_hole_with_its_cause_and_window),
 	};
