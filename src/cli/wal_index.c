@@ -145,9 +145,10 @@ const struct command command_wal_index = {
         .help = "complete the index of the archived WAL, or make it again",
         .about = "The index says what is in the WAL: times, transactions worth finding, changed "
                  "blocks. The server keeps\nit complete by itself; this does the same at once, "
-                 "and is enough after anything that was lost. With\n--rebuild, all WAL is read "
-                 "from the repository. Pieces that are the same stay as they are; a piece that\nis "
-                 "damaged, or says something else, is written again under its next number.",
+                 "and is enough after anything that was lost or damaged.\nWith --rebuild, all WAL "
+                 "is read from the repository. Pieces that are the same stay as they are; a piece "
+                 "that\nis damaged, or says something else, is written again under its next "
+                 "number.",
         .options = options,
         .example = "seawall wal index main --rebuild",
         .arguments_max = 1,
