@@ -501,6 +501,8 @@ static void ended(struct restore_follow *follow)
 	if (err_is(&err) || !judge_position(restore, &err)) {
 		err_wrap(&err, "PostgreSQL ended the recovery by itself, on timeline %u",
 		         restore->new_tli);
+		if (!follow->program) /* of an earlier run: who knows what it is used for now */
+			return finish(follow, &err);
 		err_hint(&err, "PostgreSQL was stopped.");
 		return stop_wrong(follow, &err);
 	}
@@ -513,6 +515,8 @@ static void ended(struct restore_follow *follow)
 	err_hint(&err, "A transaction with more than 64 subtransactions was under way since the "
 	               "backup; as long as that is so, nobody is let in. Take --then promote, "
 	               "or a later backup.");
+	if (!follow->program)
+		return finish(follow, &err);
 	stop_wrong(follow, &err);
 }
 

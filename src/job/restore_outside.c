@@ -121,12 +121,13 @@ static void turn_ref(void *context, const struct conffile_ref *ref)
 /* Those that lie in the directory, but not under their usual names. */
 static void keep_inside(const struct restore_copy *copy, const char *text, struct buf *out)
 {
-	static const char *const names[] = {"hba_file", "ident_file"};
+	const char *const names[] = {"hba_file", "ident_file"};
+	const char *const away[] = {copy->head->hba_file, copy->head->ident_file};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
 		AUTO_FREE char *here = NULL;
 		char was[MANIFEST_PATH_MAX];
-		const char *inside = conf_value(text, names[i], was, sizeof(was))
+		const char *inside = !away[i][0] && conf_value(text, names[i], was, sizeof(was))
 		                             ? below(copy->head->pgdata, was)
 		                             : NULL;
 

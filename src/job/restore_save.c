@@ -62,7 +62,10 @@ static bool add_unmarked(const char *pgdata, struct strs *out, struct err *err)
 		return true;
 	if (!file_list(folder, &names, err)) {
 		strs_release(&names);
-		return false;
+		if (err->code != ERR_NOTFOUND) /* its disk may be what was lost */
+			return false;
+		err_clear(err);
+		return true;
 	}
 	strs_sort(&names);
 	for (size_t i = 0; i < names.count; i++) {

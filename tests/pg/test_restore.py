@@ -416,8 +416,10 @@ def test_in_place_brings_back_what_was_dropped_and_keeps_the_last_commits(story)
 
 
 def test_in_place_only_what_differs_is_fetched(story):
+    """Also when the disk of pg_wal is what was lost."""
     story.archived()
     story.cluster.stop()
+    shutil.rmtree(story.cluster.data / "pg_wal")
     result = story.wall.run("restore", "--in-place", "--json")
     assert not (story.cluster.data / "seawall.pg_control").exists(), result
     checks.verify_directory(story.cluster.data)
