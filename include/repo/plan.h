@@ -86,6 +86,7 @@ struct restore_plan {
 
 	struct restore_target target;
 	char time_zone[64];   /* the cluster's */
+	uint32_t known_tli;   /* the highest that any repository knew; 0: not noted */
 	struct history path;  /* path.tli: the timeline at its end (recovery_target_timeline) */
 	uint64_t first_segno; /* the first that the recovery needs */
 	uint64_t last_segno;  /* the last archived without a hole on the path; no one needs more */

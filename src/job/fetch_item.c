@@ -304,6 +304,26 @@ static void item_refuse_branch(struct fetch_item *item)
 	item_decide(item, item->guide.standby ? ANSWER_ABSENT : ANSWER_FAILED, &err);
 }
 
+/* The plan was made from the word of all repositories: what lies behind its end ends nothing, and a
+ * timeline that nobody knew then is one whose number the recovery may take. For this one of them
+ * is not waited for, when another says that it is not there. */
+static bool item_ends_nothing(const struct fetch_item *item)
+{
+	const struct restore_plan *plan = item->fetcher->plan;
+
+	if (plan && item->name.kind == WALNAME_HISTORY)
+		return plan->known_tli > 0 && item->name.tli > plan->known_tli;
+	return plan && item->name.kind == WALNAME_SEGMENT && item_judge(item) == RESTORE_BEYOND;
+}
+
+static void item_unanswered(struct fetch_item *item, const struct err *why)
+{
+	if (!item->wanted || !err_is(&item->file.nearest.missing) || !item_ends_nothing(item))
+		return item_unknown(item, why);
+	log_err(LOG_WARNING, why, ", the restore does without it");
+	item_decide(item, ANSWER_ABSENT, NULL);
+}
+
 static void item_spool_make(struct fetch_item *item)
 {
 	AUTO_FREE char *folder = path_folder(item->path);
@@ -331,16 +351,16 @@ static void item_fetch(struct op *op, struct fetch_item *item)
 	}
 	if (!item->spool)
 		item_spool_make(item);
-	item->file =
-	        (struct nearest_file){.nearest.first = item->fetcher->site,
-	                              .file = {.generation = item->guide.generation,
-	                                       .name = item->name,
-	                                       .system_identifier = item->guide.system_identifier,
-	                                       .segment_bytes = item->guide.segment_bytes,
-	                                       .target = item->spool,
-	                                       .likely_bytes = item->fetcher->likely_bytes,
-	                                       .plan = item->fetcher->plan,
-	                                       .class = item->wanted ? GATE_RESTORE : GATE_WAL}};
+	item->file = (struct nearest_file){
+	        .nearest = {.first = item->fetcher->site, .hasty = item_ends_nothing(item)},
+	        .file = {.generation = item->guide.generation,
+	                 .name = item->name,
+	                 .system_identifier = item->guide.system_identifier,
+	                 .segment_bytes = item->guide.segment_bytes,
+	                 .target = item->spool,
+	                 .likely_bytes = item->fetcher->likely_bytes,
+	                 .plan = item->fetcher->plan,
+	                 .class = item->wanted ? GATE_RESTORE : GATE_WAL}};
 	nearest_file_start(op, &item->file);
 	op_wait(op, ITEM_FETCHING);
 }
@@ -385,7 +405,7 @@ static void item_fetched(struct op *op, struct fetch_item *item)
 		return item_decide(item, ANSWER_ABSENT, NULL);
 	if (err->code == ERR_DAMAGED || err->code == ERR_REFUSED)
 		return item_fail(item, err, "could not deliver");
-	item_unknown(item, err);
+	item_unanswered(item, err);
 }
 
 static void item_move(struct work *work)
@@ -524,7 +544,7 @@ static void item_step(struct op *op)
 		return item_ready(op, item);
 	case ITEM_PROVING:
 		if (op_failed(&item->load.nearest.op))
-			return item_unknown(item, &item->load.nearest.op.err);
+			return item_unanswered(item, &item->load.nearest.op.err);
 		return item_prove(item);
 	case ITEM_RESTING:
 		if (op->cancelled)

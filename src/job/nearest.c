@@ -65,7 +65,7 @@ static void nearest_next(struct nearest *nearest, const struct err *err)
 		nearest->silent = nearest->at;
 	nearest->at = nearest->patient ? NULL : nearest->at->next;
 	nearest_open(nearest);
-	if (!nearest->at && nearest->silent) {
+	if (!nearest->at && nearest->silent && !nearest->hasty) {
 		nearest->at = STEAL(nearest->silent);
 		nearest->patient = true;
 		nearest_open(nearest);

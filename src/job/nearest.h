@@ -21,6 +21,7 @@ struct nearest {
 	/* `hurried`: at has only a short time of silence. Whoever was silent for so long is asked
 	 * again, patiently, when no other has it. */
 	bool hurried, patient;
+	bool hasty; /* in: and nobody is asked again */
 	struct site *silent;
 };
 

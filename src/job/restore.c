@@ -153,6 +153,7 @@ static bool plan_fill(struct restore *restore, struct err *err)
 	random_id(plan->id);
 	plan->cluster = xstrdup(restore->site->cluster);
 	plan->generation = xstrdup(detail->load.generation);
+	plan->known_tli = catalog_highest_tli(&detail->load.catalog);
 	plan->config = restore->site->config_path ? xstrdup(restore->site->config_path) : NULL;
 	plan->pgdata = xstrdup(detail->place.path);
 	plan->clone = detail->place.clone;

@@ -76,6 +76,7 @@ static void write_wal(const struct restore_plan *plan, struct buf *out)
 		         LSN_ARGS(plan->path.entry[i].switch_lsn));
 	buf_addf(out, "segments = %llu %llu\n", (unsigned long long)plan->first_segno,
 	         (unsigned long long)plan->last_segno);
+	buf_addf(out, "known_timeline = %u\n", plan->known_tli);
 	buf_addf(out, "kept = %llu\n", (unsigned long long)plan->kept_segno);
 	buf_addf(out, "end = %u " LSN_FORMAT "\n", plan->end_tli, LSN_ARGS(plan->end_lsn));
 	buf_addf(out, "end_record = " LSN_FORMAT "\n", LSN_ARGS(plan->end_start));
@@ -284,6 +285,8 @@ static bool take_wal(const char *key, const char *given, struct restore_plan *pl
 		return take_tablespace(value, plan);
 	if (strcmp(key, "target") == 0)
 		return take_target(value, plan);
+	if (strcmp(key, "known_timeline") == 0)
+		return str_u32(value, &plan->known_tli);
 	if (strcmp(key, "kept") == 0)
 		return str_u64(value, &plan->kept_segno);
 	if (strcmp(key, "end_record") == 0)

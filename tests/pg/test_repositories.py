@@ -506,7 +506,8 @@ SILENCE_S = 200  # longer than anything here may take
 
 def silent_from(proxy, path):
     """From the next GET of the path on the store says nothing more to any; that one still is answered. Its fault counts."""
-    return proxy.add("call", method="GET", path=path, call=lambda _: proxy.add("stall", times=-1, method="GET", seconds=SILENCE_S))
+    return proxy.add("call", method="GET", path=path, call=lambda _: proxy.add("stall", times=-1, method="GET", dir="down",
+                                                                              seconds=SILENCE_S))
 
 
 @pytest.mark.s3
