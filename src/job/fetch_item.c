@@ -312,7 +312,8 @@ static bool item_ends_nothing(const struct fetch_item *item)
 	const struct restore_plan *plan = item->fetcher->plan;
 
 	if (plan && item->name.kind == WALNAME_HISTORY)
-		return plan->known_tli > 0 && item->name.tli > plan->known_tli;
+		return item->name.tli == 1 || /* the first one never has a history */
+		       (plan->known_tli > 0 && item->name.tli > plan->known_tli);
 	return plan && item->name.kind == WALNAME_SEGMENT && item_judge(item) == RESTORE_BEYOND;
 }
 
