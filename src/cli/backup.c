@@ -201,8 +201,12 @@ static bool watch(struct backing *backing, const struct jval *started, struct er
 	const struct client_watcher watcher = {.job = id, .each = news, .context = backing};
 	bool done = client_watch(&backing->client, &watcher, &end, err);
 
-	if (!done && err->code == ERR_CANCELLED)
+	if (!done && err->code == ERR_CANCELLED) {
 		cancel_job(backing, id);
+		err_clear(err);
+		return err_set(err, ERR_CANCELLED, "the backup of cluster \"%s\" was cancelled",
+		               backing->runtime.site[backing->cluster].cluster);
+	}
 	if (!done)
 		return err_wrap(err, "lost sight of the backup in the server (job %s)", id);
 	done = job_result(end, err);

@@ -127,6 +127,8 @@ static bool take_line(struct asking *asking, struct err *err)
 
 	if (str_starts(line, "event: "))
 		asking->ended = strcmp(line, "event: end") == 0;
+	if (*line == ':' && asking->last && asking->each) /* nothing changed: that is news, too */
+		asking->each(asking->context, asking->last);
 	if (!str_starts(line, "data: "))
 		return true;
 	line += strlen("data: ");

@@ -527,6 +527,8 @@ static bool disks_check(const struct disk *disks, size_t count, struct err *err)
 		err_set(err, ERR_REFUSED,
 		        "the disk of \"%s\" is too small: %s are needed, %s are free",
 		        disks[i].path, need, have);
+		err_hint(err, "Make room there, or restore to another disk: --pgdata, --tablespace "
+		              "or --link-pgwal.");
 		return false;
 	}
 	return true;

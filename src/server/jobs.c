@@ -16,7 +16,7 @@
 
 #include "base/poison.h"
 
-enum { WATCH_MS = 500, ALIVE_MS = 15000, WATCHERS_MAX = 64, EVENT_BYTES_MAX = 32 * 1024 };
+enum { WATCH_MS = 500, ALIVE_MS = 5000, WATCHERS_MAX = 64, EVENT_BYTES_MAX = 32 * 1024 };
 
 struct watcher {
 	struct job *job;

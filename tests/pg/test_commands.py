@@ -298,6 +298,17 @@ def test_progress_on_a_terminal_is_one_line(wall):
     assert b"00000001" in seen and b"\r" in seen and b"\n" not in seen.split(b"error:")[0], seen
 
 
+def test_a_backup_that_waits_says_so_in_a_log_as_well_and_that_it_was_cancelled(wall):
+    wall.cluster.configure(archive_command="/bin/false")
+    wall.serve()
+    command = wall.start_command("backup")
+    line = command.stderr.readline()  # after ten seconds
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=60)
+    assert "00000001" in line, line
+    assert command.returncode == 8 and 'the backup of cluster "main" was cancelled' in err and "lost sight" not in err, err
+
+
 def test_restore_says_what_to_type(wall):
     wall.run("backup")
     result = wall.run("restore", "--pgdata", wall.folder / "copy it's", "--to", "backup-end")
