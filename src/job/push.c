@@ -5,7 +5,7 @@
  *                                                            |          |
  *                              (other content has the name)  |          +-> ASIDE -> failed
  *                              (its branch is fenced)        +-> FENCED -> NAMING -> ASIDE
- *                                         (does not prove)   +-> DIGESTING -> ASKING -> failed
+ *                                         (does not prove)   +-> DIGESTING -> ASKING [-> SETTLING]
  *                                   (and is accepted so)     +-> MARKING -> done
  *
  * LOOKING (worker) opens the file, reads pg_control and refuses what does not belong here: a clone,
@@ -44,7 +44,7 @@
 #define PUSH_STATES(X) \
 	X(PUSH_START) X(PUSH_LOOKING) X(PUSH_QUEUED) X(PUSH_OPENING) X(PUSH_PAST) X(PUSH_OWNERS) \
 	X(PUSH_FENCED) X(PUSH_NAMING) X(PUSH_JOINING) X(PUSH_WRITING) \
-	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING) X(PUSH_MARKING)
+	X(PUSH_ASIDE) X(PUSH_DIGESTING) X(PUSH_ASKING) X(PUSH_SETTLING) X(PUSH_MARKING)
 /* clang-format on */
 OP_STATES(push_state, PUSH_STATES)
 
@@ -539,20 +539,31 @@ static void push_mark(struct push *push)
 }
 
 /* The same is there: somebody accepted it, and may have been killed before it was marked. */
-static void push_asked(struct push *push)
+static void push_asked(struct op *op, struct push *push)
 {
 	if (!op_failed(&push->there.op) &&
 	    digest_equal(&push->there.sealed.digest, &push->digest)) {
-		push->repeated = true;
-		push->bytes = push->control.segment_bytes;
-		if (!push_before_failed(&push->before))
-			return push_mark(push);
-		return push_end(push, NULL);
+		push->settle = (struct store_head){
+		        .store = push->site->repo->store, .name = push->object, .durable = true};
+		store_head_start(op, &push->settle);
+		return op_wait(op, PUSH_SETTLING);
 	}
 	if (op_failed(&push->there.op) && push->there.op.err.code != ERR_NOTFOUND)
 		return push_end(push, &push->there.op.err);
 	push_hint(push);
 	push_end(push, &push->damage);
+}
+
+/* Who accepted it may have been killed before it was on disk. */
+static void push_settled(struct push *push)
+{
+	if (op_failed(&push->settle.op))
+		return push_end(push, &push->settle.op.err);
+	push->repeated = true;
+	push->bytes = push->control.segment_bytes;
+	if (!push_before_failed(&push->before))
+		return push_mark(push);
+	push_end(push, NULL);
 }
 
 static void push_digested(struct op *op, struct push *push)
@@ -734,12 +745,12 @@ static void push_step(struct op *op)
 
 	case PUSH_JOINING:
 		return push_joined(op, push);
-
 	case PUSH_DIGESTING:
 		return push_digested(op, push);
-
 	case PUSH_ASKING:
-		return push_asked(push);
+		return push_asked(op, push);
+	case PUSH_SETTLING:
+		return push_settled(push);
 
 	case PUSH_MARKING:
 		if (!op_failed(&push->mark.op))

@@ -83,6 +83,7 @@ struct push {
 	struct walpart *part; /* what the walk leaves for the index; NULL: not wanted, or nothing */
 	bool unproven;        /* its walk has failed, and goes no further */
 	struct object_stat there;
+	struct store_head settle;
 	struct work look;
 	struct ticket ticket;
 	struct generation_open generation;

@@ -103,6 +103,37 @@ static void memory_answers_only_for_what_the_repository_still_holds(void **state
 	assert_true(file_remove_tree(base, &err));
 }
 
+/* Whoever stored it may have been killed before its folder was synced. */
+static void what_was_accepted_damaged_is_on_disk_before_it_is_success(void **state)
+{
+	struct world *world = world_new();
+	uint8_t *bytes = craft_segment(&world->craft, 0);
+	char base[64];
+	AUTO_FREE char *root = repository_in_files(world, base);
+	unsigned synced = 0, passed = 1;
+	struct err err;
+
+	(void)state;
+	bytes[CRAFT_SEGMENT_BYTES / 2 + 1000] ^= 1;
+	folder_ready(world->folder, segment_text(0), bytes, CRAFT_SEGMENT_BYTES);
+	for (unsigned n = 0; n <= passed; n++) {
+		struct archiver *archiver = archiver_new(&world->site, 0);
+		unsigned begun = fault_count();
+		bool stored;
+
+		fault_plan_fail(n);
+		stored =
+		        archive_as(world, archiver, segment_text(0), n == 0, &err) == ANSWER_STORED;
+		fault_plan_fail(0);
+		passed = MAX(passed, fault_count() - begun);
+		synced += !stored && strstr(err.text, "could not sync folder");
+		archiver_end(world, archiver);
+	}
+	assert_true(synced > 0);
+	world_free(world);
+	assert_true(file_remove_tree(base, &err));
+}
+
 /* Until the store was asked for so many puts. */
 struct putting {
 	struct op op;
@@ -524,6 +555,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(segments_are_archived_ahead_and_answered_from_memory),
 	        cmocka_unit_test(memory_answers_only_for_what_the_repository_still_holds),
+	        cmocka_unit_test(what_was_accepted_damaged_is_on_disk_before_it_is_success),
 	        cmocka_unit_test(a_file_that_was_exchanged_while_it_was_stored_is_not_answered_for),
 	        cmocka_unit_test(what_is_remembered_is_not_in_a_generation_that_was_begun_since),
 	        cmocka_unit_test(
