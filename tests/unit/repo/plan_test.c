@@ -445,6 +445,7 @@ static void a_plan_survives_its_file(void **state)
 	plan.config = xstrdup("/etc/ä");
 	assert_true(restore_target_parse("name:x = y", &plan.target, &err));
 	plan.target.before = true;
+	plan.known_tli = 5;
 	history_init(&plan.path, 3);
 	history_add(&plan.path, 1, 0x6800000, "");
 	plan.tablespace = xcalloc(1, sizeof(plan.tablespace[0]));
@@ -460,6 +461,7 @@ static void a_plan_survives_its_file(void **state)
 	assert_string_equal(back.socket, plan.socket);
 	assert_string_equal(back.target.name, "x = y");
 	assert_true(back.target.before && back.clone);
+	assert_int_equal(back.known_tli, 5);
 	assert_int_equal(back.path.tli, 3);
 	assert_int_equal(back.path.count, 1);
 	assert_int_equal(back.path.entry[0].switch_lsn, 0x6800000);
