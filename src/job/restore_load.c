@@ -18,7 +18,7 @@ static void load_fail(struct restore_load *load, const struct err *cause, const 
 {
 	load->op.err = *cause;
 	err_wrap(&load->op.err, "%s", what);
-	if (load->site->next && cause->code != ERR_CANCELLED) {
+	if (load->site->next && cause->code != ERR_CANCELLED && cause->code != ERR_REFUSED) {
 		load->op.err.hint[0] =
 		        '\0'; /* of the place alone; this one says the way out as well */
 		err_hint(&load->op.err,
