@@ -480,6 +480,22 @@ static void a_path_is_listed_only_where_it_is_needed(void **state)
 	history_release(&path);
 }
 
+static void what_cannot_be_restored_has_no_ends_to_be_read(void **state)
+{
+	struct fixture *f = *state;
+	struct walpieces pieces = {.segment_bytes = SEGMENT};
+	struct catalog catalog = {.segment_bytes = SEGMENT};
+	struct intervals intervals = {0};
+	struct intervals_times times = {.repo = f->repo,
+	                                .generation = GENERATION,
+	                                .pieces = &pieces,
+	                                .catalog = &catalog,
+	                                .intervals = &intervals};
+
+	assert_true(RUN(f->loop, intervals_times_start, &times));
+	assert_int_equal(intervals.count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -492,6 +508,7 @@ int main(void)
 	        TEST(what_is_no_object_is_written_again_beside_it),
 	        TEST(what_was_taken_away_is_seen_once_it_is_marked),
 	        TEST(what_is_archived_costs_the_same_however_much_it_is),
+	        TEST(what_cannot_be_restored_has_no_ends_to_be_read),
 	        TEST(a_path_is_listed_only_where_it_is_needed),
 	};
 
