@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 
 import pytest
 from seawalltest import Target, breakers, checks, faults, process, rebuild, wait_for
@@ -467,13 +468,25 @@ def test_wal_that_falls_behind_goes_first(wall):
     assert len(rebuild.backups(wall.repository)) == 1
 
 
+BUSY_CPU_S = 0.05
+
+
+def busy():
+    """How many times as long as on a quiet machine takes what computes just now."""
+    begun, computed = time.monotonic(), time.thread_time()
+    while time.thread_time() - computed < BUSY_CPU_S:
+        pass
+    return (time.monotonic() - begun) / BUSY_CPU_S
+
+
 def test_nothing_waits_for_a_full_second(shared):
-    """The quickest of some backups of a small idle cluster, whose WAL is archived at once: a wait would be in each of them, a busy machine
-    is not."""
+    """The quickest of some backups of a small idle cluster, whose WAL is archived at once: a wait would be in each of them. What other
+    programs take from the machine meanwhile is none."""
     times = []
     while not times or min(times) >= 0.9 and len(times) < 20:
+        before = busy()
         shared.run("backup")
         head = rebuild.last(shared.repository).head
-        times.append((int(head["ended_us"]) - int(head["begun_us"])) / 1e6)
+        times.append((int(head["ended_us"]) - int(head["begun_us"])) / 1e6 / max(before, busy()))
     print(f"seconds: {times}")
     assert min(times) < 0.9, times
