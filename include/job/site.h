@@ -33,6 +33,8 @@ struct site {
 	struct err away;
 	const char *cluster; /* its name in configuration and repository */
 	const char *pgdata;  /* absolute; NULL when the configuration has none */
+	/* The archive was begun anew by another server: pg_wal is not where its WAL comes from. */
+	bool left_behind;
 	const char *connect; /* libpq connection string, or NULL for the default */
 	const char *pg_bin;  /* folder of PostgreSQL's programs, or NULL: find it */
 	const char *state; /* folder of our local state (a cache that may be deleted at any time) */

@@ -373,14 +373,15 @@ static void merge_take(struct indexer *indexer)
 static void segment_start(struct indexer *indexer, uint32_t tli, uint64_t segno,
                           enum pass_state state)
 {
-	indexer->segment =
-	        (struct indexer_segment){.site = indexer->site,
-	                                 .generation = indexer->open.generation,
-	                                 .segment_bytes = indexer->pieces.segment_bytes,
-	                                 .tli = tli,
-	                                 .segno = segno,
-	                                 .scan = indexer->scan,
-	                                 .archive_only = indexer->archive_only || indexer->rebuild};
+	indexer->segment = (struct indexer_segment){.site = indexer->site,
+	                                            .generation = indexer->open.generation,
+	                                            .segment_bytes = indexer->pieces.segment_bytes,
+	                                            .tli = tli,
+	                                            .segno = segno,
+	                                            .scan = indexer->scan,
+	                                            .archive_only = indexer->archive_only ||
+	                                                            indexer->rebuild ||
+	                                                            indexer->site->left_behind};
 	indexer_segment_start(&indexer->pass->op, &indexer->segment);
 	pass_wait(indexer, state);
 }

@@ -483,8 +483,11 @@ static void push_go_on(struct op *op, struct push *push)
 	if ((!push->known.segment_bytes || push->own) &&
 	    past_bars(&destination->past, &destination->owners, push->name.tli, push->folder)) {
 		past_tell(&destination->owners, destination->generation, push->name.tli, &op->err);
+		push->site->left_behind = true;
 		return push_end(push, &op->err);
 	}
+	if (!push->known.segment_bytes)
+		push->site->left_behind = false;
 	if (!push_before_is_open(&push->before))
 		return push_begin_write(op, push);
 	gate_leave(&push->ticket);

@@ -4,6 +4,7 @@
  * between two generations: who wrote in the one does not go on in the other.
  */
 #include "fault/world.h"
+#include "job/indexer.h"
 #include "repo/lost.h"
 #include "../../src/job/owner_watch.h"
 
@@ -512,6 +513,47 @@ static void who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_i
 	world_free(world);
 }
 
+static void start_pass(struct op *parent, void *what)
+{
+	indexer_pass_start(parent, what);
+}
+
+/* Its pg_wal may have other WAL under the same names, which goes on from the same segment. */
+static void who_was_left_behind_indexes_nothing_of_its_own(void **state)
+{
+	struct world *world = world_new();
+	struct push_destination mine, other;
+	struct generation_open next = {
+	        .repo = world->repo, .cluster = "main", .make = true, .next = true};
+	struct indexer_pass pass = {.indexer = indexer_new(&world->site, false), .flush = true};
+	char *elsewhere = folder_new(CRAFT_SYSTEM);
+	struct control control;
+	struct err err = {0};
+
+	(void)state;
+	push_destination_init(&mine);
+	push_destination_init(&other);
+	assert_int_equal(push_to(world, &mine, 0, world->folder), ERR_NONE);
+	watch_from(world, &mine);
+	assert_true(control_read(world->folder, &control, &err));
+	next.facts = generation_facts_of(&control);
+	run(world, start_generation, &next);
+	assert_int_equal(push_to(world, &other, 0, elsewhere), ERR_NONE);
+	assert_false(world->site.left_behind);
+	watch_from(world, &mine);
+	assert_int_equal(push_to(world, &mine, 1, world->folder), ERR_REFUSED);
+	world->site.pgdata = world->folder;
+	run(world, start_pass, &pass);
+	assert_false(op_failed(&pass.op));
+	assert_int_equal(indexer_figures(pass.indexer)->segments, 1);
+	assert_int_equal(indexer_figures(pass.indexer)->from_pg_wal, 0);
+	indexer_free(pass.indexer);
+	push_destination_release(&mine);
+	push_destination_release(&other);
+	folder_free(elsewhere);
+	world_free(world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -535,6 +577,7 @@ int main(void)
 	        cmocka_unit_test(a_record_over_three_segments_is_proven_with_the_last),
 	        cmocka_unit_test(
 	                who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_it),
+	        cmocka_unit_test(who_was_left_behind_indexes_nothing_of_its_own),
 	        cmocka_unit_test(of_a_long_record_each_segment_is_read_where_it_is_whole),
 	};
 
