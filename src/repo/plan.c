@@ -265,6 +265,9 @@ bool plan_try_path(const struct restore_ask *ask, uint32_t tli, struct restore_p
 	if (!head)
 		return plan_refuse_before(ask, &plan->path, buf_text(&what), err);
 	take_backup(plan, head);
+	/* What is there and cannot be read is no end: who wants less says how much. */
+	if (target->kind == RESTORE_LATEST && plan->hole.damaged)
+		return plan_refuse_hole(ask, plan, "the end of the archive", err);
 	if (target->kind == RESTORE_BACKUP_END) {
 		plan->last_segno = lsn_segno_before(head->stop_lsn, plan->segment_bytes);
 		return true;
@@ -353,7 +356,7 @@ static bool choose_latest(const struct restore_ask *ask, struct restore_plan *pl
 	unsigned usable;
 
 	if (!plan_try_path(ask, *ret_tli, plan, &usable, err))
-		return false;
+		return refused(ask, plan, ret_need, ret_tli);
 	if (ask->target->kind == RESTORE_LATEST || ask->target->kind == RESTORE_BACKUP_END)
 		return true;
 	return choose_searched(ask, plan, ret_need, ret_tli, err);

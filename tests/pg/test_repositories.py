@@ -158,7 +158,9 @@ def test_damage_in_one_of_two_is_known_and_no_hole_until_it_is_in_both(made):
     assert [each["cause"] for each in answer["holes"]] == ["damaged"] and other["holes"] == [], answer
     damage(wall, "b", name)
     assert "could not deliver" in fetch(wall, cluster, name, 255).err
-    assert f"segment {name} is damaged in the archive: the restore ends before it" in plan()
+    result = wall.run("restore", "--plan", "--pgdata", target, status=5)
+    assert f'the end of the archive lies behind a hole: segment "{name}" is damaged' in result.err, result
+    assert 'The last possible is "--to lsn:' in result.err, result
     # Away is not good: it is filled in from where it is.
     for repository in ("b", "local"):
         next((folder(wall, repository) / "main").glob(f"*/wal/*/*/{name}")).unlink()

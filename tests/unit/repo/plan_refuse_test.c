@@ -113,6 +113,9 @@ static void what_is_damaged_is_a_hole_and_said_to_be(void **state)
 	         "lies behind a hole: segment \"000000010000000000000014\" is damaged in the "
 	         "archive"},
 	        {20, false, "T400", "\"000000010000000000000014\" is damaged in the archive"},
+	        {20, false, "latest",
+	         "the end of the archive lies behind a hole: segment "
+	         "\"000000010000000000000014\" is damaged"},
 	        {21, false, "lsn:0/15000028",
 	         "segment \"000000010000000000000014\" is not in the archive, the WAL behind it "
 	         "up to \"000000010000000000000015\""},
