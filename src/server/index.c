@@ -80,7 +80,8 @@ static void pass_done(struct op *op)
 	} else {
 		if (pass->whole)
 			indexing->whole_at_ms[indexing->at] = now_ms + INDEX_WHOLE_MS;
-		err_clear(&indexing->error[indexing->at]);
+		if (!pass->only) /* a look says nothing of the index */
+			err_clear(&indexing->error[indexing->at]);
 	}
 	indexing->site = NULL;
 	if (!indexing->member->server->draining)
