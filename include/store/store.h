@@ -177,7 +177,7 @@ struct store_get {
 	uint64_t got;          /* out */
 	uint64_t object_bytes; /* out: the whole object's size */
 	int64_t deadline_ms;
-	int64_t stall_ms; /* ends in ERR_TIMEOUT when no byte of it came for so long, however often
+	int64_t stall_ms; /* ends in ERR_NETWORK when no byte of it came for so long, however often
 	                     it was tried; where a driver can see that. 0: only deadline_ms counts
 	                   */
 	enum work_class class;

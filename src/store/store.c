@@ -6,7 +6,7 @@
  *   call        START -> TRYING <-> RESTING -> done
  *
  * The deadline is one timer for the whole call: when it fires, the attempt or the rest under way is
- * cancelled and the call ends in ERR_TIMEOUT, with the reason of the last attempt that had one.
+ * cancelled and the call ends in ERR_NETWORK, with the reason of the last attempt that had one.
  */
 #include "store/driver.h"
 
@@ -358,15 +358,15 @@ static void call_timeout(struct store_call *call)
 	struct err err = call->last;
 
 	if (call->stalled && (!err_is(&err) || err.code == ERR_CANCELLED))
-		err_set(&err, ERR_TIMEOUT, "nothing came for %lld ms", (long long)call->stall_ms);
+		err_set(&err, ERR_NETWORK, "nothing came for %lld ms", (long long)call->stall_ms);
 	else if (call->stalled)
-		err_wrap_as(&err, ERR_TIMEOUT, "nothing came for %lld ms, in %u attempts",
+		err_wrap_as(&err, ERR_NETWORK, "nothing came for %lld ms, in %u attempts",
 		            (long long)call->stall_ms, call->tries);
 	else if (err_is(&err) && err.code != ERR_CANCELLED)
-		err_wrap_as(&err, ERR_TIMEOUT, "gave up after %u attempts in %lld ms", call->tries,
+		err_wrap_as(&err, ERR_NETWORK, "gave up after %u attempts in %lld ms", call->tries,
 		            (long long)call->deadline_ms);
 	else
-		err_set(&err, ERR_TIMEOUT, "no answer within %lld ms",
+		err_set(&err, ERR_NETWORK, "no answer within %lld ms",
 		        (long long)call->deadline_ms);
 	call_fail(call, &err);
 }

@@ -420,7 +420,7 @@ static void all_of_it_ends_within_the_deadline(void **state)
 	                                            .nth = MEM_EVERY,
 	                                            .ms = 60 * 1000});
 	RUN(f->loop, store_put_start, &put);
-	assert_int_equal(put.op.err.code, ERR_TIMEOUT);
+	assert_int_equal(put.op.err.code, ERR_NETWORK);
 	assert_non_null(strstr(put.op.err.text, "could not store object \"a\""));
 }
 

@@ -26,7 +26,7 @@ static int64_t now_ms(void)
 
 struct cause {
 	const char *status, *headers, *code; /* what the store answers; code NULL: no body */
-	enum err_code is;                    /* ERR_TIMEOUT: tried until time is up */
+	enum err_code is;                    /* ERR_NETWORK: tried until time is up */
 	const char *hint;                    /* the whole; "": none */
 };
 
@@ -53,27 +53,27 @@ static const struct cause causes[] = {
          "\"region\" is probably wrong."},
         {"301 Moved Permanently", "", "PermanentRedirect", ERR_STORE,
          "\"region\" or \"endpoint\" is probably wrong."},
-        {"307 Temporary Redirect", "", "TemporaryRedirect", ERR_TIMEOUT,
+        {"307 Temporary Redirect", "", "TemporaryRedirect", ERR_NETWORK,
          "\"endpoint\" is probably wrong."},
         /* throttled */
-        {"503 Slow Down", "", "SlowDown", ERR_TIMEOUT, SLOW},
-        {"503 Slow Down", "", NULL, ERR_TIMEOUT, SLOW},
-        {"429 Too Many Requests", "", NULL, ERR_TIMEOUT, SLOW},
-        {"400 Bad Request", "", "Throttling", ERR_TIMEOUT, SLOW},
-        {"400 Bad Request", "", "ThrottlingException", ERR_TIMEOUT, SLOW},
-        {"400 Bad Request", "", "RequestLimitExceeded", ERR_TIMEOUT, SLOW},
-        {"400 Bad Request", "", "TooManyRequests", ERR_TIMEOUT, SLOW},
-        {"400 Bad Request", "", "BandwidthLimitExceeded", ERR_TIMEOUT, SLOW},
+        {"503 Slow Down", "", "SlowDown", ERR_NETWORK, SLOW},
+        {"503 Slow Down", "", NULL, ERR_NETWORK, SLOW},
+        {"429 Too Many Requests", "", NULL, ERR_NETWORK, SLOW},
+        {"400 Bad Request", "", "Throttling", ERR_NETWORK, SLOW},
+        {"400 Bad Request", "", "ThrottlingException", ERR_NETWORK, SLOW},
+        {"400 Bad Request", "", "RequestLimitExceeded", ERR_NETWORK, SLOW},
+        {"400 Bad Request", "", "TooManyRequests", ERR_NETWORK, SLOW},
+        {"400 Bad Request", "", "BandwidthLimitExceeded", ERR_NETWORK, SLOW},
         /* the way there, the store itself */
-        {"400 Bad Request", "", "BadDigest", ERR_TIMEOUT, "The bytes were changed on their way."},
-        {"400 Bad Request", "", "XAmzContentSHA256Mismatch", ERR_TIMEOUT,
+        {"400 Bad Request", "", "BadDigest", ERR_NETWORK, "The bytes were changed on their way."},
+        {"400 Bad Request", "", "XAmzContentSHA256Mismatch", ERR_NETWORK,
          "The bytes were changed on their way."},
-        {"400 Bad Request", "", "IncompleteBody", ERR_TIMEOUT, ""},
-        {"400 Bad Request", "", "RequestTimeout", ERR_TIMEOUT, ""},
-        {"500 Internal Server Error", "", "InternalError", ERR_TIMEOUT, ""},
-        {"409 Conflict", "", "OperationAborted", ERR_TIMEOUT, ""},
-        {"409 Conflict", "", "ConditionalRequestConflict", ERR_TIMEOUT, ""},
-        {"200 OK", "", "InternalError", ERR_TIMEOUT, ""},
+        {"400 Bad Request", "", "IncompleteBody", ERR_NETWORK, ""},
+        {"400 Bad Request", "", "RequestTimeout", ERR_NETWORK, ""},
+        {"500 Internal Server Error", "", "InternalError", ERR_NETWORK, ""},
+        {"409 Conflict", "", "OperationAborted", ERR_NETWORK, ""},
+        {"409 Conflict", "", "ConditionalRequestConflict", ERR_NETWORK, ""},
+        {"200 OK", "", "InternalError", ERR_NETWORK, ""},
         /* what was asked for */
         {"400 Bad Request", "", "InvalidStorageClass", ERR_STORE,
          "The store does not know this \"storage_class\"."},
@@ -100,14 +100,14 @@ static void assert_told(const struct peer *peer, const struct cause *cause, int6
 	                                  (long long)deadline_ms);
 	AUTO_FREE char *wanted =
 	        xasprintf("could not store object \"a/b\" in repository \"test\"\n%s%s",
-	                  cause->is == ERR_TIMEOUT ? tried : "", why);
+	                  cause->is == ERR_NETWORK ? tried : "", why);
 
 	if (peer->err.code != cause->is || strcmp(peer->err.text, wanted) != 0 ||
 	    strcmp(peer->err.hint, cause->hint) != 0)
 		fail_msg("%s %s: %s\n%s\n--- instead of: %s\n%s", cause->status,
 		         cause->code ? cause->code : "", peer->err.text, peer->err.hint, wanted,
 		         cause->hint);
-	assert_int_equal(store_counts(peer->store)->retries > 0, cause->is == ERR_TIMEOUT);
+	assert_int_equal(store_counts(peer->store)->retries > 0, cause->is == ERR_NETWORK);
 }
 
 /* False: the machine was too busy for an answer in that time. */
@@ -126,7 +126,7 @@ static bool is_told(const struct cause *cause, int64_t deadline_ms)
 	begin((void **)&peer);
 	serve_with(peer, (struct store_s3){0}, ARRAY_LENGTH(answers), answers);
 	put(peer, "text", deadline_ms);
-	answered = cause->is != ERR_TIMEOUT || store_counts(peer->store)->retries > 0 ||
+	answered = cause->is != ERR_NETWORK || store_counts(peer->store)->retries > 0 ||
 	           deadline_ms >= SOON_MS;
 	if (answered)
 		assert_told(peer, cause, deadline_ms);
@@ -138,7 +138,7 @@ static void every_cause_is_told_in_full(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(causes); i++) {
-		int64_t deadline_ms = causes[i].is == ERR_TIMEOUT ? 150 : SOON_MS;
+		int64_t deadline_ms = causes[i].is == ERR_NETWORK ? 150 : SOON_MS;
 
 		while (!is_told(&causes[i], deadline_ms))
 			deadline_ms *= 2;
@@ -160,7 +160,7 @@ static bool nobody(struct peer *peer, int64_t times)
 	close(peer->net.listener); /* so that this port is nobody's */
 	peer->net.listener = dup(peer->net.stop[0]);
 	SERVE(peer, OK);
-	assert_int_equal(put(peer, "text", 300 * times), ERR_TIMEOUT);
+	assert_int_equal(put(peer, "text", 300 * times), ERR_NETWORK);
 	assert_said(&peer->err, "could not store object \"a/b\" in repository \"test\"");
 	if (!strstr(peer->err.text, "no answer from"))
 		return false;
@@ -182,7 +182,7 @@ static void nobody_there_is_told_with_where_to_look(void **state)
 static bool broken(struct peer *peer, int64_t times)
 {
 	SERVE(peer, "", "", "", "", "", "", "", "");
-	assert_int_equal(put(peer, "text", 300 * times), ERR_TIMEOUT);
+	assert_int_equal(put(peer, "text", 300 * times), ERR_NETWORK);
 	if (peer->given < 2 || store_counts(peer->store)->retries == 0)
 		return false;
 	assert_said(&peer->err, "no answer from \"http://127.0.0.1:");
@@ -313,7 +313,7 @@ static void a_get_ends_soon_when_nothing_comes_any_more_and_not_because_it_is_sl
 	assert_int_equal(got, DRIP_BYTES);
 	assert_true(now_ms() - begun_ms > STALL_MS);
 	begun_ms = now_ms();
-	assert_int_equal(get_soon(peer, &got), ERR_TIMEOUT);
+	assert_int_equal(get_soon(peer, &got), ERR_NETWORK);
 	assert_true(now_ms() - begun_ms < SOON_MS);
 	assert_said(&peer->err, "nothing came for 2000 ms");
 	pthread_join(thread, NULL);
@@ -380,7 +380,7 @@ static bool put_waits(struct peer *peer, int64_t times)
 	(void)times; /* it is always out of time whose waiting counts */
 	SERVE(peer, OK);
 	store_limit(peer->store, LIMIT_BYTES, 0);
-	if (put(peer, "text", DEADLINE_MS) == ERR_TIMEOUT)
+	if (put(peer, "text", DEADLINE_MS) == ERR_NETWORK)
 		return false;
 	assert_int_equal(peer->err.code, ERR_NONE);
 	assert_true(now_ms() - begun_ms >= WAIT_MS);
@@ -403,7 +403,7 @@ static bool get_waits(struct peer *peer, int64_t times)
 	buf_init(&got, BLOCK_BYTES);
 	SERVE(peer, RANGE("0", "4", "5", "hello"));
 	store_limit(peer->store, 0, LIMIT_BYTES);
-	if (get(peer, 5, &got, DEADLINE_MS) == ERR_TIMEOUT)
+	if (get(peer, 5, &got, DEADLINE_MS) == ERR_NETWORK)
 		return false;
 	assert_int_equal(peer->err.code, ERR_NONE);
 	assert_true(now_ms() - begun_ms >= WAIT_MS);
@@ -427,7 +427,7 @@ static void with_a_limit_a_silent_store_is_out_of_time_as_ever(void **state)
 	buf_init(&got, BLOCK_BYTES);
 	SERVE(peer, "", "", "", "", "", "", "", "", "", "", "", "", "", "", "", "");
 	store_limit(peer->store, 0, LIMIT_BYTES);
-	assert_int_equal(get(peer, 5, &got, DEADLINE_MS), ERR_TIMEOUT);
+	assert_int_equal(get(peer, 5, &got, DEADLINE_MS), ERR_NETWORK);
 	assert_true(now_ms() - begun_ms < SOON_MS);
 }
 

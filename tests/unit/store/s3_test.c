@@ -104,7 +104,7 @@ static void a_store_that_is_busy_gets_the_rest_that_it_asks_for(void **state)
 static bool throttled(struct peer *peer, int64_t times)
 {
 	SERVE(peer, BUSY, BUSY, BUSY);
-	assert_int_equal(put(peer, "text", 300 * times), ERR_TIMEOUT);
+	assert_int_equal(put(peer, "text", 300 * times), ERR_NETWORK);
 	if (!strstr(peer->err.text, "503"))
 		return false;
 	assert_said(&peer->err, "503 SlowDown");
@@ -185,7 +185,7 @@ static bool expired(struct peer *peer, int64_t times)
 	if (peer->given < 2)
 		return false;
 	/* with more time its tries are used up first */
-	assert_int_equal(code, peer->given < 5 ? ERR_TIMEOUT : ERR_STORE);
+	assert_int_equal(code, peer->given < 5 ? ERR_NETWORK : ERR_STORE);
 	assert_said(&peer->err, "400 ExpiredToken");
 	assert_said(&peer->err, "The credentials have ended and there are no newer ones.");
 	return true;
