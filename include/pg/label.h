@@ -49,8 +49,6 @@ MUST_USE bool tablespace_map_parse(const void *bytes, size_t length, struct tabl
 /* Backslash before backslash, LF and CR, as the server reads it. */
 void tablespace_map_write(const struct tablespace_map *map, struct buf *out);
 void tablespace_map_add(struct tablespace_map *map, uint32_t oid, const char *path);
-/* Replaces the path of oid; false when there is none. */
-bool tablespace_map_move(struct tablespace_map *map, uint32_t oid, const char *path);
 const char *tablespace_map_path(const struct tablespace_map *map, uint32_t oid); /* or NULL */
 void tablespace_map_release(struct tablespace_map *map);
 

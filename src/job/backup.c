@@ -127,6 +127,8 @@ static void detail_free(struct backup_detail *detail)
 
 static void backup_fail(struct backup *backup, const struct err *cause)
 {
+	struct err err = *cause; /* most likely a part of what is freed */
+
 	detail_free(STEAL(backup->detail));
 	if (backup->op.cancelled) {
 		err_clear(&backup->op.err);
@@ -134,7 +136,7 @@ static void backup_fail(struct backup *backup, const struct err *cause)
 		                  "the backup of cluster \"%s\" was cancelled",
 		                  backup->site->cluster);
 	}
-	op_fail(&backup->op, cause, "could not make a backup of cluster \"%s\"",
+	op_fail(&backup->op, &err, "could not make a backup of cluster \"%s\"",
 	        backup->site->cluster);
 }
 

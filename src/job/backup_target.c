@@ -147,7 +147,7 @@ static void finish_wait(struct op *op, struct backup_target *target)
 	        .tli = backup->head.start_tli,
 	        .start_lsn = backup->head.start_lsn,
 	        .stop_lsn = backup->head.stop_lsn,
-	        .pgdata = backup->site->pgdata,
+	        .pgdata = backup->head.pgdata,
 	        .wait_ms = backup->wal_wait_ms ? backup->wal_wait_ms : BACKUP_WAL_WAIT_MS,
 	        .waiting_for = backup->progress.waiting_for,
 	};

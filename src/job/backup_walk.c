@@ -159,8 +159,17 @@ static bool tablespace_look(struct walk *walk, const char *full, uint32_t oid, s
 	*item = (struct walk_tablespace){.oid = oid};
 	if (stat(full, &status) != 0 && errno == ENOENT && lstat(full, &status) != 0)
 		return errno == ENOENT || err_sys(err, "could not look at \"%s\"", full);
-	if (stat(full, &status) != 0)
-		return err_sys(err, "could not look at the folder of tablespace \"%s\"", full);
+	if (stat(full, &status) != 0) {
+		bool gone = errno == ENOENT;
+
+		err_sys(err, "could not look at the folder of tablespace \"%s\"", full);
+		if (!gone)
+			return false;
+		err->code = ERR_REFUSED;
+		err_hint(err, "Is a disk not mounted? Without its tablespaces a cluster is not "
+		              "backed up.");
+		return false;
+	}
 	if (!S_ISDIR(status.st_mode))
 		return err_set(err, ERR_REFUSED, "tablespace \"%s\" is not a folder", full);
 	item->device = (uint64_t)status.st_dev;

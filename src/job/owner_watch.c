@@ -18,6 +18,7 @@
 #include "owner_watch.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 
 #include "base/file.h"
@@ -136,9 +137,17 @@ static void watch_children(struct owner_watch *watch)
 		if (!walname_parse(text, &name))
 			break;
 		name_wal(watch->name, watch->destination->generation, &name, NULL);
+		watch->child_tli = owners->timeline[watch->child].tli;
 		return watch_head(watch, WATCH_STORED);
 	}
 	watch_gap(watch);
+}
+
+/* After every wait once more: a push may have read the owners anew. NULL: it is gone, and the next
+ * look will see what is there now. */
+static const struct catalog_timeline *watch_child(struct owner_watch *watch)
+{
+	return catalog_timeline(owners_of(watch), watch->child_tli);
 }
 
 static void watch_next_child(struct owner_watch *watch)
@@ -151,20 +160,24 @@ static void watch_stored(struct owner_watch *watch)
 {
 	if (op_failed(&watch->head.op))
 		return watch_end(watch, &watch->head.op.err);
+	if (!watch_child(watch))
+		return watch_end(watch, NULL);
 	watch->stored_us = watch->head.modified_us;
-	name_history(watch->name, watch->destination->generation,
-	             owners_of(watch)->timeline[watch->child].tli);
+	name_history(watch->name, watch->destination->generation, watch->child_tli);
 	watch_head(watch, WATCH_BEGUN);
 }
 
 static void watch_begun(struct owner_watch *watch)
 {
-	const struct catalog_timeline *child = &owners_of(watch)->timeline[watch->child];
-	struct owner_note note = {
-	        .tli = child->tli, .kind = OWNER_CONTESTED, .other = watch->wrote.segment_tli};
+	const struct catalog_timeline *child = watch_child(watch);
+	struct owner_note note = {.tli = watch->child_tli,
+	                          .kind = OWNER_CONTESTED,
+	                          .other = watch->wrote.segment_tli};
 
 	if (op_failed(&watch->head.op))
 		return watch_end(watch, &watch->head.op.err);
+	if (!child)
+		return watch_end(watch, NULL);
 	if (watch->stored_us <= watch->head.modified_us ||
 	    !history_switch(&child->history, note.other, &note.position))
 		return watch_next_child(watch);
@@ -226,10 +239,12 @@ static void watch_list(struct work *work)
 		err_sys(&work->op.err, "could not open folder \"%s\"", folder);
 		return;
 	}
-	while ((entry = readdir(dir)))
+	while (errno = 0, (entry = readdir(dir)) != NULL)
 		if (walname_parse(entry->d_name, &name) &&
 		    path_needs(&timeline->history, &name, watch->destination->facts.segment_bytes))
 			lacking_add(watch, &name);
+	if (errno)
+		err_sys(&work->op.err, "could not read folder \"%s\"", folder);
 	closedir(dir);
 	if (watch->lackings)
 		qsort(watch->lacking, watch->lackings, sizeof(*watch->lacking), lacking_order);
@@ -295,14 +310,19 @@ static void watch_next_lacking(struct owner_watch *watch)
 		        "archived from pg_wal",
 		        watch->site->cluster, watch->filled, watch->wrote.tli,
 		        watch->site->repository);
-	watch_end(watch, NULL);
+	watch_end(watch, err_is(&watch->damage) ? &watch->damage : NULL);
 }
 
 static void watch_filled(struct owner_watch *watch)
 {
-	/* It was recycled since: nothing that is here can be archived any more. */
-	if (op_failed(&watch->push.op) && watch->push.op.err.code != ERR_NOTFOUND)
-		return watch_end(watch, &watch->push.op.err);
+	const struct err *err = &watch->push.op.err;
+
+	/* What is wrong with one file keeps no other back. And when it is not there it was
+	 * recycled since: nothing that is here can be archived any more. */
+	if (err->code == ERR_DAMAGED || err->code == ERR_EXISTS)
+		watch->damage = *err;
+	else if (err_is(err) && err->code != ERR_NOTFOUND)
+		return watch_end(watch, err);
 	watch->filled += !op_failed(&watch->push.op);
 	watch->at++;
 	watch_next_lacking(watch);

@@ -34,12 +34,14 @@ struct owner_watch {
 	struct store_head head;
 	char name[NAME_BYTES];
 	size_t child;
+	uint32_t child_tli; /* while it is looked at */
 	int64_t stored_us;
 	struct work work;
 	struct walname *lacking;
 	size_t lackings, size, at;
 	struct catalog_head look;
 	struct push push;
+	struct err damage; /* of a file that could not be archived; the last one */
 	char *path;
 };
 /* The caller has zero-filled it and set the inputs. */

@@ -51,24 +51,21 @@ static mode_t mode_of(const char *pgdata)
 	return stat(path, &status) == 0 && (status.st_mode & 0040) ? 0640 : 0600;
 }
 
+/* What the original's map has besides is a tablespace that was dropped when the backup had begun:
+ * nothing of it was copied, and its entry would lead into the original's place. */
 static bool settle_tablespace_map(struct restore_detail *detail, struct err *err)
 {
 	const struct restore_plan *plan = &detail->restore->plan;
+	AUTO_FREE char *path = path_join(plan->pgdata, "tablespace_map");
 	struct tablespace_map map = {0};
-	AUTO_BUF struct buf text;
 	AUTO_BUF struct buf out;
 	bool good;
 
-	buf_init(&text, TABLESPACE_MAP_BYTES_MAX);
 	buf_init(&out, TABLESPACE_MAP_BYTES_MAX);
 	if (plan->tablespaces == 0)
-		return true;
-	if (!read_text(plan->pgdata, "tablespace_map", &text, err) ||
-	    !tablespace_map_parse(buf_text(&text), text.length, &map, err))
-		return err_wrap(err, "could not read tablespace_map");
+		return durable_unlink(path, err);
 	for (size_t i = 0; i < plan->tablespaces; i++)
-		if (!tablespace_map_move(&map, plan->tablespace[i].oid, plan->tablespace[i].path))
-			tablespace_map_add(&map, plan->tablespace[i].oid, plan->tablespace[i].path);
+		tablespace_map_add(&map, plan->tablespace[i].oid, plan->tablespace[i].path);
 	tablespace_map_write(&map, &out);
 	good = write_text(plan->pgdata, "tablespace_map", &out, mode_of(plan->pgdata), err);
 	tablespace_map_release(&map);

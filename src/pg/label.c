@@ -271,17 +271,6 @@ static struct tablespace *map_find(const struct tablespace_map *map, uint32_t oi
 	return NULL;
 }
 
-bool tablespace_map_move(struct tablespace_map *map, uint32_t oid, const char *path)
-{
-	struct tablespace *found = map_find(map, oid);
-
-	if (!found)
-		return false;
-	free(found->path);
-	found->path = xstrdup(path);
-	return true;
-}
-
 const char *tablespace_map_path(const struct tablespace_map *map, uint32_t oid)
 {
 	const struct tablespace *found = map_find(map, oid);

@@ -485,6 +485,35 @@ static void watch_from(struct world *world, struct push_destination *destination
 	assert_false(op_failed(&watch.op));
 }
 
+/* After a promotion: pg_wal has the timeline before it, and one of its files cannot be archived. */
+static void a_damaged_file_does_not_keep_back_those_behind_it(void **state)
+{
+	struct world *world = world_new();
+	struct push_destination destination;
+	struct owner_watch watch = {.site = &world->site,
+	                            .destination = &destination,
+	                            .folder = world->folder,
+	                            .wrote = {.tli = 2},
+	                            .gap = true};
+	lsn fork = lsn_of_segno(FIRST_SEGNO + 3, CRAFT_SEGMENT_BYTES);
+	char history[64];
+
+	(void)state;
+	snprintf(history, sizeof(history), "1\t" LSN_FORMAT "\tno recovery target specified\n",
+	         LSN_ARGS(fork));
+	folder_ready(world->folder, "00000002.history", history, strlen(history));
+	assert_int_equal(push_as(world, "00000002.history", false, NULL), ANSWER_STORED);
+	flip(world, 1, CRAFT_SEGMENT_BYTES / 2 + 100);
+	push_destination_init(&destination);
+	assert_int_equal(push_to(world, &destination, 0, world->folder), ERR_NONE);
+	run(world, start_watch, &watch);
+	assert_int_equal(watch.op.err.code, ERR_DAMAGED);
+	assert_non_null(strstr(watch.op.err.text, segment_text(1)));
+	assert_int_equal(watch.filled, 1);
+	push_destination_release(&destination);
+	world_free(world);
+}
+
 static void who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_it(void **state)
 {
 	struct world *world = world_new();
@@ -575,6 +604,7 @@ int main(void)
 	        cmocka_unit_test(after_a_switch_the_next_segment_names_it),
 	        cmocka_unit_test(a_timeline_goes_on_from_its_parents_segment),
 	        cmocka_unit_test(a_record_over_three_segments_is_proven_with_the_last),
+	        cmocka_unit_test(a_damaged_file_does_not_keep_back_those_behind_it),
 	        cmocka_unit_test(
 	                who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_it),
 	        cmocka_unit_test(who_was_left_behind_indexes_nothing_of_its_own),

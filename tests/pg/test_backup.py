@@ -165,6 +165,10 @@ def test_d16_tablespaces_and_a_linked_pg_wal(made, scratch):
     assert backup.paths("link")[-1] == "pg_wal" and len(backup.paths("link")) == 4
     assert not [path for path in backup.paths() if path.startswith(("inside/", "pg_wal/"))]
     wall.wait_archived()
+    (scratch / "far2").rename(scratch / "not mounted")
+    said = wall.run("backup", status=5)
+    assert "could not look at the folder of tablespace" in said.err and "Is a disk not mounted?" in said.err, said
+    (scratch / "not mounted").rename(scratch / "far2")
     cluster.stop()
     restored = made.add(backup.restore(scratch, "restored")).start()
     restored.wait_primary()
