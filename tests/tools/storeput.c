@@ -5,7 +5,7 @@
  *	storeput URL ENDPOINT REGION CA_FILE AT_ONCE FILE…
  *
  * ENDPOINT, REGION and CA_FILE may be empty. The key of S3 comes from the environment. Each file
- * becomes an object of its name. The files are read before the clock runs; prints the seconds.
+ * becomes an object of its name, and is read when its turn comes; prints the seconds.
  */
 #include "base/file.h"
 #include "base/mem.h"
@@ -21,20 +21,16 @@
 
 enum { AT_ONCE_MAX = 64, FILE_BYTES_MAX = 64 * 1024 * 1024, FIXED_ARGUMENTS = 6, EXIT_USAGE = 2 };
 
-struct file {
-	const char *name;
-	struct buf bytes;
-};
-
 struct puts {
 	struct op op;
 	struct store *store;
-	struct file *file;
+	char **file;
 	unsigned files, next, at_once;
 	struct lane {
 		struct op op;
 		struct puts *puts;
 		struct store_put put;
+		struct buf bytes;
 		struct iovec piece;
 	} lane[AT_ONCE_MAX];
 };
@@ -46,16 +42,22 @@ static void lane_step(struct op *op)
 {
 	struct lane *lane = container_of(op, struct lane, op);
 	struct puts *puts = lane->puts;
-	struct file *file;
+	const char *path, *slash;
 
 	if (op->state == LANE_PUTTING && op_failed(&lane->put.op))
 		return op_fail(op, &lane->put.op.err, "could not put");
 	if (puts->next == puts->files)
 		return op_done(op);
-	file = &puts->file[puts->next++];
-	lane->piece = (struct iovec){.iov_base = file->bytes.data, .iov_len = file->bytes.length};
-	lane->put = (struct store_put){
-	        .store = puts->store, .name = file->name, .piece = &lane->piece, .pieces = 1};
+	path = puts->file[puts->next++];
+	slash = strrchr(path, '/');
+	buf_clear(&lane->bytes);
+	if (!file_read_all(path, &lane->bytes, &op->err))
+		return op_fail_own(op);
+	lane->piece = (struct iovec){.iov_base = lane->bytes.data, .iov_len = lane->bytes.length};
+	lane->put = (struct store_put){.store = puts->store,
+	                               .name = slash ? slash + 1 : path,
+	                               .piece = &lane->piece,
+	                               .pieces = 1};
 	store_put_start(op, &lane->put);
 	op_wait(op, LANE_PUTTING);
 }
@@ -71,6 +73,7 @@ static void puts_step(struct op *op)
 	if (op->state == PUTS_BEGIN) {
 		for (unsigned i = 0; i < puts->at_once; i++) {
 			puts->lane[i].puts = puts;
+			buf_init(&puts->lane[i].bytes, FILE_BYTES_MAX);
 			op_start(op, &puts->lane[i].op, &lane_type);
 		}
 		return op_wait(op, PUTS_LANES);
@@ -107,7 +110,7 @@ int main(int count, char **argument)
 	struct puts *puts = xcalloc(1, sizeof(*puts));
 	struct store_options options = {.label = "bench"};
 	struct err err = {0};
-	bool good = true;
+	bool good;
 
 	if (count <= FIXED_ARGUMENTS ||
 	    (puts->at_once = (unsigned)strtoul(argument[5], NULL, 10)) < 1 ||
@@ -120,20 +123,12 @@ int main(int count, char **argument)
 	options.s3.region = *argument[3] ? argument[3] : NULL;
 	options.s3.ca_file = *argument[4] ? argument[4] : NULL;
 	puts->files = (unsigned)(count - FIXED_ARGUMENTS);
-	puts->file = xcalloc(puts->files, sizeof(*puts->file));
-	for (unsigned i = 0; i < puts->files && good; i++) {
-		const char *path = argument[FIXED_ARGUMENTS + i], *slash = strrchr(path, '/');
-
-		puts->file[i].name = slash ? slash + 1 : path;
-		buf_init(&puts->file[i].bytes, FILE_BYTES_MAX);
-		good = file_read_all(path, &puts->file[i].bytes, &err);
-	}
-	good = good && puts_all(puts, &options, &err);
+	puts->file = argument + FIXED_ARGUMENTS;
+	good = puts_all(puts, &options, &err);
 	if (!good)
 		fprintf(stderr, "error: %s\n", err.text);
-	for (unsigned i = 0; i < puts->files; i++)
-		buf_release(&puts->file[i].bytes);
-	free(puts->file);
+	for (unsigned i = 0; i < AT_ONCE_MAX; i++)
+		buf_release(&puts->lane[i].bytes);
 	free(puts);
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
