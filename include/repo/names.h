@@ -47,6 +47,9 @@ bool name_owner_parse(const char *name, const char *prefix, uint32_t *ret_tli, u
 /* A segment, .backup or .history; WALNAME_PARTIAL only with a digest (else NULL). */
 void name_wal(char out[NAME_BYTES], const char *prefix, const struct walname *wal,
               const struct digest *digest);
+/* The same of a segment by its number; tli is not 0. */
+void name_wal_segment(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint64_t segno,
+                      uint32_t segment_bytes);
 void name_wal_folder(char out[NAME_BYTES], const char *prefix); /* <prefix>/wal/ */
 void name_wal_timeline(char out[NAME_BYTES], const char *prefix,
                        uint32_t tli); /* <prefix>/wal/<TLI>/ */

@@ -117,16 +117,12 @@ static void catalog_correct(struct indexer_look *look, const struct catalog *pag
 static void look_list(struct indexer_look *look)
 {
 	struct look_place *from = &look->from;
-	char text[SEGMENT_NAME_BYTES];
-	struct walname name;
 
 	if (!from->after[0] && from->tli > 0 && from->segno == 0)
 		name_wal_timeline(from->after, look->generation, from->tli);
-	if (!from->after[0] && from->tli > 0) {
-		segment_name(from->tli, from->segno - 1, look->catalog->segment_bytes, text);
-		if (walname_parse(text, &name))
-			name_wal(from->after, look->generation, &name, NULL);
-	}
+	if (!from->after[0] && from->tli > 0)
+		name_wal_segment(from->after, look->generation, from->tli, from->segno - 1,
+		                 look->catalog->segment_bytes);
 	look->list = (struct store_list){.store = look->repo->store,
 	                                 .prefix = look->prefix,
 	                                 .after = from->after[0] ? from->after : NULL};

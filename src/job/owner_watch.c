@@ -125,18 +125,14 @@ static void watch_gap(struct owner_watch *watch);
 static void watch_children(struct owner_watch *watch)
 {
 	struct catalog *owners = owners_of(watch);
-	struct walname name;
-	char text[SEGMENT_NAME_BYTES];
 	lsn fork;
 
 	for (; watch->wrote.segment && watch->child < owners->timelines; watch->child++) {
 		if (!is_rival(watch, &owners->timeline[watch->child], &fork))
 			continue;
-		segment_name(watch->wrote.segment_tli, watch->wrote.segno,
-		             watch->destination->facts.segment_bytes, text);
-		if (!walname_parse(text, &name))
-			break;
-		name_wal(watch->name, watch->destination->generation, &name, NULL);
+		name_wal_segment(watch->name, watch->destination->generation,
+		                 watch->wrote.segment_tli, watch->wrote.segno,
+		                 watch->destination->facts.segment_bytes);
 		watch->child_tli = owners->timeline[watch->child].tli;
 		return watch_head(watch, WATCH_STORED);
 	}

@@ -96,17 +96,6 @@ bool harm_next(const struct name_harm *known, enum harm_word word, struct name_h
 	return true;
 }
 
-static void segment_object(char out[NAME_BYTES], const char *generation, uint32_t tli,
-                           uint64_t segno, uint32_t segment_bytes)
-{
-	char text[SEGMENT_NAME_BYTES];
-	struct walname name;
-
-	segment_name(tli, segno, segment_bytes, text);
-	if (walname_parse(text, &name))
-		name_wal(out, generation, &name, NULL);
-}
-
 /* ---- proof ---- */
 
 enum { PAGE_TLI_AT = 4 };
@@ -142,7 +131,7 @@ static void proof_read(struct harm_proof *proof, uint64_t segno, bool goes_on, i
 		walwalk_init(proof->walk, &options);
 	if (!walwalk_begin(proof->walk, tli, segno, &err))
 		return proof_end(proof, &err);
-	segment_object(proof->name, proof->generation, tli, segno, proof->segment_bytes);
+	name_wal_segment(proof->name, proof->generation, tli, segno, proof->segment_bytes);
 	proof->stream = (struct object_stream){.repo = proof->repo,
 	                                       .name = proof->name,
 	                                       .kind = SEALED_WAL,

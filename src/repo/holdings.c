@@ -58,17 +58,6 @@ static void list_page(struct holdings_load *load, enum holdings_state state)
 	op_wait(&load->op, state);
 }
 
-static void after_segment(char out[NAME_BYTES], const char *generation, uint32_t tli,
-                          uint64_t segno, uint32_t segment_bytes)
-{
-	char text[SEGMENT_NAME_BYTES];
-	struct walname name;
-
-	segment_name(tli, segno, segment_bytes, text);
-	if (walname_parse(text, &name))
-		name_wal(out, generation, &name, NULL);
-}
-
 /* load->after: the last segment that is known below the gap. The last gap begins one segment
  * earlier, for the time of the newest one. */
 static void gap_begin(struct holdings_load *load, uint64_t last, bool has_last)
@@ -80,7 +69,7 @@ static void gap_begin(struct holdings_load *load, uint64_t last, bool has_last)
 	if (has_last && load->until == UINT64_MAX && last > 0)
 		last--;
 	if (has_last)
-		after_segment(load->after, load->generation, tli, last, load->segment_bytes);
+		name_wal_segment(load->after, load->generation, tli, last, load->segment_bytes);
 	list_page(load, HOLDINGS_GAPS);
 }
 
@@ -94,8 +83,8 @@ static void again_next(struct holdings_load *load)
 	name_wal_timeline(load->prefix, load->generation, range->tli);
 	load->after[0] = '\0';
 	if (range->first > 0)
-		after_segment(load->after, load->generation, range->tli, range->first - 1,
-		              load->segment_bytes);
+		name_wal_segment(load->after, load->generation, range->tli, range->first - 1,
+		                 load->segment_bytes);
 	load->until = range->last + 1;
 	list_page(load, HOLDINGS_AGAIN);
 }
@@ -320,8 +309,8 @@ static void path_stretch(struct holdings_path *path)
 	name_wal_timeline(path->prefix, path->generation, path->tli);
 	path->after[0] = '\0';
 	if (path->segno > 0)
-		after_segment(path->after, path->generation, path->tli, path->segno - 1,
-		              path->segment_bytes);
+		name_wal_segment(path->after, path->generation, path->tli, path->segno - 1,
+		                 path->segment_bytes);
 }
 
 static void path_page(struct holdings_path *path)

@@ -132,6 +132,15 @@ void name_wal(char out[NAME_BYTES], const char *prefix, const struct walname *wa
 	}
 }
 
+void name_wal_segment(char out[NAME_BYTES], const char *prefix, uint32_t tli, uint64_t segno,
+                      uint32_t segment_bytes)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	segment_name(tli, segno, segment_bytes, name);
+	name_format(out, "%s/wal/%.8s/%.8s/%s", prefix, name, name + 8, name);
+}
+
 void name_wal_folder(char out[NAME_BYTES], const char *prefix)
 {
 	name_format(out, "%s/wal/", prefix);

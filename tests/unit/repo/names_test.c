@@ -46,6 +46,9 @@ static void names_are_those_of_the_format(void **state)
 	assert_string_equal(name, GENERATION "/timeline/0000000A.history");
 	name_wal(name, generation, &segment, NULL);
 	assert_string_equal(name, GENERATION "/wal/0000000A/00000123/0000000A00000123000000FE");
+	name_wal_segment(name, generation, segment.tli, walname_segno(&segment, 16 << 20),
+	                 16 << 20);
+	assert_string_equal(name, GENERATION "/wal/0000000A/00000123/0000000A00000123000000FE");
 	name_wal(name, generation, &backup, NULL);
 	assert_string_equal(name, GENERATION
 	                    "/wal/0000000A/00000123/0000000A00000123000000FE.00000028.backup");
