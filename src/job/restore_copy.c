@@ -52,7 +52,8 @@ static bool make_folder(struct restore_copy *copy, const struct manifest_entry *
 	if (fstatat(copy->folder, entry->path, &status, AT_SYMLINK_NOFOLLOW) != 0)
 		return err_sys(err, "could not look at folder \"%s\"", entry->path);
 	if (S_ISLNK(status.st_mode) && strcmp(entry->path, "pg_wal") == 0 && copy->compare)
-		return true; /* it is somewhere else, and stays there */
+		return restore_disks_see(&copy->disks, copy->folder, entry->path,
+		                         err); /* it is somewhere else, and stays there */
 	if (!S_ISDIR(status.st_mode)) {
 		if (unlinkat(copy->folder, entry->path, 0) != 0 ||
 		    mkdirat(copy->folder, entry->path, mode) != 0)
@@ -62,7 +63,7 @@ static bool make_folder(struct restore_copy *copy, const struct manifest_entry *
 	}
 	if (fchmodat(copy->folder, entry->path, mode, 0) != 0)
 		return err_sys(err, "could not set the mode of folder \"%s\"", entry->path);
-	return true;
+	return restore_disks_see(&copy->disks, copy->folder, entry->path, err);
 }
 
 static bool put_link(struct restore_copy *copy, const char *path, const char *target,
@@ -756,6 +757,7 @@ void restore_copy_release(struct restore_copy *copy)
 	backup_manifest_release(&copy->manifest);
 	draft_drop(&copy->draft);
 	strs_release(&copy->brought);
+	restore_disks_release(&copy->disks);
 	copy->window = NULL;
 	copy->reader = NULL;
 }

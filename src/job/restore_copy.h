@@ -10,6 +10,7 @@
 #include "pg/manifest.h"
 #include "repo/object.h"
 #include "repo/plan.h"
+#include "restore_disks.h"
 #include "turn.h"
 
 /* Names in the data directory that are ours. */
@@ -61,6 +62,7 @@ struct restore_copy {
 	void *context;
 	/* out */
 	uint64_t files, bytes, bytes_kept, bytes_read; /* done so far */
+	struct restore_disks disks; /* file systems that it wrote to, besides the directory's own */
 	struct strs brought; /* files that came from outside, as they are named in the directory */
 	char mirror[COPY_MIRROR_BYTES]; /* the folder of those that have no name of their own */
 	/* private */

@@ -231,7 +231,7 @@ static bool sync_all(const struct restore *restore, struct err *err)
 	const struct restore_plan *plan = &restore->plan;
 	AUTO_FREE char *above = path_folder(plan->pgdata);
 
-	if (!durable_sync_filesystem(plan->pgdata, err))
+	if (!restore_disks_sync(&restore->detail->copy.disks, plan->pgdata, err))
 		return false;
 	for (size_t i = 0; i < plan->tablespaces; i++)
 		if (!durable_sync_filesystem(plan->tablespace[i].path, err))
