@@ -22,6 +22,7 @@
 #include "restore_window.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "job/rest.h"
 #include "pg/crc32c.h"
 #include "pg/version.h"
 #include <errno.h>
@@ -561,6 +562,7 @@ static void lane_step(struct op *op)
 		turn_end(&lane->turn);
 		if (!lane_check(lane, &op->err))
 			return lane_finish(lane);
+		haste_note(lane->copy->site->haste, loop_now_ms(op->loop));
 		if (lane->copy->moved)
 			lane->copy->moved(lane->copy);
 	}

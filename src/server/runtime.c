@@ -82,6 +82,7 @@ bool runtime_init(struct runtime *runtime, const struct config *config, struct e
 	runtime->transfers = xcalloc(config->repositories, sizeof(*runtime->transfers));
 	for (size_t i = 0; i < config->repositories; i++)
 		gate_init(&runtime->transfers[i], RUNTIME_TRANSFERS, UINT_MAX);
+	haste_share(&runtime->haste, config->server.state);
 	runtime->repo = xcalloc(config->repositories, sizeof(struct repo *));
 	runtime->site = xcalloc(config->clusters, sizeof(*runtime->site));
 	for (size_t i = 0; i < config->clusters; i++)
@@ -100,6 +101,7 @@ void runtime_release(struct runtime *runtime)
 		}
 	blocks_free(runtime->blocks);
 	loop_free(runtime->loop);
+	haste_release(&runtime->haste);
 	free(runtime->transfers);
 	free(runtime->repo);
 	free(runtime->site);

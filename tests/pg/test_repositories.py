@@ -288,11 +288,14 @@ def test_a_backup_goes_to_every_repository_under_its_own_key(made, serve, encryp
         packs[name] = {path.name: path.read_bytes() for path in found}
     assert packs["local"].keys() == packs["b"].keys()
     assert not any(packs["local"][pack] == packs["b"][pack] for pack in packs["b"])
+    told = wall.state / "recovering"  # to the server's index, by a restore, which is a process of its own
+    assert not told.exists()
     for lost in ("local", "b"):
         with gone(wall, lost):
             copy, _ = wall.restore(Target("latest"), f"copy-{lost}", "--start", "--without", lost)
             made.add(copy)
             assert copy.one("SELECT n FROM marker") == 42
+        assert told.stat().st_size == 0
 
 
 def status(wall):
