@@ -14,6 +14,11 @@
  * its WAL must go on from what is stored, not from what lies here.
  *
  *   START -> STREAMING -> JOINING -> [STREAMING …] -> done
+ *                 |
+ *                 +-> MARKING (the object does not open) -> done
+ *
+ * An object that does not open is marked as damaged (repo/harm.h), as by all who read one. Where
+ * the walk does not prove, nobody can tell which side of the seam is wrong, and nothing is marked.
  *
  * Nothing is remembered from one segment to the next, so it is the same whatever the order in which
  * segments are pushed, how many at a time, by which process, and after whatever crash.
@@ -240,7 +245,7 @@ void push_before_release(struct push_before *before)
 /* ---- from the repository ---- */
 
 /* clang-format off */
-#define BEFORE_STATES(X) X(BEFORE_START) X(BEFORE_STREAMING) X(BEFORE_JOINING)
+#define BEFORE_STATES(X) X(BEFORE_START) X(BEFORE_STREAMING) X(BEFORE_JOINING) X(BEFORE_MARKING)
 /* clang-format on */
 
 OP_STATES(before_state, BEFORE_STATES)
@@ -301,6 +306,30 @@ static void join(struct work *work)
 	(void)!told(before, all_walk(before, &work->op.err), &work->op.err);
 }
 
+static void mark(struct push_before *before)
+{
+	uint32_t segment_bytes = before->control->segment_bytes;
+
+	before->damage = before->stream.op.err;
+	before->mark = (struct harm_write){.repo = before->repo,
+	                                   .generation = before->generation,
+	                                   .segment_bytes = segment_bytes,
+	                                   .tli = before->segment.tli,
+	                                   .segno = walname_segno(&before->segment, segment_bytes),
+	                                   .word = HARM_DAMAGED,
+	                                   .why = before->damage.text};
+	harm_write_start(&before->op, &before->mark);
+	op_wait(&before->op, BEFORE_MARKING);
+}
+
+/* Whether it could be marked or not, that is what stops this push. */
+static void marked(struct push_before *before)
+{
+	before->op.err = before->damage;
+	err_wrap(&before->op.err, "the segment before it is damaged in the repository");
+	op_fail_own(&before->op);
+}
+
 static void streamed(struct push_before *before)
 {
 	struct err *err = &before->stream.op.err;
@@ -311,11 +340,11 @@ static void streamed(struct push_before *before)
 	}
 	if (err->code == ERR_NOTFOUND) /* archiving begins here, or after a hole */
 		return op_done(&before->op);
+	if (err->code == ERR_DAMAGED && !before->unproven && !before->op.cancelled)
+		return mark(before);
 	before->op.err = *err;
 	if (before->unproven)
 		told(before, false, &before->op.err);
-	else if (err->code == ERR_DAMAGED)
-		err_wrap(&before->op.err, "the segment before it is damaged in the repository");
 	op_fail_own(&before->op);
 }
 
@@ -347,6 +376,8 @@ static void before_step(struct op *op)
 		return streamed(before);
 	case BEFORE_JOINING:
 		return joined(before);
+	case BEFORE_MARKING:
+		return marked(before);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "pg/control.h"
 #include "pg/segment.h"
 #include "pg/walwalk.h"
+#include "repo/harm.h"
 #include "repo/object.h"
 
 struct push_before {
@@ -34,6 +35,8 @@ struct push_before {
 	char object[NAME_BYTES];
 	struct object_stream stream;
 	struct work work;
+	struct err damage; /* of the object that was read */
+	struct harm_write mark;
 };
 
 /* On a worker. Proves what it can from the folder; missing and here say what is open then. False:

@@ -59,6 +59,37 @@ static void forget_file(struct world *world, unsigned i)
 	assert_int_equal(unlink(path), 0);
 }
 
+static void start_marks(struct op *parent, void *context)
+{
+	lost_load_start(parent, context);
+}
+
+/* What the repository says of a segment. */
+static enum harm_word mark_of(struct world *world, unsigned i)
+{
+	struct harm harm = {0};
+	struct lost lost = {0};
+	char generation[NAME_GENERATION_MAX];
+	struct lost_load load = {.repo = world->repo,
+	                         .generation = generation,
+	                         .segment_bytes = CRAFT_SEGMENT_BYTES,
+	                         .ret = &lost,
+	                         .harm = &harm};
+	const struct harm_mark *mark;
+	enum harm_word word;
+
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, 1);
+	run(world, start_marks, &load);
+	assert_false(op_failed(&load.op));
+	mark = harm_at(&harm, world->repo, 1, FIRST_SEGNO + i);
+	word = mark ? mark->name.word : HARM_GOOD;
+	if (mark)
+		assert_int_equal(mark->name.n, 1);
+	harm_release(&harm);
+	lost_release(&lost);
+	return word;
+}
+
 enum { LAST_BYTE = CRAFT_SEGMENT_BYTES - 1, TAIL_BYTE = 40 + 3 };
 
 /* ---- tests ---- */
@@ -184,6 +215,7 @@ static void what_the_repository_has_before_is_damaged_is_refused_and_said(void *
 		assert_non_null(strstr(err.text, "as the WAL before it in the repository, from"));
 		assert_non_null(strstr(err.hint, "seawall verify"));
 	}
+	assert_int_equal(mark_of(world, 0), HARM_GOOD); /* it may as well be the other */
 	/* with a damaged one here as well, each is named */
 	write_segment(world, 0);
 	refuses(world, 1);
@@ -200,6 +232,30 @@ static void what_the_repository_has_before_is_damaged_is_refused_and_said(void *
 	assert_int_equal(err.code, ERR_DAMAGED);
 	assert_non_null(strstr(err.text, "the segment before it is damaged in the repository"));
 	assert_non_null(strstr(err.text, object));
+	world_free(world);
+}
+
+static void what_does_not_open_before_is_marked_and_once(void **state)
+{
+	struct world *world = world_new();
+	char object[NAME_BYTES];
+	uint64_t at = 4000;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(push(world, 0, NULL), ANSWER_STORED);
+	forget_file(world, 0);
+	snprintf(object, sizeof(object), "main/%llu-15-1/wal/00000001/00000000/%s",
+	         (unsigned long long)CRAFT_SYSTEM, segment_text(0));
+	while (store_mem_damage(store_name, object, at))
+		at += 4000;
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(push(world, 1, &err), ANSWER_FAILED);
+		assert_non_null(
+		        strstr(err.text, "the segment before it is damaged in the repository"));
+		assert_int_equal(mark_of(world, 0), HARM_DAMAGED);
+	}
+	assert_int_equal(mark_of(world, 1), HARM_GOOD); /* it is not there */
 	world_free(world);
 }
 
@@ -227,37 +283,6 @@ static void a_segment_of_another_branch_is_not_taken_for_the_next(void **state)
 	craft_release(&other);
 	refuses(world, 1);
 	world_free(world);
-}
-
-static void start_marks(struct op *parent, void *context)
-{
-	lost_load_start(parent, context);
-}
-
-/* What the repository says of a segment. */
-static enum harm_word mark_of(struct world *world, unsigned i)
-{
-	struct harm harm = {0};
-	struct lost lost = {0};
-	char generation[NAME_GENERATION_MAX];
-	struct lost_load load = {.repo = world->repo,
-	                         .generation = generation,
-	                         .segment_bytes = CRAFT_SEGMENT_BYTES,
-	                         .ret = &lost,
-	                         .harm = &harm};
-	const struct harm_mark *mark;
-	enum harm_word word;
-
-	name_generation(generation, "main", CRAFT_SYSTEM, 15, 1);
-	run(world, start_marks, &load);
-	assert_false(op_failed(&load.op));
-	mark = harm_at(&harm, world->repo, 1, FIRST_SEGNO + i);
-	word = mark ? mark->name.word : HARM_GOOD;
-	if (mark)
-		assert_int_equal(mark->name.n, 1);
-	harm_release(&harm);
-	lost_release(&lost);
-	return word;
 }
 
 static void what_was_accepted_damaged_is_success_ever_after(void **state)
@@ -596,6 +621,7 @@ int main(void)
 	        cmocka_unit_test(
 	                a_segment_before_that_cannot_be_opened_is_read_from_the_repository),
 	        cmocka_unit_test(what_the_repository_has_before_is_damaged_is_refused_and_said),
+	        cmocka_unit_test(what_does_not_open_before_is_marked_and_once),
 	        cmocka_unit_test(where_archiving_begins_nothing_can_be_said_of_the_seam),
 	        cmocka_unit_test(a_segment_of_another_branch_is_not_taken_for_the_next),
 	        cmocka_unit_test(what_was_accepted_damaged_is_success_ever_after),
