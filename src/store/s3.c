@@ -7,6 +7,11 @@
  *                SENDING -> SIZING -> done         a range past the end of an object of what size
  *                SENDING, EXPLAINING -> PROVING -> done   "not there" counts only in the right
  * place
+ *        KEYING, HASHING -> PLACING -> SENDING     a put, too; the proof holds for a while
+ *
+ * A bucket that was emptied, or another one of the same name, takes whatever is put: nothing in the
+ * answer tells. So the place is proven now and then before a put, and before each one from the
+ * moment on that anybody found it wrong.
  *
  * Over http the bytes of a put are hashed first, on a worker, and the hash is signed; over https
  * TLS guards them.
@@ -25,9 +30,11 @@
 /* clang-format off */
 #define S3_STATES(X) \
 	X(S3_START) X(S3_KEYING) X(S3_HASHING) X(S3_SENDING) X(S3_EXPLAINING) X(S3_SIZING) \
-	X(S3_PROVING)
+	X(S3_PROVING) X(S3_PLACING)
 /* clang-format on */
 OP_STATES(s3_state, S3_STATES)
+
+enum { S3_PLACED_S = 10 }; /* so long a put believes that the place is the right one */
 
 /* ---- asking ---- */
 
@@ -151,6 +158,30 @@ static void ask_other(struct s3_attempt *attempt, const char *method, const char
 	op_wait(&attempt->base.op, state);
 }
 
+/* ---- the place ---- */
+
+/* One put asks; the others go on meanwhile, unless the place is known to be wrong. */
+static bool must_place(struct s3_store *s3)
+{
+	int64_t now = clock_mono_us();
+
+	if (!s3->anchor)
+		return false;
+	if (!s3->lost && now - s3->placed_us < (int64_t)S3_PLACED_S * US_PER_S)
+		return false;
+	s3->placed_us = now;
+	return true;
+}
+
+static void ask_first(struct s3_attempt *attempt)
+{
+	struct s3_store *s3 = s3_of(attempt);
+
+	if (attempt->base.verb == STORE_PUT && must_place(s3))
+		return ask_other(attempt, "GET", s3->anchor_name, NULL, S3_PLACING);
+	ask_this(attempt);
+}
+
 /* ---- what is signed of a body ---- */
 
 static void hash_pieces(struct work *work)
@@ -213,7 +244,7 @@ static void keyed(struct s3_attempt *attempt)
 	if (attempt->base.verb == STORE_REMOVE)
 		hash_batch(attempt);
 	if (attempt->base.verb != STORE_PUT || attempt->hashed || (s3->tls && !s3->lock_mode))
-		return ask_this(attempt);
+		return ask_first(attempt);
 	work_start_class(op, &attempt->hash, attempt->base.put->class, hash_pieces);
 	op_wait(op, S3_HASHING);
 }
@@ -350,21 +381,26 @@ static void prove(struct s3_attempt *attempt)
 	ask_other(attempt, "GET", s3->anchor_name, NULL, S3_PROVING);
 }
 
-static void proven(struct s3_attempt *attempt)
+/* The answer to a question for the anchor. False: err, and whether the place is wrong. */
+static bool place_is_right(struct s3_attempt *attempt, bool *ret_wrong)
 {
-	const struct s3_store *s3 = s3_of(attempt);
+	struct s3_store *s3 = s3_of(attempt);
 	const struct buf *body = s3_answer(attempt);
 	struct err *err = &attempt->base.op.err;
 
+	*ret_wrong = false;
 	if (attempt->request.status == 200 && body->length == s3->anchor_bytes &&
-	    memcmp(buf_text(body), s3->anchor, s3->anchor_bytes) == 0)
-		return finish(attempt);
-	err_clear(err);
-	if (attempt->request.status == 200) {
-		err_set(err, ERR_STORE, "there is another repository at this place now");
-		return finish(attempt);
+	    memcmp(buf_text(body), s3->anchor, s3->anchor_bytes) == 0) {
+		s3->lost = false;
+		s3->placed_us = clock_mono_us();
+		return true;
 	}
-	s3_error(attempt);
+	err_clear(err);
+	if (attempt->request.status == 200)
+		err_set(err, ERR_STORE, "there is another repository at this place now");
+	else
+		s3_error(attempt);
+	*ret_wrong = attempt->request.status == 200 || err->code == ERR_NOTFOUND;
 	if (err->code == ERR_NOTFOUND) {
 		err_clear(err);
 		err_set(err, ERR_STORE,
@@ -372,7 +408,37 @@ static void proven(struct s3_attempt *attempt)
 		        "\"%s\" is gone",
 		        s3->anchor_name);
 	}
+	if (!*ret_wrong)
+		return false;
+	s3->lost = true;
+	err_hint(err, "Was the bucket emptied or replaced? Bring back what was in it, and all goes "
+	              "on by itself; or begin anew in an empty place: `seawall init`, restart the "
+	              "server, take a "
+	              "backup.");
+	return false;
+}
+
+static void proven(struct s3_attempt *attempt)
+{
+	bool wrong;
+
+	place_is_right(attempt, &wrong);
 	finish(attempt);
+}
+
+/* Only a place that is known to be wrong is a reason not to put: what else stands in the way, the
+ * put will meet by itself. */
+static void placed(struct s3_attempt *attempt)
+{
+	struct err *err = &attempt->base.op.err;
+	bool wrong;
+
+	if (place_is_right(attempt, &wrong))
+		return ask_this(attempt);
+	if (wrong || s3_of(attempt)->lost || err_code_retry(err->code))
+		return finish(attempt);
+	err_clear(err);
+	ask_this(attempt);
 }
 
 static void judge_failure(struct s3_attempt *attempt)
@@ -458,6 +524,8 @@ static void judge_other(struct s3_attempt *attempt)
 
 	if (op->state == S3_PROVING)
 		return proven(attempt);
+	if (op->state == S3_PLACING)
+		return placed(attempt);
 	if (op->state == S3_SIZING) {
 		if (status == 200 && head_taken(attempt, &op->err))
 			return finish(attempt);
@@ -486,7 +554,7 @@ static void s3_step(struct op *op)
 	case S3_KEYING:
 		return keyed(attempt);
 	case S3_HASHING:
-		return ask_this(attempt);
+		return ask_first(attempt);
 	case S3_SENDING:
 		if (!request_failed(attempt))
 			judge(attempt);

@@ -37,6 +37,8 @@ struct s3_store {
 	char *anchor_name;
 	uint8_t *anchor;
 	size_t anchor_bytes;
+	int64_t placed_us; /* when the anchor was seen last, or asked for (monotonic) */
+	bool lost;         /* when it was asked for last, it was not there, or another one */
 };
 
 /* What to ask; all but method may be NULL or 0. */

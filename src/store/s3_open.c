@@ -5,6 +5,7 @@
  */
 #include "s3.h"
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #include "base/poison.h"
@@ -160,6 +161,8 @@ void s3_anchor(struct store *store, const char *name, const void *bytes, size_t 
 	s3->anchor = xmalloc(MAX(length, 1));
 	memcpy(s3->anchor, bytes, length);
 	s3->anchor_bytes = length;
+	s3->placed_us = clock_mono_us();
+	s3->lost = false;
 }
 
 struct credentials_source *s3_credentials(struct store *store)

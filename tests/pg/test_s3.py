@@ -230,3 +230,33 @@ def test_a_bucket_that_is_deleted_under_a_running_server_is_named_and_nothing_co
     said = wall.run("wal", "push", cluster.data / "pg_wal" / name, status=None)
     assert said.status != 0 and "there is no repository" in said.err, said
     assert name in cluster.pending() and rgw.keys() == []
+
+
+def test_a_bucket_that_was_emptied_takes_no_more_wal_until_its_content_is_back(made, rgw):
+    """It takes whatever is put, and nothing in its answers tells: the server looks whether the place is the right one."""
+    cluster, wall = archiving(made, rgw)
+    names = write(cluster, wall, 3)
+    kept = {key: rgw.get(key) for key in rgw.keys()}
+    for key in kept:
+        rgw.delete(key)
+
+    def another():
+        cluster.sql("INSERT INTO t VALUES (99)")
+        names.append(cluster.switch_wal())
+
+    def noticed():
+        if names[-1] not in cluster.pending():
+            another()
+        return "the repository is not at this place any more" in cluster.log_tail(100)
+
+    wait_for(noticed, "the server to see that its repository is gone", 60)
+    another()
+    failures = "SELECT failed_count FROM pg_stat_archiver"
+    failed = cluster.one(failures)
+    wait_for(lambda: cluster.nudge_archiver() or cluster.one(failures) > failed, "the archiver to hear it again", 60)
+    assert names[-1] in cluster.pending() and not any(names[-1] in key for key in rgw.keys())
+    for key, body in kept.items():
+        rgw.put(key, body)
+    wall.wait_archived(names[-1])
+    stored = "\n".join(rgw.keys())
+    assert [name for name in names if name not in stored] == []

@@ -301,6 +301,31 @@ static void another_repository_is_no_place_where_something_is_missing(void **sta
 	assert_said(&peer->err, "\"seawall.json\" is gone");
 }
 
+static void a_place_that_was_found_wrong_takes_nothing_until_it_is_right_again(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_BUF struct buf buf = {0};
+
+	buf_init(&buf, BLOCK_BYTES);
+	SERVE(peer, OK, NO_KEY, NO_KEY, NO_KEY, FAULT("403 Forbidden", "AccessDenied"),
+	      ANSWER("200 OK", "", "other"), ANSWER("200 OK", "", "mine"), OK, OK);
+	store_anchor(peer->store, "seawall.json", "mine", 4);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE); /* it was seen a moment ago */
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_STORE);
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "\"seawall.json\" is gone");
+	assert_non_null(strstr(peer->err.hint, "`seawall init`"));
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "AccessDenied");
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "another repository");
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 9);
+	for (unsigned i = 3; i < 7; i++)
+		assert_memory_equal(peer->seen[i], "GET /bucket/root/seawall.json ", 30);
+}
+
 /* ---- elsewhere ---- */
 
 #define MOVED_TO(region)                                                                           \
@@ -624,6 +649,7 @@ int main(void)
 	        TEST(a_404_that_is_not_the_stores_proves_nothing),
 	        TEST(a_head_that_failed_is_explained_by_a_get),
 	        TEST(another_repository_is_no_place_where_something_is_missing),
+	        TEST(a_place_that_was_found_wrong_takes_nothing_until_it_is_right_again),
 	        TEST(the_right_region_is_found_and_remembered),
 	        TEST(a_region_that_is_written_down_is_said_to_be_wrong_and_which_is_right),
 	        TEST(regions_that_send_in_a_circle_end_and_what_is_none_is_not_signed_for),
