@@ -1,9 +1,7 @@
 /* STS over https, with an authority that only ca_file names. */
 #include "credentials_world.h"
 
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
+#include "tls.h"
 
 struct tls_peer {
 	SSL_CTX *context;
@@ -11,39 +9,6 @@ struct tls_peer {
 	unsigned served;
 	char path[96], body[1024], seen[8192];
 };
-
-/* A certificate that vouches for itself and for 127.0.0.1. */
-static void certify(struct tls_peer *peer)
-{
-	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *cert = X509_new();
-	X509_NAME *name = X509_get_subject_name(cert);
-	X509_EXTENSION *host =
-	        X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
-	FILE *file = fopen(peer->path, "w");
-
-	assert_non_null(key);
-	assert_non_null(host);
-	assert_non_null(file);
-	X509_set_version(cert, X509_VERSION_3);
-	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-	X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
-	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-	X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"sts", -1, -1,
-	                           0);
-	X509_set_issuer_name(cert, name);
-	X509_set_pubkey(cert, key);
-	X509_add_ext(cert, host, -1);
-	assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
-	assert_int_equal(PEM_write_X509(file, cert), 1);
-	fclose(file);
-	peer->context = SSL_CTX_new(TLS_server_method());
-	assert_int_equal(SSL_CTX_use_certificate(peer->context, cert), 1);
-	assert_int_equal(SSL_CTX_use_PrivateKey(peer->context, key), 1);
-	X509_EXTENSION_free(host);
-	X509_free(cert);
-	EVP_PKEY_free(key);
-}
 
 static void tls_serve(struct tls_peer *peer, SSL *ssl)
 {
@@ -96,7 +61,7 @@ static void tls_begin(struct tls_peer *peer, struct world *world)
 	world_begin(world);
 	*peer = (struct tls_peer){0};
 	snprintf(peer->path, sizeof(peer->path), "%s/ca.pem", world->folder);
-	certify(peer);
+	peer->context = tls_context(peer->path);
 	signal(SIGPIPE, SIG_IGN);
 	loopback_open(&peer->net);
 	loopback_serve(&peer->net, tls_main, peer);
