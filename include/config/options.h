@@ -77,6 +77,10 @@ enum option_flags {
 	  "s3: which profile of the credentials and config files")                                 \
 	X(STRING, storage_class, NULL, "STANDARD_IA", 0, 63, 0, "a storage class of the store",    \
 	  "s3: the storage class of what is written; the bucket's own unless given")               \
+	X(STRING, wal_storage_class, "storage_class", "STANDARD", 0, 63, OPTION_DERIVED,           \
+	  "a storage class of the store", "s3: the same for WAL")                                  \
+	X(STRING, pack_storage_class, "storage_class", "STANDARD_IA", 0, 63, OPTION_DERIVED,       \
+	  "a storage class of the store", "s3: the same for the data of backups")                  \
 	X(CHOICE, sse, "none", "AES256", 0, 0, 0, "none | AES256 | aws:kms",                       \
 	  "s3: ask the store to encrypt what it keeps, with a key of its own")                     \
 	X(STRING, sse_key, NULL, "arn:aws:kms:eu-central-1:111122223333:key/KEY", 0, 255, 0,       \

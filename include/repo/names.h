@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "codec/sealed.h"
 #include "pg/segment.h"
+#include "store/store.h"
 
 enum {
 	NAME_BYTES = 400,      /* below STORE_NAME_MAX and SEALED_NAME_MAX */
@@ -31,6 +32,8 @@ bool name_cluster_valid(const char *cluster);
 /* What is sealed into an object: the name without "<cluster>/" for what lies in a cluster's folder,
  * else all of it. */
 const char *name_sealed(const char *name);
+/* Which kind of object a name is of, to a store that may keep one kind elsewhere. */
+enum store_kind name_store_kind(const char *name);
 
 void name_cluster(char out[NAME_BYTES], const char *cluster); /* <cluster>/cluster */
 void name_generation(char out[NAME_GENERATION_MAX], const char *cluster, uint64_t system_identifier,

@@ -32,6 +32,9 @@ enum {
 
 struct store;
 
+/* What an object is, to a store that may keep one kind elsewhere than another. */
+enum store_kind { STORE_OTHER, STORE_WAL, STORE_PACK, STORE_KINDS };
+
 /* Of an object store: "s3://BUCKET/PREFIX". Texts are copied; NULL: not given. */
 struct store_s3 {
 	const char *region;   /* NULL: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1 */
@@ -42,7 +45,7 @@ struct store_s3 {
 	/* Who signs (net/credentials.h): all NULL is whatever S3's tools would find. */
 	const char *access_key, *secret_key_file, *credentials_file, *profile;
 	/* What a put asks for. */
-	const char *storage_class;
+	const char *storage_class[STORE_KINDS];
 	const char *sse, *sse_key; /* "AES256", "aws:kms" with a key or the bucket's */
 	const char *lock_mode;     /* "GOVERNANCE", "COMPLIANCE" */
 	unsigned lock_days;
@@ -149,6 +152,7 @@ struct store_put {
 	const char *name;
 	const struct iovec *piece;
 	unsigned pieces;
+	enum store_kind kind;
 	const struct digest *content;
 	bool raw;              /* without claims, whatever the store has: to try the store out */
 	bool versioned;        /* out: the store says that it keeps old versions */

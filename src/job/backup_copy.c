@@ -345,6 +345,7 @@ static void slot_put(struct op *op, struct copy_slot *slot)
 	        .name = slot->name,
 	        .piece = slot->piece,
 	        .pieces = sealer_pieces(slot->sealer, slot->piece),
+	        .kind = name_store_kind(slot->name),
 	        .class = WORK_BACKUP,
 	};
 	store_put_start(op, &slot->put);

@@ -75,6 +75,7 @@ static void object_put(struct op *op, struct copy_object *object)
 	        .name = object->target,
 	        .piece = object->piece,
 	        .pieces = sealer_pieces(object->sealer, object->piece),
+	        .kind = name_store_kind(object->target),
 	        .content = &object->claim,
 	        .class = WORK_BACKUP,
 	};

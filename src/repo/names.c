@@ -47,6 +47,17 @@ const char *name_sealed(const char *name)
 	return slash ? slash + 1 : name;
 }
 
+enum store_kind name_store_kind(const char *name)
+{
+	const char *in_cluster = name_sealed(name), *slash = strchr(in_cluster, '/');
+
+	if (in_cluster == name || !slash)
+		return STORE_OTHER;
+	if (str_starts(slash, "/wal/"))
+		return STORE_WAL;
+	return str_starts(slash, "/pack/") ? STORE_PACK : STORE_OTHER;
+}
+
 void name_cluster(char out[NAME_BYTES], const char *cluster)
 {
 	name_format(out, "%s/cluster", cluster);

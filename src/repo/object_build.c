@@ -157,6 +157,7 @@ static void build_put(struct op *op, struct object_builder *b)
 	        .name = b->head ? b->name : b->part_name,
 	        .piece = b->piece,
 	        .pieces = sealer_pieces(b->sealer, b->piece),
+	        .kind = name_store_kind(b->head ? b->name : b->part_name),
 	        .class = repo_work_class(b->class),
 	};
 	store_put_start(op, &b->put);

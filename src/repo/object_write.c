@@ -296,6 +296,7 @@ static void write_put(struct object_write *write)
 	        .name = d->ended ? write->name : d->part_name,
 	        .piece = d->piece,
 	        .pieces = sealer_pieces(d->sealer, d->piece),
+	        .kind = name_store_kind(write->name),
 	        .content = d->ended ? &d->claim : NULL,
 	        .class = repo_work_class(write->class),
 	};

@@ -159,7 +159,13 @@ static struct store_s3 s3_options(const struct config_repository *repository)
 	        .secret_key_file = repository->secret_key_file,
 	        .credentials_file = repository->credentials_file,
 	        .profile = repository->profile,
-	        .storage_class = repository->storage_class,
+	        .storage_class = {[STORE_OTHER] = repository->storage_class,
+	                          [STORE_WAL] = repository->wal_storage_class
+	                                                ? repository->wal_storage_class
+	                                                : repository->storage_class,
+	                          [STORE_PACK] = repository->pack_storage_class
+	                                                 ? repository->pack_storage_class
+	                                                 : repository->storage_class},
 	        .sse = sse[repository->sse],
 	        .sse_key = repository->sse_key,
 	        .lock_mode = lock[repository->object_lock],

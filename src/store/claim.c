@@ -181,6 +181,7 @@ static void claim_put(struct store_put *put, const char *name, const struct iove
 	        .name = name,
 	        .piece = piece,
 	        .pieces = pieces,
+	        .kind = name == put->name ? put->kind : STORE_OTHER,
 	        .raw = true,
 	        .deadline_ms = left_ms(put),
 	        .class = put->class,

@@ -59,7 +59,7 @@ static void ask_put(struct s3_attempt *attempt, struct s3_ask *ask)
 		ask->body_bytes += put->piece[i].iov_len;
 	add_header(ask, "if-none-match", "*");
 	add_header(ask, "content-md5", attempt->md5[0] ? attempt->md5 : NULL);
-	add_header(ask, "x-amz-storage-class", s3->storage_class);
+	add_header(ask, "x-amz-storage-class", s3->storage_class[put->kind]);
 	add_header(ask, "x-amz-server-side-encryption", s3->sse);
 	add_header(ask, "x-amz-server-side-encryption-aws-kms-key-id", s3->sse_key);
 	if (s3->lock_mode) {

@@ -31,7 +31,7 @@ struct s3_store {
 	bool tls, virtual_host;
 	char *ca_file;
 	struct credentials_source *credentials;
-	char *storage_class, *sse, *sse_key, *lock_mode;
+	char *storage_class[STORE_KINDS], *sse, *sse_key, *lock_mode;
 	unsigned lock_days;
 	int64_t stall_ms; /* S3_STALL_MS */
 	char *anchor_name;

@@ -99,7 +99,8 @@ static void read_rest(struct s3_store *s3, const struct store_s3 *options)
 	s3_set_region(s3, region && region[0] ? region : "us-east-1");
 	s3->asked = xstrdup(s3->endpoint);
 	s3->ca_file = copy(options->ca_file);
-	s3->storage_class = copy(options->storage_class);
+	for (size_t i = 0; i < STORE_KINDS; i++)
+		s3->storage_class[i] = copy(options->storage_class[i]);
 	s3->sse = copy(options->sse);
 	s3->sse_key = copy(options->sse_key);
 	s3->lock_mode = copy(options->lock_mode);
@@ -118,7 +119,8 @@ void s3_close(struct store *store)
 	free(s3->asked);
 	free(s3->region);
 	free(s3->ca_file);
-	free(s3->storage_class);
+	for (size_t i = 0; i < STORE_KINDS; i++)
+		free(s3->storage_class[i]);
 	free(s3->sse);
 	free(s3->sse_key);
 	free(s3->lock_mode);

@@ -161,6 +161,18 @@ static void names_under_which_objects_are_sealed(void **state)
 	assert_string_equal(name_sealed("probe/000001"), "probe/000001");
 	assert_string_equal(name_sealed("seawall.json"), "seawall.json");
 	assert_string_equal(name_sealed("lease/expire/1"), "lease/expire/1");
+	assert_int_equal(name_store_kind("main/7-15-1/wal/00000001/00000000/0000000100000000000000"
+	                                 "01.00000000000000aa.0001"),
+	                 STORE_WAL);
+	assert_int_equal(name_store_kind("wal/7-15-1/pack/20260101T000000Z-abcd/000001"),
+	                 STORE_PACK);
+	assert_int_equal(name_store_kind("pack/7-15-1/wal/00000001/00000000/000000010000000000000"
+	                                 "001"),
+	                 STORE_WAL);
+	assert_int_equal(name_store_kind("wal/7-15-1/backup/20260101T000000Z-abcd"), STORE_OTHER);
+	assert_int_equal(name_store_kind("pack/cluster"), STORE_OTHER);
+	assert_int_equal(name_store_kind("keys/wal/pack/1"), STORE_OTHER);
+	assert_int_equal(name_store_kind("seawall.json"), STORE_OTHER);
 }
 
 static void generations_are_read_back_strictly(void **state)

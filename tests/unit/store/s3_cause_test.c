@@ -199,33 +199,80 @@ static void a_connection_that_breaks_is_told_to_be_the_networks(void **state)
 
 /* ---- a stall ---- */
 
-/* Answers on one connection; when it was asked twice there, it says nothing more until the other
- * end hangs up, and answers the next connection. */
+/* Answers on two connections and keeps them. The next request it does not answer until the other
+ * end hangs up, and then one on a third connection alone. */
 static void *stalling_main(void *context)
 {
 	static const char kept[] = "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 0\r\n\r\n";
 	struct peer *peer = context;
-	int first = accept(peer->net.listener, NULL, NULL), second;
+	struct pollfd one[3] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
+	int asked;
 	char byte;
 
-	if (!peer_read(peer->seen[0], first))
-		return NULL;
-	(void)send(first, kept, strlen(kept), MSG_NOSIGNAL);
-	if (!peer_read(peer->seen[1], first))
-		return NULL;
-	peer->given = 2;
-	if (read(first, &byte, 1) == 0) /* hung up */
-		peer->given = 3;
-	close(first);
-	second = accept(peer->net.listener, NULL, NULL);
-	if (peer_read(peer->seen[2], second)) {
-		(void)send(second, OK, strlen(OK), MSG_NOSIGNAL);
-		peer->given = 4;
+	for (int i = 0; i < 2; i++) {
+		one[i].fd = accept(peer->net.listener, NULL, NULL);
+		if (!peer_read(peer->seen[i], one[i].fd))
+			return NULL;
 	}
-	close(second);
+	for (int i = 0; i < 2; i++)
+		(void)send(one[i].fd, kept, strlen(kept), MSG_NOSIGNAL);
+	poll(one, 2, -1);
+	asked = one[0].revents ? 0 : 1;
+	if (peer_read(peer->seen[2], one[asked].fd) && read(one[asked].fd, &byte, 1) == 0)
+		peer->given = 3; /* hung up */
+	close(one[asked].fd);
+	one[asked].fd = peer->net.listener;
+	poll(one, 2, -1);
+	if (one[asked].revents) {
+		one[2].fd = accept(peer->net.listener, NULL, NULL);
+		if (peer_read(peer->seen[3], one[2].fd)) {
+			peer->given = 4;
+			(void)send(one[2].fd, kept, strlen(kept), MSG_NOSIGNAL);
+		}
+		close(one[2].fd);
+	}
+	close(one[1 - asked].fd);
 	return NULL;
 }
 
+/* So that there are two connections. */
+struct two_puts {
+	struct op op;
+	struct store_put put[2];
+};
+
+static void two_step(struct op *op)
+{
+	struct two_puts *two = container_of(op, struct two_puts, op);
+
+	if (op->state == 0) {
+		for (size_t i = 0; i < ARRAY_LENGTH(two->put); i++)
+			store_put_start(op, &two->put[i]);
+		return op_wait(op, 1);
+	}
+	if (op->children > 0)
+		return op_wait(op, 1);
+	op_done(op);
+}
+
+static const struct op_type two_type = {.name = "two puts", .step = two_step};
+
+static void put_two(struct peer *peer)
+{
+	struct iovec piece = {.iov_base = (void *)(uintptr_t) "text", .iov_len = 4};
+	struct two_puts two = {0};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(two.put); i++)
+		two.put[i] = (struct store_put){.store = peer->store,
+		                                .name = i ? "a/c" : "a/b",
+		                                .piece = &piece,
+		                                .pieces = 1};
+	loop_run_op(peer->loop, &two.op, &two_type);
+	for (size_t i = 0; i < ARRAY_LENGTH(two.put); i++)
+		assert_false(op_failed(&two.put[i].op));
+}
+
+/* Not on another one that was kept: what swallowed the first may swallow that too. */
 static void a_transfer_that_stalls_is_dropped_and_repeated_on_a_new_connection(void **state)
 {
 	struct peer *peer = *state;
@@ -235,14 +282,14 @@ static void a_transfer_that_stalls_is_dropped_and_repeated_on_a_new_connection(v
 
 	peer->loop = loop_new(&(struct loop_options){.workers = 1});
 	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
-	container_of(peer->store, struct s3_store, store)->stall_ms = 300;
 	assert_int_equal(pthread_create(&thread, NULL, stalling_main, peer), 0);
-	assert_int_equal(put(peer, "text", 0), ERR_NONE);
-	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	put_two(peer);
+	container_of(peer->store, struct s3_store, store)->stall_ms = 300;
+	assert_int_equal(put(peer, "text", 20000), ERR_NONE);
 	pthread_join(thread, NULL);
 	assert_int_equal(peer->given, 4);
 	assert_int_equal(store_counts(peer->store)->retries, 1);
-	assert_non_null(strstr(peer->seen[2], "PUT /bucket/root/a/b "));
+	assert_non_null(strstr(peer->seen[3], "PUT /bucket/root/a/b "));
 	store_close(peer->store);
 	loop_free(peer->loop);
 	peer->store = NULL; /* its thread is joined already */

@@ -27,8 +27,11 @@ struct peer {
 	struct timer timer;
 	bool lifted;
 	const char *rewrites, *rewritten; /* a file that becomes another before an answer */
-	bool anywhere;    /* the configuration names no region, the environment "here" */
-	const char *host; /* as the configuration names it; NULL: its address */
+	bool anywhere;          /* the configuration names no region, the environment "here" */
+	const char *host;       /* as the configuration names it; NULL: its address */
+	const char *url;        /* NULL: s3://bucket/root */
+	const char *aws_region; /* no endpoint: S3's own of this region */
+	enum store_kind kind;   /* of what is put */
 };
 
 /* The head, and the body as its Content-Length says. */
@@ -110,10 +113,11 @@ static inline struct store *serve_with(struct peer *peer, struct store_s3 s3, un
 	peer->answers = count;
 	snprintf(endpoint, sizeof(endpoint), "http://%s:%u", peer->host ? peer->host : "127.0.0.1",
 	         peer->net.port);
-	s3.endpoint = endpoint;
-	s3.region = peer->anywhere ? NULL : "here";
+	s3.endpoint = peer->aws_region ? NULL : endpoint;
+	s3.region = peer->anywhere ? NULL : peer->aws_region ? peer->aws_region : "here";
 	peer->loop = loop_new(&(struct loop_options){.workers = 1});
-	peer->store = open_place_s3(peer->loop, "s3://bucket/root", true, &s3);
+	peer->store =
+	        open_place_s3(peer->loop, peer->url ? peer->url : "s3://bucket/root", true, &s3);
 	loopback_serve(&peer->net, peer_main, peer);
 	return peer->store;
 }
@@ -130,7 +134,10 @@ static inline struct store *serve_with(struct peer *peer, struct store_s3 s3, un
 /* Without Content-Length: the connection's end is the body's. */
 #define ANSWER(status, headers, body) "HTTP/1.1 " status "\r\n" headers "\r\n" body
 #define FAULT(status, code)           ANSWER(status, "", ERROR_BODY(code))
-#define NO_KEY                        FAULT("404 Not Found", "NoSuchKey")
+#define PAGE_OF_NOTHING                                                                            \
+	ANSWER("200 OK", "",                                                                       \
+	       "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+#define NO_KEY FAULT("404 Not Found", "NoSuchKey")
 #define RANGE(first, last, total, body)                                                            \
 	ANSWER("206 Partial Content", "Content-Range: bytes " first "-" last "/" total "\r\n", body)
 
@@ -141,6 +148,7 @@ static inline enum err_code put(struct peer *peer, const char *text, int64_t dea
 	                            .name = "a/b",
 	                            .piece = &piece,
 	                            .pieces = 1,
+	                            .kind = peer->kind,
 	                            .deadline_ms = deadline_ms};
 
 	RUN(peer->loop, store_put_start, &request);

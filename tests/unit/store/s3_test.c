@@ -27,19 +27,26 @@ static void a_put_is_create_only_and_signed(void **state)
 static void what_was_asked_for_is_sent_with_it(void **state)
 {
 	struct peer *peer = *state;
-	const struct store_s3 s3 = {.storage_class = "STANDARD_IA",
-	                            .sse = "aws:kms",
-	                            .sse_key = "key-1",
-	                            .lock_mode = "GOVERNANCE",
-	                            .lock_days = 3};
-	const char *const answer[] = {OK};
+	const struct store_s3 s3 = {
+	        .storage_class = {[STORE_OTHER] = "STANDARD_IA", [STORE_PACK] = "COLD"},
+	        .sse = "aws:kms",
+	        .sse_key = "key-1",
+	        .lock_mode = "GOVERNANCE",
+	        .lock_days = 3};
+	const char *const answer[] = {OK, OK, OK};
 	const char *until;
 	int64_t now_s;
 	int year, month, day;
 
-	serve_with(peer, s3, 1, answer);
+	serve_with(peer, s3, 3, answer);
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
 	assert_non_null(strstr(peer->seen[0], "x-amz-storage-class: STANDARD_IA\r\n"));
+	peer->kind = STORE_PACK;
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[1], "x-amz-storage-class: COLD\r\n"));
+	peer->kind = STORE_WAL;
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_null(strstr(peer->seen[2], "x-amz-storage-class"));
 	assert_non_null(strstr(peer->seen[0], "x-amz-server-side-encryption: aws:kms\r\n"));
 	assert_non_null(
 	        strstr(peer->seen[0], "x-amz-server-side-encryption-aws-kms-key-id: key-1\r\n"));
@@ -50,6 +57,75 @@ static void what_was_asked_for_is_sent_with_it(void **state)
 	assert_int_equal(sscanf(until, "%*s %d-%d-%dT00:00:00Z", &year, &month, &day), 3);
 	assert_in_range(clock_days(year, month, day) * 86400 - now_s, 3 * 86400 - 60, 4 * 86400);
 	assert_non_null(strstr(peer->seen[0], "content-md5: HLJR7A1WjeapKbUgxK7Y0Q==\r\n"));
+}
+
+/* Each header costs something somewhere: MD5 the processor, the others a store that knows none of
+ * them. */
+static void what_was_not_asked_for_is_not_sent(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_null(strcasestr(peer->seen[0], "content-md5"));
+	assert_null(strstr(peer->seen[0], "storage-class"));
+	assert_null(strstr(peer->seen[0], "server-side-encryption"));
+	assert_null(strstr(peer->seen[0], "object-lock"));
+}
+
+/* ---- which host ---- */
+
+static void a_bucket_may_be_named_in_the_host(void **state)
+{
+	struct peer *peer = *state;
+	const char *const answer[] = {OK, PAGE_OF_NOTHING};
+
+	peer->host = "localhost";
+	serve_with(peer, (struct store_s3){.virtual_host = true}, 2, answer);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[0], "PUT /root/a/b HTTP/1.1\r\n"));
+	assert_non_null(strcasestr(peer->seen[0], "\r\nhost: bucket.localhost:"));
+	assert_page(peer->store, "", NULL, 0, "");
+	assert_non_null(strstr(peer->seen[1], "GET /?encoding-type=url&list-type=2&"));
+}
+
+static const struct {
+	const char *url, *region, *said;
+	bool path_style;
+} aws_hosts[] = {
+        {"s3://bucket/root", "here-1", "CONNECT bucket.s3.here-1.amazonaws.com:443 ", false},
+        {"s3://bucket/root", "cn-1", "CONNECT bucket.s3.cn-1.amazonaws.com.cn:443 ", false},
+        {"s3://bucket/root", "here-1", "CONNECT s3.here-1.amazonaws.com:443 ", true},
+        /* no certificate is of such a host */
+        {"s3://my.bucket/root", "here-1", "CONNECT s3.here-1.amazonaws.com:443 ", false},
+};
+static size_t aws_host; /* which of them */
+
+/* The peer is the proxy on the way there. */
+static bool aws_asked(struct peer *peer, int64_t times)
+{
+	struct store_s3 s3 = {.path_style = aws_hosts[aws_host].path_style};
+	const char *const answer[] = {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"};
+	char proxy[64];
+
+	snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", peer->net.port);
+	setenv("https_proxy", proxy, 1);
+	peer->url = aws_hosts[aws_host].url;
+	peer->aws_region = aws_hosts[aws_host].region;
+	serve_with(peer, s3, 1, answer);
+	assert_int_equal(put(peer, "text", 100 * times), ERR_NETWORK);
+	unsetenv("https_proxy");
+	if (peer->given == 0)
+		return false;
+	assert_ptr_equal(strstr(peer->seen[0], aws_hosts[aws_host].said), peer->seen[0]);
+	return true;
+}
+
+static void without_an_endpoint_it_is_that_of_the_region(void **state)
+{
+	(void)state;
+	for (aws_host = 0; aws_host < ARRAY_LENGTH(aws_hosts); aws_host++)
+		in_time(aws_asked);
 }
 
 static void a_200_is_believed_only_after_its_body(void **state)
@@ -252,6 +328,17 @@ static void a_clock_that_is_off_is_named(void **state)
 	assert_said(&peer->err, "s ahead of the store's");
 }
 
+/* Not every store says why it refuses. */
+static void a_clock_that_is_off_is_named_also_by_a_store_that_only_refuses(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, ANSWER("403 Forbidden", "Date: Mon, 12 Oct 2009 17:50:30 GMT\r\n",
+	                   ERROR_BODY("AccessDenied")));
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_said(&peer->err, "s ahead of the store's");
+}
+
 static void a_bucket_that_is_not_there_is_no_missing_object(void **state)
 {
 	struct peer *peer = *state;
@@ -378,6 +465,21 @@ static void regions_that_send_in_a_circle_end_and_what_is_none_is_not_signed_for
 	assert_int_equal(peer->given, 3);
 	assert_int_equal(put(peer, "text", 0), ERR_STORE);
 	assert_int_equal(peer->given, 4);
+}
+
+/* Whoever answered would be sent what was signed, and its bytes. */
+static void a_location_is_not_gone_to(void **state)
+{
+	struct peer *peer = *state;
+	AUTO_FREE char *moved = xasprintf("HTTP/1.1 307 Temporary Redirect\r\nLocation: "
+	                                  "http://127.0.0.1:%u/evil\r\nContent-Length: 0\r\n"
+	                                  "Connection: close\r\n\r\n",
+	                                  peer->net.port);
+
+	SERVE(peer, moved, OK);
+	assert_int_equal(put(peer, "text", 0), ERR_NONE);
+	assert_int_equal(peer->given, 2);
+	assert_non_null(strstr(peer->seen[1], "PUT /bucket/root/a/b "));
 }
 
 static const char *elsewhere(struct buf *buf, const char *host)
@@ -632,6 +734,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        TEST(a_put_is_create_only_and_signed),
 	        TEST(what_was_asked_for_is_sent_with_it),
+	        TEST(what_was_not_asked_for_is_not_sent),
+	        TEST(a_bucket_may_be_named_in_the_host),
+	        cmocka_unit_test(without_an_endpoint_it_is_that_of_the_region),
 	        TEST(a_200_is_believed_only_after_its_body),
 	        TEST(a_200_that_is_not_the_stores_is_no_success),
 	        TEST(a_lost_answer_is_looked_after),
@@ -645,6 +750,7 @@ int main(void)
 	        TEST(a_key_that_is_renewed_meanwhile_signs_the_next_try),
 	        TEST(without_a_key_nothing_is_asked),
 	        TEST(a_clock_that_is_off_is_named),
+	        TEST(a_clock_that_is_off_is_named_also_by_a_store_that_only_refuses),
 	        TEST(a_bucket_that_is_not_there_is_no_missing_object),
 	        TEST(a_404_that_is_not_the_stores_proves_nothing),
 	        TEST(a_head_that_failed_is_explained_by_a_get),
@@ -653,6 +759,7 @@ int main(void)
 	        TEST(the_right_region_is_found_and_remembered),
 	        TEST(a_region_that_is_written_down_is_said_to_be_wrong_and_which_is_right),
 	        TEST(regions_that_send_in_a_circle_end_and_what_is_none_is_not_signed_for),
+	        TEST(a_location_is_not_gone_to),
 	        TEST(a_host_below_the_endpoint_is_followed),
 	        TEST(a_host_of_somebody_else_gets_nothing),
 	        TEST(a_get_that_ends_early_is_repeated),

@@ -54,6 +54,35 @@ static void what_may_be_retried_is_retried_until_it_works(void **state)
 	assert_int_equal(store_counts(store)->bytes_got, 4);
 }
 
+/* How long a put rested before its last attempt, when `failures` went before. */
+static int64_t last_rest_ms(struct store *store, unsigned failures)
+{
+	static unsigned number;
+	AUTO_FREE char *name = xasprintf("r/%u", number++);
+	struct iovec piece = {(void *)(uintptr_t) "x", 1};
+	struct store_put put = {.store = store, .name = name, .piece = &piece, .pieces = 1};
+
+	store_mem_plan_clear("unit");
+	for (unsigned i = 1; i <= failures; i++)
+		plan(STORE_PUT, MEM_FAIL, i, ERR_NETWORK);
+	assert_true(RUN(store->loop, store_put_start, &put));
+	return put.call.nap.ms;
+}
+
+static void each_rest_is_longer_and_no_two_callers_keep_in_step(void **state)
+{
+	struct store *store = ((struct fixture *)*state)->store;
+	int64_t first_ms = last_rest_ms(store, 1);
+	bool differs = false;
+
+	assert_in_range(first_ms, 51, 100);
+	assert_in_range(last_rest_ms(store, 2), 101, 200);
+	assert_in_range(last_rest_ms(store, 3), 201, 400);
+	for (unsigned i = 0; i < 4; i++)
+		differs = differs || last_rest_ms(store, 1) != first_ms;
+	assert_true(differs);
+}
+
 static void what_is_final_is_said_at_once(void **state)
 {
 	static const enum err_code codes[] = {ERR_STORE, ERR_IO, ERR_FULL, ERR_REFUSED,
@@ -329,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(what_may_be_retried_is_retried_until_it_works),
+	        TEST(each_rest_is_longer_and_no_two_callers_keep_in_step),
 	        TEST(what_is_final_is_said_at_once),
 	        TEST(a_lost_answer_is_looked_after),
 	        TEST(a_lost_answer_over_an_object_of_many_blocks),
