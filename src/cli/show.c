@@ -24,6 +24,8 @@ struct showing {
 	struct repo *repo;      /* that it is read from */
 	const char *generation; /* there */
 	struct head_read read;
+	uint64_t taken; /* of the manifest's body, and printed */
+	bool refused;   /* what was read is no manifest, or could not be printed */
 	struct object_stream stream;
 	struct manifest_reader *reader;
 	struct buf lines;
@@ -114,8 +116,14 @@ static bool consume(struct object_stream *stream, uint64_t offset, const uint8_t
 {
 	struct showing *showing = stream->context;
 
-	(void)offset;
-	return manifest_reader_feed(showing->reader, bytes, length, err);
+	if (!digest_equal(&stream->sealed.digest, &showing->read.read.sealed.digest))
+		return err_set(err, ERR_DAMAGED,
+		               "object \"%s\" in repository \"%s\" is not the manifest whose head "
+		               "was shown",
+		               stream->name, store_label(stream->repo->store));
+	showing->refused = !manifest_reader_feed(showing->reader, bytes, length, err);
+	showing->taken = offset + length;
+	return !showing->refused;
 }
 
 static void places_text(const struct manifest_head *head, struct table *table)
@@ -300,6 +308,56 @@ static bool showing_elsewhere(struct showing *showing)
 	return true;
 }
 
+/* What is printed stays: another repository goes on behind it. */
+static void files_read(struct showing *showing)
+{
+	name_backup(showing->name, showing->generation, showing->id);
+	showing->stream =
+	        (struct object_stream){.repo = showing->repo,
+	                               .name = showing->name,
+	                               .kind = SEALED_MANIFEST,
+	                               .class = GATE_VERIFY,
+	                               .parts_only = true,
+	                               .from = showing->taken,
+	                               .length = showing->read.head.body_bytes - showing->taken,
+	                               .consume = consume,
+	                               .context = showing};
+	object_stream_start(&showing->op, &showing->stream);
+	op_wait(&showing->op, SHOWING_FILES);
+}
+
+static bool files_elsewhere(struct showing *showing)
+{
+	const struct presence_place *place;
+
+	if (showing->op.cancelled || showing->refused ||
+	    showing->taken >= showing->read.head.body_bytes || !(place = showing_place(showing)))
+		return false;
+	log_err(LOG_WARNING, &showing->stream.op.err, ", reading it from another repository");
+	showing->repo = place->site->repo;
+	showing->generation = place->generation;
+	files_read(showing);
+	return true;
+}
+
+static void files_end(struct showing *showing)
+{
+	struct op *op = &showing->op;
+
+	if (op_failed(&showing->stream.op) && files_elsewhere(showing))
+		return;
+	if (op_failed(&showing->stream.op))
+		return op_fail(op, &showing->stream.op.err,
+		               "could not read the files of backup \"%s\"", showing->id);
+	if (!manifest_reader_end(showing->reader, &op->err))
+		return op_fail_own(op);
+	if (showing->json)
+		buf_addstr(&showing->lines, "\n  ]\n}\n");
+	if (!print(buf_text(&showing->lines), &op->err))
+		return op_fail_own(op);
+	op_done(op);
+}
+
 static void showing_step(struct op *op)
 {
 	struct showing *showing = container_of(op, struct showing, op);
@@ -329,27 +387,9 @@ static void showing_step(struct op *op)
 			return op_fail_own(op);
 		if (!showing->files)
 			return op_done(op);
-		name_backup(showing->name, showing->generation, showing->id);
-		showing->stream = (struct object_stream){.repo = showing->repo,
-		                                         .name = showing->name,
-		                                         .kind = SEALED_MANIFEST,
-		                                         .class = GATE_VERIFY,
-		                                         .parts_only = true,
-		                                         .consume = consume,
-		                                         .context = showing};
-		object_stream_start(op, &showing->stream);
-		return op_wait(op, SHOWING_FILES);
+		return files_read(showing);
 	case SHOWING_FILES:
-		if (op_failed(&showing->stream.op))
-			return op_fail(op, &showing->stream.op.err,
-			               "could not read the files of backup \"%s\"", showing->id);
-		if (!manifest_reader_end(showing->reader, &op->err))
-			return op_fail_own(op);
-		if (showing->json)
-			buf_addstr(&showing->lines, "\n  ]\n}\n");
-		if (!print(buf_text(&showing->lines), &op->err))
-			return op_fail_own(op);
-		return op_done(op);
+		return files_end(showing);
 	}
 }
 

@@ -47,6 +47,7 @@ def test_a_record_damaged_across_two_segments_stops_archiving_until_it_is_accept
     wall.wait_archived(cluster.switch_wal())
     wait_for(lambda: "does not go on" not in wall.run("status", status=None).out, "the alarm to be over", 30)
     assert last_words(wall, second) == ["accepted"]
+    assert f"{second} is there and DAMAGED, as it was archived with --accept-damaged\n" in wall.run("wal", "list").out
     for command in ("list", "status"):
         assert holes(wall, command) == {second: "accepted_damaged"}
     assert "it was so before it was archived, with --accept-damaged" in wall.run("list").out
@@ -185,6 +186,9 @@ def test_d1_what_is_known_to_be_damaged_is_a_hole_until_it_is_good_again(made):
     whole = flip(path)
     assert name in wall.run("verify", "--anew", status=7).out
     assert last_words(wall, name) == ["damaged"]
+    said = json.loads(wall.run("wal", "list", "--json").out)
+    assert said["damaged"] == [{"segment": name, "accepted": False}] and len(said["timelines"][0]["runs"]) == 2, said
+    assert "then a DAMAGED one" in wall.run("wal", "list").out
     for command in ("list", "status"):
         assert holes(wall, command) == {name: "damaged"}
         assert re.search(rf"{name} +1 segment +from 20.* until 20.* damaged: it is there", wall.run(command, status=None).out)
@@ -205,7 +209,7 @@ def test_d1_what_is_known_to_be_damaged_is_a_hole_until_it_is_good_again(made):
     refused(story, f"lsn:{inside.lsn}", name)
     # Repaired by hand, and nobody was told.
     path.write_bytes(whole)
-    assert holes(wall) == {} and holes(wall, "status") == {}
+    assert holes(wall) == {} and holes(wall, "status") == {} and "DAMAGED" not in wall.run("wal", "list").out
     wall.run("verify", "--anew")
     assert last_words(wall, name) == ["damaged", "good", "damaged", "good"]
     restored, _ = story.restore("--to", "name:behind")

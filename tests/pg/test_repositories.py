@@ -496,6 +496,10 @@ def test_a_restore_plans_with_the_backups_of_all_repositories(made):
             part.write_bytes(body)
         copy, said = wall.restore(Target("latest"), f"copy-{'damaged' if body else 'lost'}")
         assert ", from repository local\n" in said.out and "reading it from another repository" in said.err, said
+        shown = wall.run("show", both, "--files", "--json")
+        assert "reading it from another repository" in shown.err
+        paths = [each["path"] for each in json.loads(shown.out)["files_list"]]
+        assert len(paths) == len(set(paths)) and {"PG_VERSION", "backup_label"} <= set(paths), paths
     made.add(copy).start().wait_primary()
     ledger.check(copy, Target("latest"))
     head, = (folder(wall, "local") / "main").glob(f"*/backup/{both}")
