@@ -18,16 +18,21 @@ import s3  # noqa: E402 (the path must be known first)
 
 ORDER = ["s3_put", "s3_backlog", "s3_recovery", "s3_restore", "s3_latency", "s3_large"]
 DELAY_MS, LATENCY_SEGMENTS = 50, 128
+STORE_GB = 32  # of a sparse file: five rounds of the largest figure write 4
 LARGE_MB, LARGE_TIMES, CONNECTION_MB_S = 16, 8, 80  # (what one connection to S3 gives, says its documentation, is 85 to 90)
 numbers = itertools.count(os.getpid() * 1000)
 
 
 def ceph(place, *arguments):
-    run("sh", SERVICES / "ceph-rgw.sh", *arguments, place.folder / "ceph", env={**os.environ, "CEPH_STORE": "bluestore"})
+    run("sh", SERVICES / "ceph-rgw.sh", *arguments, place.folder / "ceph",
+        env={**os.environ, "CEPH_STORE": "bluestore", "CEPH_STORE_GB": str(STORE_GB)})
 
 
 def store(place):
-    """The one of this run; its log of requests is not wanted here."""
+    """A new one for each figure. Nothing is ever removed from it, so the objects of other figures and of a run that was interrupted
+    would fill it in time; the OSD of a full Ceph ends, and its gateway then takes every request and answers none."""
+    stop(place)
+    shutil.rmtree(place.folder / "ceph", ignore_errors=True)
     ceph(place, "start")
     return s3.Store(place.folder / "ceph/env")
 

@@ -168,10 +168,12 @@ start() {
 	need openssl openssl
 	need curl curl
 	case $STORE in memstore | bluestore) ;; *) die "CEPH_STORE must be memstore or bluestore" ;; esac
-	if server_runs rgw; then
+	if server_runs rgw && server_runs osd && server_runs mon; then
 		say "already running, see $DIR/env"
 		return 0
 	fi
+	# A gateway without the others takes requests and answers none.
+	if ! server_runs mon || ! server_runs osd; then stop; fi
 	if [ -s "$DIR/made" ]; then
 		read -r STORE PORT PORT_TLS PORT_MON <"$DIR/made"
 	fi

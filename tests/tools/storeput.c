@@ -5,7 +5,8 @@
  *	storeput URL ENDPOINT REGION CA_FILE AT_ONCE FILE…
  *
  * ENDPOINT, REGION and CA_FILE may be empty. The key of S3 comes from the environment. Each file
- * becomes an object of its name, and is read when its turn comes; prints the seconds.
+ * becomes an object of its name, and is read when its turn comes; prints the seconds and how often
+ * something had to be repeated.
  */
 #include "base/file.h"
 #include "base/mem.h"
@@ -95,7 +96,8 @@ static bool puts_all(struct puts *puts, const struct store_options *options, str
 	if (good) {
 		begun_us = clock_mono_us();
 		loop_run_op(loop, &puts->op, &puts_type);
-		printf("%.3f\n", (double)(clock_mono_us() - begun_us) / 1e6);
+		printf("%.3f s, %llu repetitions\n", (double)(clock_mono_us() - begun_us) / 1e6,
+		       (unsigned long long)store_counts(puts->store)->retries);
 		good = !op_failed(&puts->op);
 		if (!good)
 			*err = puts->op.err;
