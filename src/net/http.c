@@ -43,6 +43,13 @@ enum { HTTP_RECEIVE_BYTES = 256 * 1024, HTTP_SEND_BYTES = 256 * 1024 };
 
 enum http_state { HTTP_START, HTTP_RUNNING };
 
+static void http_over(struct http_request *request, CURLcode code)
+{
+	request->code = (int)code;
+	request->over = true;
+	op_wake(&request->op);
+}
+
 /* What ended: note how, and wake the operation. */
 static void http_collect(struct http *http)
 {
@@ -55,9 +62,7 @@ static void http_collect(struct http *http)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
-		request->code = (int)message->data.result;
-		request->over = true;
-		op_wake(&request->op);
+		http_over(request, message->data.result);
 	}
 }
 
@@ -162,11 +167,14 @@ int64_t http_waited_ms(const struct http_request *request)
 	       (request->paused ? loop_now_ms(request->http->loop) - request->paused_ms : 0);
 }
 
-/* All go on and ask again; whose bucket is still empty pauses again. */
+/* All go on and ask again; whose bucket is still empty pauses again. What libcurl had received
+ * before the pause is handed over in this very call: when it is refused there, libcurl forgets the
+ * transfer instead of ending it. */
 static void on_refill(struct timer *timer)
 {
 	struct http *http = container_of(timer, struct http, refill);
 	struct http_request *request = http->paused, *next;
+	CURLcode code;
 
 	http->paused = NULL;
 	for (; request; request = next) {
@@ -174,7 +182,9 @@ static void on_refill(struct timer *timer)
 		request->waited_ms = http_waited_ms(request);
 		request->paused = false;
 		request->active_ms = loop_now_ms(http->loop);
-		curl_easy_pause(request->easy, CURLPAUSE_CONT);
+		code = curl_easy_pause(request->easy, CURLPAUSE_CONT);
+		if (code != CURLE_OK)
+			http_over(request, code);
 	}
 	http_collect(http);
 }
@@ -420,6 +430,10 @@ static void request_begin(struct http_request *request)
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, request);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->reason);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* A request that ends while its host's name is looked up leaves the thread that does so
+	 * behind; else libcurl waits for it, and with it the whole loop, as long as a name server
+	 * is silent. */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	request_where(request);
 	request_method(request);
 	request_headers(request);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -536,6 +537,107 @@ static void a_request_that_waits_for_its_turn_can_be_cancelled(void **state)
 	world_end(&world);
 }
 
+static bool take_nothing(struct http_request *request, const void *bytes, size_t length,
+                         struct err *err)
+{
+	(void)request;
+	(void)bytes;
+	(void)length;
+	return err_set(err, ERR_DAMAGED, "nothing is taken");
+}
+
+static void lift_when_it_waits(struct timer *timer)
+{
+	struct story *story = container_of(timer, struct story, cancel);
+
+	if (!story->request.paused)
+		return timer_set(timer, 10);
+	http_limit(story->http, 0, 0);
+}
+
+/* What was received before the pause is handed over when the pause ends. */
+static void a_body_that_is_refused_after_a_pause_ends_at_once(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_begin(&world, PEER_STAYS, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+	world.story.request.take = take_nothing;
+	http_limit(world.http, 1, 1);
+	timer_init(&world.story.cancel, world.loop, lift_when_it_waits);
+	timer_set(&world.story.cancel, 10);
+	assert_int_equal(world_run(&world), ERR_DAMAGED);
+	timer_release(&world.story.cancel);
+	world_end(&world);
+}
+
+/* A name server that is silent: whoever looks for this host waits until the test lets it go. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned waiting;
+	bool released;
+} names = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret)
+{
+	(void)host;
+	(void)service;
+	(void)hints;
+	(void)ret;
+	pthread_mutex_lock(&names.lock);
+	names.waiting++;
+	while (!names.released)
+		pthread_cond_wait(&names.changed, &names.lock);
+	names.waiting--;
+	pthread_cond_broadcast(&names.changed);
+	pthread_mutex_unlock(&names.lock);
+	return EAI_AGAIN;
+}
+
+static void cancel_when_it_waits(struct timer *timer)
+{
+	pthread_mutex_lock(&names.lock);
+	if (names.waiting > 0)
+		op_cancel(&container_of(timer, struct story, cancel)->op);
+	else
+		timer_set(timer, 10);
+	pthread_mutex_unlock(&names.lock);
+}
+
+/* Where libcurl waited for the thread this would never end. */
+static void a_silent_name_server_does_not_stop_the_loop(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_begin(&world, PEER_ANSWERS, "");
+	world.story.request.url = "http://silent.invalid/";
+	world.story.request.unix_socket = NULL;
+	world.story.request.direct = true;
+	world.story.request.connect_ms = 300;
+	assert_int_equal(world_run(&world), ERR_TIMEOUT);
+	assert_false(world.story.request.reached);
+	http_release(&world.story.request);
+
+	world.story = (struct story){.http = world.http};
+	world.story.request =
+	        (struct http_request){.url = "http://silent.invalid/", .direct = true};
+	timer_init(&world.story.cancel, world.loop, cancel_when_it_waits);
+	timer_set(&world.story.cancel, 10);
+	assert_int_equal(world_run(&world), ERR_CANCELLED);
+	timer_release(&world.story.cancel);
+
+	pthread_mutex_lock(&names.lock);
+	names.released = true;
+	pthread_cond_broadcast(&names.changed);
+	while (names.waiting > 0)
+		pthread_cond_wait(&names.changed, &names.lock);
+	pthread_mutex_unlock(&names.lock);
+	world_end(&world);
+}
+
 static void a_query_value_is_escaped(void **state)
 {
 	struct buf buf;
@@ -564,6 +666,8 @@ int main(void)
 	        cmocka_unit_test(what_is_received_is_limited_until_the_limit_is_lifted),
 	        cmocka_unit_test(what_is_sent_is_limited_until_the_limit_is_lifted),
 	        cmocka_unit_test(a_request_that_waits_for_its_turn_can_be_cancelled),
+	        cmocka_unit_test(a_body_that_is_refused_after_a_pause_ends_at_once),
+	        cmocka_unit_test(a_silent_name_server_does_not_stop_the_loop),
 	        cmocka_unit_test(a_query_value_is_escaped),
 	};
 
