@@ -47,6 +47,9 @@ static const struct s3_meaning meanings[] = {
         {"TemporaryRedirect", ERR_NETWORK, "\"endpoint\" is probably wrong."},
         {"PermanentRedirect", ERR_STORE, "\"region\" or \"endpoint\" is probably wrong."},
         {"InvalidStorageClass", ERR_STORE, "The store does not know this \"storage_class\"."},
+        {"InvalidArgument", ERR_STORE,
+         "The store does not take something that is asked for: look at \"storage_class\", \"sse\" "
+         "and \"object_lock\", if they are set."},
         {"InvalidObjectState", ERR_STORE,
          "The object is in an archive class; restore it in the store first."},
         {"NotImplemented", ERR_STORE, "The store does not know this kind of request."},

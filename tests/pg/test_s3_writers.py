@@ -18,19 +18,11 @@ def keep_versions(rgw):
     rgw.store.must("PUT", f"/{rgw.name}", VERSIONING.encode(), {"versioning": ""})
 
 
-def drop_versions(rgw):
-    """A bucket is gone only with all old versions."""
-    page = rgw.store.must("GET", f"/{rgw.name}", query={"versions": ""})
-    for key, version in zip(page.found("Key"), page.found("VersionId"), strict=True):
-        rgw.store.must("DELETE", f"/{rgw.name}/{key}", query={"versionId": version})
-
-
 @pytest.fixture
 def versioned(rgw):
     keep_versions(rgw)
     yield rgw
-    while rgw.store.must("GET", f"/{rgw.name}", query={"versions": ""}).found("Key"):
-        drop_versions(rgw)
+    rgw.drop_versions()
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ and only for HTTP requests, of which after counts the bytes of the body:
                          drain=False at once, before the body was read
   lost_reply             the store gets the whole request, its answer is thrown away, and the client sees RST
   call                   call(path) runs before the request goes on (not from the command line)
-  change                 call(head) gives the head that goes on instead: its bytes, with the empty line (likewise)
+  change                 call(head) gives the head that goes on instead: its bytes, with the empty line; or a Fault of
+                         kind status, which is the answer then (likewise)
 """
 
 import collections
@@ -205,7 +206,11 @@ class Exchange:
         if fault and fault.kind == "call":
             fault.call(path)
         elif fault and fault.kind == "change":
-            head = fault.call(head)
+            changed = fault.call(head)
+            if isinstance(changed, Fault):
+                self.proxy.saw(method, path, changed.code, fault)
+                return self.refuse(head, method, changed)
+            head = changed
         elif fault and fault.kind != "lost_reply":
             (up if fault.dir == "up" else down).fault = fault
         try:

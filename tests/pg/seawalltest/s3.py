@@ -46,10 +46,10 @@ def rgw_env():
 class Bucket:
     """A bucket, how Seawall is told of it, and what is in it."""
 
-    def __init__(self, env):
+    def __init__(self, env, **headers):
         self.store = s3.Store(env)
         self.name = f"test-{uuid.uuid4().hex[:12]}"
-        self.store.make_bucket(self.name)
+        self.store.must("PUT", f"/{self.name}", **headers)
 
     @property
     def host(self):
@@ -68,6 +68,21 @@ class Bucket:
     def delete(self, key):
         self.store.must("DELETE", f"/{self.name}/{key}")
 
+    def head(self, key):
+        """Its headers."""
+        return self.store.must("HEAD", f"/{self.name}/{key}").headers
+
+    def versions(self):
+        """(key, version) of all that there is, also of what was deleted."""
+        page = self.store.must("GET", f"/{self.name}", query={"versions": ""})
+        return list(zip(page.found("Key"), page.found("VersionId"), strict=True))
+
+    def drop_versions(self, **headers):
+        """A bucket that keeps versions is gone only with all of them."""
+        while found := self.versions():
+            for key, version in found:
+                self.store.must("DELETE", f"/{self.name}/{key}", b"", {"versionId": version}, **headers)
+
     def remove(self):
         """With all that is in it; it may be gone already, and a server that still runs may put something into it meanwhile."""
         wait_for(self.is_removed, f"bucket {self.name} to be empty and removed", 30)
@@ -85,6 +100,15 @@ def rgw(rgw_env):
     """A new bucket on the Ceph of this run."""
     bucket = Bucket(rgw_env)
     yield bucket
+    bucket.remove()
+
+
+@pytest.fixture
+def locked(rgw_env):
+    """One that was made with object lock."""
+    bucket = Bucket(rgw_env, x_amz_bucket_object_lock_enabled="true")
+    yield bucket
+    bucket.drop_versions(x_amz_bypass_governance_retention="true")
     bucket.remove()
 
 

@@ -289,6 +289,18 @@ static void an_instance_is_asked_for_session_role_and_keys(void **state)
 	world_end(&world);
 }
 
+static void a_session_is_asked_for_with_its_length(void **state)
+{
+	struct world world;
+
+	(void)state;
+	instance_world(&world);
+	peer_says(&world.peer, "PUT /latest/api/token ", "403 Forbidden", "%s", "");
+	assert_false(gives(&world, "I"));
+	assert_non_null(strstr(world.peer.seen, "X-aws-ec2-metadata-token-ttl-seconds: "));
+	world_end(&world);
+}
+
 static void an_instance_without_a_role_gives_none(void **state)
 {
 	struct world world;
@@ -378,6 +390,64 @@ static void a_web_identity_token_is_exchanged(void **state)
 	sts_says(&world, "W2", 3600);
 	AWAIT(gives(&world, "W2"));
 	assert_non_null(strstr(world.peer.seen, "WebIdentityToken=hush-jwt-2"));
+	world_end(&world);
+}
+
+static void next_key(struct world *world, const char *key)
+{
+	AUTO_FREE char *secret = xasprintf("hush-%s", key);
+
+	credentials_close(world->source);
+	world->source = NULL;
+	expect_key(world, key, secret);
+}
+
+static void each_place_counts_when_those_before_it_have_none(void **state)
+{
+	struct world world;
+
+	(void)state;
+	instance_world(&world);
+	set_peer("AWS_CONTAINER_CREDENTIALS_FULL_URI", &world, "/hush/keys");
+	json(&world, "GET /hush/keys ", "C", 3600);
+	write_file(world.shared, shared_text, 0600);
+	write_file(world.token, "hush-jwt-1\n", 0644);
+	setenv("AWS_WEB_IDENTITY_TOKEN_FILE", world.token, 1);
+	setenv("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/wal", 1);
+	set_peer("AWS_ENDPOINT_URL_STS", &world, "/");
+	sts_says(&world, "W", 3600);
+	setenv("AWS_ACCESS_KEY_ID", "E", 1);
+	setenv("AWS_SECRET_ACCESS_KEY", "hush-E", 1);
+	write_file(world.secret, "hush-S\n", 0600);
+	world.options.access_key = "S";
+	world.options.secret_key_file = world.secret;
+	next_key(&world, "S");
+	world.options.access_key = world.options.secret_key_file = NULL;
+	next_key(&world, "E");
+	unsetenv("AWS_ACCESS_KEY_ID");
+	unsetenv("AWS_SECRET_ACCESS_KEY");
+	next_key(&world, "W");
+	unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+	credentials_close(STEAL(world.source));
+	expect_key(&world, "D", "hush-d");
+	assert_int_equal(unlink(world.shared), 0);
+	next_key(&world, "C");
+	unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+	next_key(&world, "I");
+	world_end(&world);
+}
+
+/* What is asked of the host itself does not go through the proxy to the world. */
+static void metadata_is_asked_past_the_proxy(void **state)
+{
+	struct world world;
+
+	(void)state;
+	instance_world(&world);
+	unsetenv("no_proxy");
+	setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody is there */
+	expect_key(&world, "I", "hush-I");
+	unsetenv("http_proxy");
 	world_end(&world);
 }
 
@@ -480,6 +550,9 @@ int main(void)
 	        cmocka_unit_test(what_a_container_answers_is_not_trusted),
 	        cmocka_unit_test(a_container_url_to_anywhere_is_refused),
 	        cmocka_unit_test(an_instance_is_asked_for_session_role_and_keys),
+	        cmocka_unit_test(a_session_is_asked_for_with_its_length),
+	        cmocka_unit_test(each_place_counts_when_those_before_it_have_none),
+	        cmocka_unit_test(metadata_is_asked_past_the_proxy),
 	        cmocka_unit_test(an_instance_without_a_role_gives_none),
 	        cmocka_unit_test(a_role_that_is_a_path_is_not_asked_for),
 	        cmocka_unit_test(metadata_that_hangs_ends_in_time),

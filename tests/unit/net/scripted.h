@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "unit/base/loopback.h"
 
-enum { ROUTES = 4 };
+enum { ROUTES = 6 };
 
 /* What begins a request, and the answer's status line and body; NULL: the peer stays silent. */
 struct route {

@@ -77,6 +77,9 @@ static const struct cause causes[] = {
         /* what was asked for */
         {"400 Bad Request", "", "InvalidStorageClass", ERR_STORE,
          "The store does not know this \"storage_class\"."},
+        {"400 Bad Request", "", "InvalidArgument", ERR_STORE,
+         "The store does not take something that is asked for: look at \"storage_class\", "
+         "\"sse\" and \"object_lock\", if they are set."},
         {"403 Forbidden", "", "InvalidObjectState", ERR_STORE,
          "The object is in an archive class; restore it in the store first."},
         {"501 Not Implemented", "", "NotImplemented", ERR_STORE,
