@@ -31,6 +31,9 @@ struct site {
 	/* It did not answer: until then it is not asked where another one may do (loop clock). */
 	int64_t away_until_ms, away_since_us; /* since: wall clock */
 	struct err away;
+	/* The processes of this host that have the same state folder, each for one question, tell
+	 * each other that it does not answer (site_hint.c). */
+	bool hints, hint_taken;
 	const char *cluster; /* its name in configuration and repository */
 	const char *pgdata;  /* absolute; NULL when the configuration has none */
 	/* The archive was begun anew by another server: pg_wal is not where its WAL comes from. */
@@ -58,6 +61,7 @@ enum {
 struct site_ready {
 	struct op op;
 	struct site *site;
+	int64_t stall_ms; /* as struct repo_open has it; set after site_ready_start(); or 0 */
 	struct repo_open open;
 };
 void site_ready_start(struct op *parent, struct site_ready *ready, struct site *site);

@@ -59,7 +59,8 @@ struct repo_open {
 	struct op op;
 	struct repo *repo;
 	bool unencrypted_is_fine; /* in: though a key is set */
-	bool missing;             /* out: there is no seawall.json, which is proven */
+	int64_t stall_ms; /* in: as struct store_get has it, until the repository answers; or 0 */
+	bool missing;     /* out: there is no seawall.json, which is proven */
 	struct ticket ticket;
 	bool was_opened; /* when it began to wait for its turn */
 	struct store_get get;

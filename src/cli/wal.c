@@ -308,6 +308,8 @@ static bool wal_ask(struct cli *cli, struct wal *wal, const char *path, struct e
 	if (!choose_cluster(cli, wal, err) || !runtime_init(&wal->runtime, cli->config, err))
 		return false;
 	wal->dry_run = wal->runtime.pretend = cli->dry_run;
+	for (struct site *site = &wal->runtime.site[wal->cluster]; site; site = site->next)
+		site->hints = wal->fetch && !wal->dry_run;
 	if (wal->dry_run && wal->fetch && !dry_fetch_begin(wal, err))
 		return false;
 	loop_run_op(wal->runtime.loop, &wal->op, &wal_type);

@@ -7,8 +7,8 @@
  *                             marked there (MARKING, repo/harm.h)
  *
  * One that did not answer a moment ago is not asked again at once where there are others; the
- * answer is then "unknown" at worst, never "not there". While a file is read, one that is silent
- * loses its turn soon (site_stall_ms).
+ * answer is then "unknown" at worst, never "not there". While one is opened, or a file is read, one
+ * that is silent loses its turn soon (site_stall_ms).
  */
 #include "nearest.h"
 
@@ -20,7 +20,6 @@ enum nearest_state { NEAREST_START, NEAREST_OPENING, NEAREST_READING, NEAREST_MA
 
 static void nearest_open(struct nearest *nearest)
 {
-	nearest->hurried = false;
 	while (nearest->at && nearest->first->next && !nearest->patient && !site_try(nearest->at)) {
 		nearest->unsure = nearest->at->away;
 		nearest->at = nearest->at->next;
@@ -28,6 +27,9 @@ static void nearest_open(struct nearest *nearest)
 	if (!nearest->at)
 		return;
 	site_ready_start(&nearest->op, &nearest->ready, nearest->at);
+	nearest->ready.stall_ms =
+	        nearest->hurries && !nearest->patient ? site_stall_ms(nearest->first) : 0;
+	nearest->hurried = nearest->ready.stall_ms > 0;
 	op_wait(&nearest->op, NEAREST_OPENING);
 }
 
@@ -119,6 +121,7 @@ static void generation_step(struct op *op)
 	if (nearest_stepped(nearest))
 		return;
 	if (op->state == NEAREST_OPENING) {
+		nearest->hurried = false;
 		generation->open = (struct generation_open){.repo = nearest->at->repo,
 		                                            .cluster = nearest->at->cluster,
 		                                            .system_identifier =
@@ -137,6 +140,7 @@ static const struct op_type generation_type = {.name = "nearest-generation",
 
 void nearest_generation_start(struct op *parent, struct nearest_generation *generation)
 {
+	generation->nearest.hurries = true;
 	op_start(parent, &generation->nearest.op, &generation_type);
 }
 
@@ -185,6 +189,7 @@ static const struct op_type file_type = {.name = "nearest-file", .step = file_st
 
 void nearest_file_start(struct op *parent, struct nearest_file *file)
 {
+	file->nearest.hurries = true;
 	op_start(parent, &file->nearest.op, &file_type);
 }
 

@@ -18,9 +18,9 @@ struct nearest {
 	struct site_ready ready;
 	struct err unsure, damaged, missing;
 	bool found, all; /* all: must answer */
-	/* `hurried`: at has only a short time of silence. Whoever was silent for so long is asked
-	 * again, patiently, when no other has it. */
-	bool hurried, patient;
+	/* `hurried`: at has only a short time of silence; `hurries`: also when it is opened.
+	 * Whoever was silent for so long is asked again, patiently, when no other has it. */
+	bool hurried, hurries, patient;
 	bool hasty; /* in: and nobody is asked again */
 	struct site *silent;
 };

@@ -4,7 +4,7 @@
  *
  *   START -> OPENING -> done
  */
-#include "job/site.h"
+#include "site_hint.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,6 +27,7 @@ static void ready_step(struct op *op)
 		if (site->repo->opened)
 			return op_done(op);
 		ready->open.repo = site->repo;
+		ready->open.stall_ms = ready->stall_ms;
 		repo_open_start(op, &ready->open);
 		return op_wait(op, READY_OPENING);
 	}
@@ -53,6 +54,12 @@ static bool is_answer(const struct err *err)
 	       err->code == ERR_REFUSED || err->code == ERR_CANCELLED;
 }
 
+/* A process that asks once has nothing else to do but to wait for it. */
+static int64_t away_ms(const struct site *site)
+{
+	return site->hints && err_code_retry(site->away.code) ? SITE_PROBE_MS : SITE_AWAY_MS;
+}
+
 void site_note(struct site *site, const struct err *err)
 {
 	if (err && err->code == ERR_CANCELLED)
@@ -61,6 +68,8 @@ void site_note(struct site *site, const struct err *err)
 		if (site->away_until_ms)
 			log_info("repository \"%s\" of cluster \"%s\" answers again",
 			         site->repository, site->cluster);
+		if (site->away_until_ms)
+			site_hint_forget(site);
 		site->away_until_ms = 0;
 		err_clear(&site->away);
 		return;
@@ -70,7 +79,8 @@ void site_note(struct site *site, const struct err *err)
 	if (!site->away_until_ms)
 		site->away_since_us = clock_now_us();
 	site->away = *err;
-	site->away_until_ms = MAX(site->away_until_ms, loop_now_ms(site->loop) + SITE_AWAY_MS);
+	site->away_until_ms = MAX(site->away_until_ms, loop_now_ms(site->loop) + away_ms(site));
+	site_hint_tell(site);
 }
 
 bool site_is_away(const struct site *site)
@@ -80,10 +90,13 @@ bool site_is_away(const struct site *site)
 
 bool site_try(struct site *site)
 {
+	site_hint_take(site);
 	if (site_is_away(site))
 		return false;
-	if (site->away_until_ms)
+	if (site->away_until_ms) {
 		site->away_until_ms = loop_now_ms(site->loop) + SITE_PROBE_MS;
+		site_hint_tell(site);
+	}
 	return true;
 }
 

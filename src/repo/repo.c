@@ -121,6 +121,7 @@ static void open_get(struct repo_open *open)
 	        .length = SEAWALL_JSON_MAX,
 	        .block = &open->block,
 	        .blocks = 1,
+	        .stall_ms = open->stall_ms,
 	};
 	store_get_start(&open->op, &open->get);
 	op_wait(&open->op, OPEN_GETTING);

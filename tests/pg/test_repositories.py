@@ -9,7 +9,7 @@ import socket
 import time
 
 import pytest
-from seawalltest import Target
+from seawalltest import Target, process
 from seawalltest.ledger import Ledger
 from seawalltest.s3 import at, section
 from seawalltest.wait import wait_for
@@ -455,6 +455,64 @@ def test_a_restore_takes_from_the_other_repository_what_the_nearest_does_not_giv
     said = wall.run("restore", "--pgdata", wall.folder / "second", status=None)
     assert said.status != 0 and pack.name in said.err, said
     assert not (wall.folder / "second/global/pg_control").exists()
+
+
+@contextlib.contextmanager
+def silent(wall, name):
+    """The repository has moved to a place where somebody accepts connections and never says anything; yields how many there were."""
+    before = wall.sections[f"repository {name}"]
+    secret = wall.folder / "secret"
+    secret.write_text("of-nobody")
+    secret.chmod(0o600)
+    process.own(secret)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        calls = []
+
+        def count():
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    calls.append(listener.accept())
+            return len(calls)
+
+        wall.sections[f"repository {name}"] = {
+            "url": "s3://nobody", "endpoint": f"http://127.0.0.1:{listener.getsockname()[1]}", "url_style": "path",
+            "region": "x", "access_key": "nobody", "secret_key_file": secret}
+        wall.write_config()
+        try:
+            yield count
+        finally:
+            for connection, _ in calls:
+                connection.close()
+            wall.sections[f"repository {name}"] = before
+            wall.write_config()
+
+
+def test_without_a_server_one_process_waits_for_a_repository_that_is_silent_and_not_each(made):
+    cluster, wall = several(made, serve=False, ack="any")
+    names = [write(cluster) for _ in range(4)]
+    wall.wait_archived(names[-1])
+    hint = wall.state / "silent.main@local"
+    with silent(wall, "local") as calls:
+        write(cluster)
+        begun = time.monotonic()
+        wall.wait_archived(write(cluster))
+        assert time.monotonic() - begun < 20 and failures(cluster) == 0  # ack = any never notices
+        begun, before = time.monotonic(), calls()
+        assert "nothing came for 10000 ms" in fetch(wall, cluster, names[0], 0).err
+        first_s, asked = time.monotonic() - begun, calls()
+        assert asked > before and first_s < 50  # it is opened within a minute where nobody else can be asked
+        begun = time.monotonic()
+        for name in names[1:]:
+            assert fetch(wall, cluster, name, 0).err == ""
+        print(f"first {first_s:.1f} s, then {time.monotonic() - begun:.1f} s for {len(names) - 1}")
+        assert calls() == asked  # by nobody, unless half a minute went by
+    told = json.loads(hint.read_text())
+    assert "nothing came for 10000 ms" in told["error"]
+    told["until_us"] = 0  # half a minute later: one finds out
+    hint.write_text(json.dumps(told))
+    fetch(wall, cluster, names[0], 0)
+    assert not hint.exists()
 
 
 def parts_of(wall, name, backup):
