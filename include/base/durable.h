@@ -20,6 +20,12 @@ struct draft {
 /* Opens a new file beside path (mode 0600 and the given bits, less the umask). Draft must be
  * published or dropped. */
 MUST_USE bool draft_open(struct draft *draft, const char *path, mode_t mode, struct err *err);
+/* The same for a file of a data directory: the folder's mode decides, whatever the umask, as
+ * PostgreSQL has it. 0640 where the group may read the folder and nobody else may (0750); else
+ * 0600. */
+MUST_USE bool draft_open_inside(struct draft *draft, const char *path, struct err *err);
+/* Whether a folder is such a one. */
+bool durable_group_reads(const char *folder);
 MUST_USE bool draft_write(struct draft *draft, const void *bytes, size_t length, struct err *err);
 /* Syncs, renames over whatever is there, syncs the folder. The draft is released in any case. */
 MUST_USE bool draft_publish(struct draft *draft, struct err *err);
@@ -35,6 +41,9 @@ void draft_drop(struct draft *draft);
 /* A whole small file, replaced durably. */
 MUST_USE bool durable_write(const char *path, mode_t mode, const void *bytes, size_t length,
                             struct err *err);
+/* The same as draft_open_inside has it. */
+MUST_USE bool durable_write_inside(const char *path, const void *bytes, size_t length,
+                                   struct err *err);
 MUST_USE bool durable_rename(const char *from, const char *to,
                              struct err *err); /* both folders synced */
 /* Renames without syncing the folders: the same. */

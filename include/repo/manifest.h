@@ -97,6 +97,7 @@ struct manifest_head {
 	uint32_t major, server_version_num, catalog_version;
 	uint32_t segment_bytes;
 	bool checksums;
+	bool group_known, group_access; /* the data directory's group may read it (0750) */
 	uint32_t start_tli, stop_tli;
 	lsn start_lsn, stop_lsn; /* from backup_label, and what pg_backup_stop returned */
 	int64_t stop_time_us; /* server's clock at the stop: commits before it are in the backup */

@@ -85,6 +85,27 @@ bool draft_open(struct draft *draft, const char *path, mode_t mode, struct err *
 	return false;
 }
 
+bool durable_group_reads(const char *folder)
+{
+	struct stat status;
+
+	return stat(folder, &status) == 0 && (status.st_mode & 0777) == 0750;
+}
+
+bool draft_open_inside(struct draft *draft, const char *path, struct err *err)
+{
+	AUTO_FREE
+	char *folder = path_folder(path);
+
+	if (!draft_open(draft, path, 0, err))
+		return false;
+	if (!durable_group_reads(folder) || POINT("mode", path, fchmod(draft->fd, 0640) == 0))
+		return true;
+	err_sys(err, "could not set the mode of file \"%s\"", path);
+	draft_drop(draft);
+	return false;
+}
+
 bool draft_write(struct draft *draft, const void *bytes, size_t length, struct err *err)
 {
 	if (!POINT("write", draft->path, file_write_full(draft->fd, bytes, length)))
@@ -187,17 +208,27 @@ bool draft_publish_new(struct draft *draft, struct err *err)
 	return true;
 }
 
+static bool write_whole(struct draft *draft, const void *bytes, size_t length, struct err *err)
+{
+	if (!draft_write(draft, bytes, length, err)) {
+		draft_drop(draft);
+		return false;
+	}
+	return draft_publish(draft, err);
+}
+
 bool durable_write(const char *path, mode_t mode, const void *bytes, size_t length, struct err *err)
 {
 	struct draft draft;
 
-	if (!draft_open(&draft, path, mode, err))
-		return false;
-	if (!draft_write(&draft, bytes, length, err)) {
-		draft_drop(&draft);
-		return false;
-	}
-	return draft_publish(&draft, err);
+	return draft_open(&draft, path, mode, err) && write_whole(&draft, bytes, length, err);
+}
+
+bool durable_write_inside(const char *path, const void *bytes, size_t length, struct err *err)
+{
+	struct draft draft;
+
+	return draft_open_inside(&draft, path, err) && write_whole(&draft, bytes, length, err);
 }
 
 bool durable_move(const char *from, const char *to, struct err *err)

@@ -27,6 +27,7 @@
 #include "backup_outside.h"
 #include "backup_target.h"
 #include "base/clock.h"
+#include "base/durable.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "pg/version.h"
@@ -330,6 +331,8 @@ static void head_begin(struct backup_detail *detail)
 	head->checksums = detail->control.checksum_version == 1;
 	head->from = xstrdup("primary");
 	head->pgdata = xstrdup(detail->pgdata);
+	head->group_known = true;
+	head->group_access = durable_group_reads(detail->pgdata);
 	head->pg_bin = STEAL(detail->pg_bin);
 	head->time_zone = xstrdup(facts->time_zone);
 	for (size_t i = 0; i < ARRAY_LENGTH(file); i++)

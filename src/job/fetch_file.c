@@ -25,8 +25,16 @@ static void fetch_make_folders(const char *target)
 	AUTO_FREE char *folder = path_folder(target);
 	AUTO_FREE char *above = path_folder(folder);
 
-	if (mkdir(above, 0700) == 0 || errno == EEXIST)
-		(void)!mkdir(folder, 0700);
+	AUTO_FREE char *wal = path_folder(above);
+	mode_t mode = durable_group_reads(wal) ? 0750 : 0700;
+
+	/* the mode as it is to be, whatever the umask */
+	if (mkdir(above, 0700) == 0)
+		(void)!chmod(above, mode);
+	else if (errno != EEXIST)
+		return;
+	if (mkdir(folder, 0700) == 0)
+		(void)!chmod(folder, durable_group_reads(above) ? 0750 : 0700);
 }
 
 /* A copy that replays CREATE TABLESPACE would empty and use the original's own folder, when it is
@@ -69,7 +77,7 @@ static bool fetch_begin(struct fetch_file *file, struct err *err)
 		options.context = file;
 	}
 	fetch_make_folders(file->target);
-	if (!draft_open(&file->draft, file->target, 0, err))
+	if (!draft_open_inside(&file->draft, file->target, err))
 		/* never ERR_NOTFOUND: that is the repository's word alone */
 		return err_wrap_as(err, ERR_IO, "could not write \"%s\"", file->target);
 	if (file->name.kind != WALNAME_SEGMENT)

@@ -177,6 +177,7 @@ static struct restore_room room_of(const struct restore *restore)
 	                             .exists = detail->place.exists,
 	                             .in_place = restore->plan.in_place,
 	                             .resume = detail->place.resume,
+	                             .group_access = detail->head->group_access,
 	                             .tablespace_bytes = detail->scan.tablespace_bytes,
 	                             .main_bytes = detail->scan.main_bytes};
 }
@@ -273,7 +274,7 @@ static bool make(struct restore *restore, struct err *err)
 	struct restore_room room = room_of(restore);
 
 	if (!restore_room_make(&room, err) || !open_locked(detail, pgdata, err) ||
-	    !restore_drafts_remove(pgdata, err))
+	    !restore_mode_set(detail, err) || !restore_drafts_remove(pgdata, err))
 		return false;
 	if (!detail->place.resume &&
 	    (!restore_plan_write(&restore->plan, plan, err) ||

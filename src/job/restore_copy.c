@@ -84,6 +84,11 @@ static bool put_link(struct restore_copy *copy, const char *path, const char *ta
 	return true;
 }
 
+static mode_t folder_mode(const struct restore_copy *copy)
+{
+	return durable_group_reads(copy->pgdata) ? 0750 : 0700;
+}
+
 static bool make_link(struct restore_copy *copy, const struct manifest_entry *entry,
                       struct err *err)
 {
@@ -91,7 +96,7 @@ static bool make_link(struct restore_copy *copy, const struct manifest_entry *en
 	uint32_t oid;
 
 	if (strcmp(entry->path, "pg_wal") == 0) {
-		struct manifest_entry folder = {.path = entry->path, .mode = 0700};
+		struct manifest_entry folder = {.path = entry->path, .mode = folder_mode(copy)};
 
 		if (copy->link_pgwal)
 			return put_link(copy, "pg_wal", copy->link_pgwal, err);
@@ -167,7 +172,7 @@ static bool take_outside(struct restore_copy *copy, const struct manifest_entry 
 	        usual ? xstrdup(usual) : xasprintf("%s%s", copy->mirror, entry->path);
 
 	for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-		struct manifest_entry folder = {.path = path, .mode = 0700};
+		struct manifest_entry folder = {.path = path, .mode = folder_mode(copy)};
 		bool made;
 
 		*slash = 0;
@@ -625,7 +630,7 @@ static bool copy_begin(struct restore_copy *copy, struct err *err)
 		copy->sweep = sweep_new(copy->pgdata, folder, true);
 	copy->window = window_new();
 	copy->reader = manifest_reader_new(take_entry, copy);
-	return draft_open(&copy->draft, path, 0600, err) &&
+	return draft_open_inside(&copy->draft, path, err) &&
 	       backup_manifest_begin(&copy->manifest, append_draft, copy, err);
 }
 

@@ -86,6 +86,8 @@ static void write_plan_run(struct work *work)
 
 	if (stat(follow->log, &status) == 0)
 		follow->log_from = (uint64_t)status.st_size;
+	else if (!durable_write_inside(follow->log, "", 0, &work->op.err)) /* with its mode */
+		return;
 	if (!restore_plan_write(plan, path, &work->op.err))
 		return;
 	/* Killed while the replay ran: the server may be there still, and is followed. */

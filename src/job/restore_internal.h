@@ -47,6 +47,7 @@ struct restore_room {
 	const struct restore_plan *plan;
 	const char *link_pgwal;
 	bool exists, in_place, resume;
+	bool group_access;                /* may the group read what is made */
 	const uint64_t *tablespace_bytes; /* as plan->tablespace; NULL: not counted */
 	uint64_t main_bytes;
 };
@@ -108,6 +109,8 @@ struct restore_detail {
 	int folder; /* of the data directory, -1 */
 };
 
+/* The data directory's mode, which decides about that of everything made in it. Blocks. */
+MUST_USE bool restore_mode_set(const struct restore_detail *detail, struct err *err);
 /* From "all files are there" to "it can be started". Blocks. */
 MUST_USE bool restore_settle(struct restore *restore, struct err *err);
 /* The replay met a change of parameters: what pg_control says now becomes the least again. Blocks.

@@ -26,7 +26,6 @@ static const char *const outside[] = {"data_directory",       "hba_file",
 
 struct turning {
 	const struct restore_copy *copy;
-	mode_t mode;
 	struct err *err;
 	bool failed;
 	struct strs done; /* of the directory, by name */
@@ -204,7 +203,7 @@ static bool turn(struct turning *turning, const char *name, const char *was,
 	if (text.overflow || turned.overflow || result->overflow)
 		return err_set(turning->err, ERR_REFUSED, "file \"%s\" is larger than %d bytes",
 		               path, CONF_BYTES_MAX);
-	return durable_write(path, turning->mode, buf_text(result), result->length, turning->err);
+	return durable_write_inside(path, buf_text(result), result->length, turning->err);
 }
 
 static void turn_file(struct turning *turning, const char *name, const char *was,
@@ -224,7 +223,7 @@ static void turn_file(struct turning *turning, const char *name, const char *was
 	*turning = outer;
 }
 
-bool restore_outside_settle(const struct restore_copy *copy, mode_t mode, struct err *err)
+bool restore_outside_settle(const struct restore_copy *copy, struct err *err)
 {
 	const struct manifest_head *head = copy->head;
 	const struct {
@@ -233,7 +232,7 @@ bool restore_outside_settle(const struct restore_copy *copy, mode_t mode, struct
 	} file[] = {{"postgresql.conf", head->config_file, CONFFILE_SETTINGS},
 	            {"pg_hba.conf", head->hba_file, CONFFILE_RULES},
 	            {"pg_ident.conf", head->ident_file, CONFFILE_RULES}};
-	struct turning turning = {.copy = copy, .mode = mode, .err = err};
+	struct turning turning = {.copy = copy, .err = err};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(file); i++) {
 		AUTO_FREE char *inside = path_join(head->pgdata, file[i].name);

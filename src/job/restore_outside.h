@@ -5,6 +5,6 @@
 #include "restore_copy.h"
 
 /* After the copy: recovery settings out of the way; in a clone also all that leads out. Blocks. */
-MUST_USE bool restore_outside_settle(const struct restore_copy *copy, mode_t mode, struct err *err);
+MUST_USE bool restore_outside_settle(const struct restore_copy *copy, struct err *err);
 
 #endif

@@ -64,7 +64,7 @@ bool restore_journal_write(const char *pgdata, const char *command, enum journal
 	         phase == JOURNAL_PLACED ? "placed" : "copying");
 	escape(command, &out);
 	buf_addc(&out, '\n');
-	return durable_write(path, 0600, out.data, out.length, err) ||
+	return durable_write_inside(path, out.data, out.length, err) ||
 	       err_wrap(err, "could not write the journal of the restore");
 }
 
@@ -605,14 +605,25 @@ bool restore_room_check(const struct restore_room *room, struct err *err)
 	return good;
 }
 
+/* What was there stays as it is. */
+static bool folder_make(const struct restore_room *room, const char *path, struct err *err)
+{
+	bool fresh = access(path, F_OK) != 0;
+
+	if (!durable_mkdir(path, 0700, err))
+		return false;
+	return !fresh || !room->group_access || chmod(path, 0750) == 0 ||
+	       err_sys(err, "could not set the mode of \"%s\"", path);
+}
+
 bool restore_room_make(const struct restore_room *room, struct err *err)
 {
 	const struct restore_plan *plan = room->plan;
 
-	if (!durable_mkdir(plan->pgdata, 0700, err))
+	if (!folder_make(room, plan->pgdata, err))
 		return false;
 	for (size_t i = 0; i < plan->tablespaces; i++)
-		if (!durable_mkdir(plan->tablespace[i].path, 0700, err))
+		if (!folder_make(room, plan->tablespace[i].path, err))
 			return false;
-	return !room->link_pgwal || durable_mkdir(room->link_pgwal, 0700, err);
+	return !room->link_pgwal || folder_make(room, room->link_pgwal, err);
 }

@@ -32,7 +32,7 @@ static bool read_text(const char *pgdata, const char *name, struct buf *out, str
 	return false;
 }
 
-static bool write_text(const char *pgdata, const char *name, const struct buf *text, mode_t mode,
+static bool write_text(const char *pgdata, const char *name, const struct buf *text,
                        struct err *err)
 {
 	AUTO_FREE char *path = path_join(pgdata, name);
@@ -40,15 +40,20 @@ static bool write_text(const char *pgdata, const char *name, const struct buf *t
 	if (text->overflow)
 		return err_set(err, ERR_REFUSED, "file \"%s\" is larger than %d bytes", path,
 		               CONF_BYTES_MAX);
-	return durable_write(path, mode, text->data ? text->data : "", text->length, err);
+	return durable_write_inside(path, text->data ? text->data : "", text->length, err);
 }
 
-static mode_t mode_of(const char *pgdata)
+/* A backup that does not say how it was is like one of its files, once that is there. */
+bool restore_mode_set(const struct restore_detail *detail, struct err *err)
 {
-	AUTO_FREE char *path = path_join(pgdata, "PG_VERSION");
+	const struct manifest_head *head = detail->head;
 	struct stat status;
+	bool group = head->group_known ? head->group_access
+	                               : fstatat(detail->folder, "PG_VERSION", &status, 0) == 0 &&
+	                                         (status.st_mode & 0040);
 
-	return stat(path, &status) == 0 && (status.st_mode & 0040) ? 0640 : 0600;
+	return fchmod(detail->folder, group ? 0750 : 0700) == 0 ||
+	       err_sys(err, "could not set the mode of \"%s\"", detail->restore->plan.pgdata);
 }
 
 /* What the original's map has besides is a tablespace that was dropped when the backup had begun:
@@ -67,7 +72,7 @@ static bool settle_tablespace_map(struct restore_detail *detail, struct err *err
 	for (size_t i = 0; i < plan->tablespaces; i++)
 		tablespace_map_add(&map, plan->tablespace[i].oid, plan->tablespace[i].path);
 	tablespace_map_write(&map, &out);
-	good = write_text(plan->pgdata, "tablespace_map", &out, mode_of(plan->pgdata), err);
+	good = write_text(plan->pgdata, "tablespace_map", &out, err);
 	tablespace_map_release(&map);
 	return good;
 }
@@ -175,7 +180,7 @@ static bool settle_settings(struct restore_detail *detail, struct err *err)
 	recovery.restore_command = buf_text(&command);
 	recovery.config_text = buf_text(&all);
 	conf_recovery(&recovery, &out);
-	return write_text(pgdata, "postgresql.auto.conf", &out, mode_of(pgdata), err);
+	return write_text(pgdata, "postgresql.auto.conf", &out, err);
 }
 
 bool restore_raise_floors(struct restore *restore, bool *ret_raised, struct err *err)
@@ -199,7 +204,7 @@ bool restore_raise_floors(struct restore *restore, bool *ret_raised, struct err 
 	if (lines.length == 0)
 		return true;
 	conf_add(&lines, &own);
-	*ret_raised = write_text(pgdata, "postgresql.auto.conf", &own, mode_of(pgdata), err);
+	*ret_raised = write_text(pgdata, "postgresql.auto.conf", &own, err);
 	return *ret_raised;
 }
 
@@ -212,8 +217,7 @@ static bool settle_signals(const struct restore *restore, struct err *err)
 	struct buf empty = {0};
 
 	buf_init(&text, 4096);
-	if (!durable_unlink(standby, err) ||
-	    !write_text(pgdata, "recovery.signal", &empty, mode_of(pgdata), err))
+	if (!durable_unlink(standby, err) || !write_text(pgdata, "recovery.signal", &empty, err))
 		return false;
 	if (!restore->plan.clone)
 		return durable_unlink(clone, err);
@@ -221,7 +225,7 @@ static bool settle_signals(const struct restore *restore, struct err *err)
 	         "This directory is a copy of cluster \"%s\", made by seawall restore from backup "
 	         "%s.\nIt does not archive into the repository of the original.\n",
 	         restore->site->cluster, restore->plan.backup);
-	return write_text(pgdata, RESTORE_CLONE_FILE, &text, 0600, err);
+	return write_text(pgdata, RESTORE_CLONE_FILE, &text, err);
 }
 
 /* ---- durable ---- */
@@ -273,9 +277,7 @@ bool restore_settle(struct restore *restore, struct err *err)
 	const char *pgdata = restore->plan.pgdata;
 	AUTO_FREE char *plan = path_join(pgdata, RESTORE_PLAN_FILE);
 
-	if (fchmod(detail->folder, mode_of(pgdata) == 0640 ? 0750 : 0700) != 0)
-		return err_sys(err, "could not set the mode of \"%s\"", pgdata);
-	if (!restore_outside_settle(&detail->copy, mode_of(pgdata), err) ||
+	if (!restore_mode_set(detail, err) || !restore_outside_settle(&detail->copy, err) ||
 	    !settle_tablespace_map(detail, err) || !settle_settings(detail, err) ||
 	    !settle_signals(restore, err) || !restore_plan_write(&restore->plan, plan, err) ||
 	    !list_changed(detail, err) || !sync_all(restore, err) || !place_control(restore, err))
@@ -302,7 +304,7 @@ bool restore_finish(struct restore *restore, struct err *err)
 		if (!read_text(pgdata, "postgresql.auto.conf", &text, err))
 			return false;
 		conf_strip(buf_text(&text), false, &out, &removed);
-		if (!write_text(pgdata, "postgresql.auto.conf", &out, mode_of(pgdata), err) ||
+		if (!write_text(pgdata, "postgresql.auto.conf", &out, err) ||
 		    !durable_unlink(plan, err) || !file_remove_tree(spool, err))
 			return false;
 	}

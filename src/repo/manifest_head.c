@@ -66,6 +66,8 @@ static void write_server(const struct manifest_head *head, struct jval *root)
 	jset_int(root, "catalog_version", head->catalog_version);
 	jset_int(root, "segment_bytes", head->segment_bytes);
 	jset_bool(root, "checksums", head->checksums);
+	if (head->group_known)
+		jset_bool(root, "group_access", head->group_access);
 	set_text(root, "from", head->from);
 	set_text(root, "pgdata", head->pgdata);
 	set_text(root, "pg_bin", head->pg_bin);
@@ -77,6 +79,9 @@ static void write_server(const struct manifest_head *head, struct jval *root)
 
 static bool read_server(const struct jval *root, struct manifest_head *head, struct err *err)
 {
+	head->group_known = jhas(root, "group_access");
+	if (head->group_known && !jget_bool(root, "group_access", &head->group_access, err))
+		return false;
 	return jget_u64(root, "system_identifier", &head->system_identifier, err) &&
 	       jget_u32(root, "major", &head->major, err) &&
 	       jget_u32(root, "server_version_num", &head->server_version_num, err) &&

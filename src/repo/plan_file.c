@@ -114,7 +114,7 @@ bool restore_plan_write(const struct restore_plan *plan, const char *path, struc
 	if (out.overflow)
 		return err_set(err, ERR_INTERNAL, "the plan is larger than %d bytes",
 		               PLAN_BYTES_MAX);
-	return durable_write(path, 0600, out.data, out.length, err);
+	return durable_write_inside(path, out.data, out.length, err);
 }
 
 /* ---- reading ---- */

@@ -478,6 +478,35 @@ def test_tablespaces_are_mapped_or_refused(story):
     assert story.cluster.one("SELECT count(*) FROM t") == 5002
 
 
+def test_a_group_that_could_read_the_cluster_can_read_the_copy_and_nobody_else(made):
+    """Whatever the umask of who restores it."""
+    story = Story(made, group=True)
+    old, new, wal = (story.made.folder / name for name in ("ts", "ts new", "wal link"))
+    old.mkdir(mode=0o700)
+    story.cluster.sql(f"CREATE TABLESPACE ts LOCATION '{old}'")
+    begin(story).cluster.sql("CREATE TABLE t TABLESPACE ts AS SELECT generate_series(1, 10) AS n")
+    story.archived()
+    before = os.umask(0o077)
+    try:
+        restored, _ = story.restore("--tablespace", f"ts={new}", "--link-pgwal", wal, start=False)
+        assert modes(restored.data, wal, new) == {0o640, 0o750}
+        restored, _ = story.restore("--tablespace", f"ts={new}2")
+        assert (restored.data / "seawall.log").exists() and modes(restored.data, f"{new}2") == {0o640, 0o750}
+    finally:
+        os.umask(before)
+
+
+def modes(*folders):
+    """Of all files and folders in them, of themselves too."""
+    found = {}
+    for folder in folders:
+        for path in (pathlib.Path(folder), *pathlib.Path(folder).rglob("*")):
+            if not path.is_symlink() and not path.is_socket():
+                found.setdefault(path.stat().st_mode & 0o777, []).append(str(path))
+    print({oct(mode): paths[:20] for mode, paths in found.items()})
+    return set(found)
+
+
 def test_a_copy_does_not_archive(made, scratch):
     """Nor does it do what its configuration wants from a standby: clean up an archive, move an address, wait for hours."""
     story = begin(Story(made, archive_cleanup_command=f"touch '{scratch}/cleaned'", recovery_min_apply_delay="5h",

@@ -52,13 +52,15 @@ class Cluster:
         self.tablespaces = self.folder / f"{name}.ts"
         self.process = None  # the postmaster, when we started it
 
-    def init(self, segment_mb=16, checksums=True, **settings):
+    def init(self, segment_mb=16, checksums=True, group=False, **settings):
         command = [self.bin / "initdb", "-D", self.data, "-A", "trust", "-E", "UTF8", "--locale=C", "-N",
                    f"--wal-segsize={segment_mb}"]
         if checksums:
             command.append("--data-checksums")
         elif self.major >= 18:
             command.append("--no-data-checksums")
+        if group:
+            command.append("--allow-group-access")
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **process.OWNER)
         self.configure(**{**SETTINGS, "unix_socket_directories": self.sockets, **settings})
         return self

@@ -68,6 +68,37 @@ static void a_file_is_replaced_whole(void **state)
 	assert_int_equal(count_drafts(*state), 0);
 }
 
+static mode_t mode_inside(const char *folder, mode_t mode)
+{
+	AUTO_FREE char *path = path_join(folder, "inside");
+	struct err err = {0};
+	struct stat st;
+
+	assert_int_equal(chmod(folder, mode), 0);
+	assert_true(durable_write_inside(path, "one", 3, &err));
+	check_text(path, "one");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(unlink(path), 0);
+	return st.st_mode & 0777;
+}
+
+static void a_file_of_a_data_directory_is_as_that_whatever_the_umask(void **state)
+{
+	static const mode_t masks[] = {0, 022, 077};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(masks); i++) {
+		mode_t before = umask(masks[i]);
+
+		assert_int_equal(mode_inside(*state, 0750), 0640);
+		assert_int_equal(mode_inside(*state, 0700), 0600);
+		assert_int_equal(mode_inside(*state, 0755), 0600); /* /tmp is no data directory */
+		assert_int_equal(mode_inside(*state, 0770), 0600);
+		umask(before);
+	}
+	assert_int_equal(chmod(*state, 0700), 0);
+	assert_int_equal(count_drafts(*state), 0);
+}
+
 static void a_new_file_never_replaces(void **state)
 {
 	AUTO_FREE
@@ -447,6 +478,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	        in_scratch(a_file_is_replaced_whole),
+	        in_scratch(a_file_of_a_data_directory_is_as_that_whatever_the_umask),
 	        in_scratch(a_new_file_never_replaces),
 	        in_scratch(a_dropped_draft_leaves_nothing),
 	        in_scratch(a_missing_folder_is_a_clear_error),

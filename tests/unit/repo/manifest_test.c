@@ -324,6 +324,8 @@ static struct manifest_head head_make(void)
 	        .catalog_version = 202209061,
 	        .segment_bytes = 16 << 20,
 	        .checksums = true,
+	        .group_known = true,
+	        .group_access = true,
 	        .start_tli = 2,
 	        .stop_tli = 2,
 	        .start_lsn = 0x1000000028,
@@ -371,6 +373,7 @@ static void a_head_is_the_same_when_it_comes_back(void **state)
 	assert_string_equal(back.label_text, "nightly \xff");
 	assert_string_equal(back.tablespace[0].path, "/srv/\xe4");
 	assert_int_equal(back.stop_lsn, head.stop_lsn);
+	assert_true(back.group_known && back.group_access);
 	assert_true(back.system_identifier == UINT64_MAX);
 	manifest_head_write(&back, &again);
 	assert_string_equal(buf_text(&text), buf_text(&again));
