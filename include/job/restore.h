@@ -104,4 +104,7 @@ void restore_release(struct restore *restore);
 void restore_plan_lines(const struct restore *restore, struct buf *out);
 void restore_next_lines(const struct restore *restore, struct buf *out);
 
+/* Whether a server runs in the directory: its lock file, and /proc. ret_pid: which. */
+bool restore_place_in_use(const char *path, pid_t *ret_pid);
+
 #endif

@@ -5,12 +5,15 @@
  * Without a server the exit status is 1: archiving goes on, but slower, and nobody works ahead.
  */
 #include <dirent.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/units.h"
 #include "client.h"
 #include "disk.h"
+#include "job/restore.h"
 #include "listing.h"
+#include "pg/control.h"
 #include "shown.h"
 #include "table.h"
 #include "base/poison.h"
@@ -167,6 +170,32 @@ static void add_exposure(const struct looking *looking, size_t number, struct ta
 	}
 }
 
+/* Nothing while a server runs in the directory, or when nobody can say. Status is of the archive,
+ * but of a server that is down nothing more comes. */
+static bool down_text(const char *pgdata, char *out, size_t out_bytes)
+{
+	AUTO_FREE char *lock = pgdata ? path_join(pgdata, "postmaster.pid") : NULL;
+	struct err ignored = {0};
+	struct control control;
+	char time[TIME_TEXT_BYTES];
+	pid_t pid;
+
+	if (!pgdata || restore_place_in_use(pgdata, &pid) ||
+	    !control_read(pgdata, &control, &ignored))
+		return false;
+	shown_time(control.updated_us, time);
+	if (control.state == CONTROL_SHUTDOWNED || control.state == CONTROL_SHUTDOWNED_IN_RECOVERY)
+		snprintf(out, out_bytes, "does not run; it was shut down at %s", time);
+	else
+		snprintf(out, out_bytes,
+		         "does not run, and was not shut down: %s; last seen at work at %s",
+		         access(lock, F_OK) == 0
+		                 ? "it crashed or was killed, or runs in another container"
+		                 : "it crashed or was killed",
+		         time);
+	return true;
+}
+
 /* What waits in pg_wal, and why: known also while the repository is away. */
 static void add_waiting(const struct looking *looking, size_t number, struct table *table)
 {
@@ -255,6 +284,10 @@ static void cluster_text(const struct looking *looking, size_t number, struct bu
 	table_init(&table, 2, NULL, 0);
 	table_add(&table, "data directory");
 	table_add(&table, pgdata ? pgdata : "that of the first push");
+	if (down_text(pgdata, line, sizeof(line))) {
+		table_add(&table, "PostgreSQL");
+		table_add(&table, line);
+	}
 	add_places(looking, number, &table);
 	if (err_is(why)) {
 		err_line(why, line, sizeof(line));
@@ -308,11 +341,32 @@ static void server_text(const struct looking *looking, struct buf *out)
 	}
 }
 
-static void add_problem(struct buf *out, const char *where, const char *what)
+/* One hint is often that of several problems, and is said once. */
+static void add_problem(struct buf *out, const char *where, const char *what, const char *hint)
 {
 	if (!out->length)
 		buf_addstr(out, "\nProblems:\n");
 	buf_addf(out, "  %s: %s\n", where, what);
+	if (*hint && !strstr(buf_text(out), hint))
+		buf_addf(out, "    hint: %s\n", hint);
+}
+
+/* From the hole on nothing can be restored before there is another backup. */
+static void add_hole(const struct looking *looking, size_t number, struct buf *out)
+{
+	const struct intervals *intervals = &looking->listing[number].can.intervals;
+	const struct interval *last =
+	        intervals->count ? &intervals->item[intervals->count - 1] : NULL;
+	char to[TIME_TEXT_BYTES], text[256];
+
+	if (!last || !last->hole || looking->others[number][0].site)
+		return;
+	shown_time(MAX(last->last_us, last->to_us), to);
+	snprintf(text, sizeof(text),
+	         "WAL is missing behind the last backup: nothing after %s can be restored", to);
+	add_problem(out, looking->cli->config->cluster[number].name, text,
+	            "Take a backup now. Is what is missing still in some pg_wal? `seawall wal push "
+	            "PATH`.");
 }
 
 static void problems_text(const struct looking *looking, struct buf *out)
@@ -325,11 +379,14 @@ static void problems_text(const struct looking *looking, struct buf *out)
 	buf_init(&list, STATUS_BYTES_MAX);
 	for (size_t i = 0; i < jarray_length(problems); i++)
 		add_problem(&list, text_of(jarray_at(problems, i), "where"),
-		            text_of(jarray_at(problems, i), "text"));
-	for (size_t i = 0; i < config->clusters; i++)
+		            text_of(jarray_at(problems, i), "text"),
+		            text_of(jarray_at(problems, i), "hint"));
+	for (size_t i = 0; i < config->clusters; i++) {
+		add_hole(looking, i, &list);
 		if (disk_is_shared(looking->runtime.site[i].pgdata, config->cluster[i].repository))
 			add_problem(&list, config->cluster[i].name,
-			            "the repository is on the same disk as the data directory");
+			            "the repository is on the same disk as the data directory", "");
+	}
 	buf_addstr(out, buf_text(&list));
 }
 
@@ -376,6 +433,8 @@ static void cluster_json(const struct looking *looking, size_t number, struct jv
 	others_json(looking, number, object);
 	if (pgdata)
 		jset_int(object, "waiting", ready_files(pgdata));
+	if (down_text(pgdata, line, sizeof(line)))
+		jset_str(object, "postgresql", line);
 	if (err_is(&looking->listing_err[number])) {
 		err_line(&looking->listing_err[number], line, sizeof(line));
 		jset_str(object, "error", line);

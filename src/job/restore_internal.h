@@ -31,8 +31,6 @@ struct restore_place {
 /* Blocks. Refuses what must not be written to. */
 MUST_USE bool restore_place_look(struct restore_place *place, struct err *err);
 void restore_place_release(struct restore_place *place);
-/* Whether a server runs in the directory: its lock file, and /proc. ret_pid: which. */
-bool restore_place_in_use(const char *path, pid_t *ret_pid);
 /* Whether a process runs; one that has ended and that nobody has waited for does not. */
 bool restore_process_lives(pid_t pid);
 

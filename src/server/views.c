@@ -46,20 +46,24 @@ static void json_time(struct jval *object, const char *field, int64_t unix_us)
 	jset_str(object, field, text);
 }
 
-static void problem_add(struct jval *problems, const char *where, const char *text)
+static struct jval *problem_add(struct jval *problems, const char *where, const char *text)
 {
 	struct jval *object = jadd_object(problems);
 
 	jset_str(object, "where", where);
 	jset_str(object, "text", text);
+	return object;
 }
 
 static void problem_add_err(struct jval *problems, const char *where, const struct err *err)
 {
+	struct jval *object;
 	char line[ERR_TEXT_MAX];
 
 	err_line(err, line, sizeof(line));
-	problem_add(problems, where, line);
+	object = problem_add(problems, where, line);
+	if (err->hint[0])
+		jset_str(object, "hint", err->hint);
 }
 
 /* ---- status ---- */

@@ -247,6 +247,13 @@ def test_status_with_and_without_a_server(wall):
     told = read(wall, "status")
     assert told["server"]["process"] == wall.server.pid
     assert told["clusters"][0]["backups"] == 1 and told["clusters"][0]["intervals"]
+    assert "postgresql" not in told["clusters"][0] and "does not run" not in result.out
+    wall.cluster.stop()
+    assert "does not run; it was shut down at 20" in wall.run("status").out
+    wall.cluster.start()
+    wall.cluster.kill()
+    wait_for(lambda: "was not shut down: it crashed or was killed" in read(wall, "status")["clusters"][0].get("postgresql", ""),
+             "the last of its processes to end", 30)
 
 
 def test_status_says_what_fails(wall):
@@ -256,7 +263,7 @@ def test_status_says_what_fails(wall):
     wall.cluster.switch_wal()
     wait_for(lambda: wall.cluster.one("SELECT failed_count FROM pg_stat_archiver") > 0, "a failure", 60)
     out = wall.run("status").out
-    assert str(wall.repository) in out
+    assert str(wall.repository) in out and out.count("Is a disk not mounted?") == 1
     (wall.folder / "away").rename(wall.repository)
     wait_for(lambda: wall.cluster.one("SELECT archived_count FROM pg_stat_archiver") > 0, "the archiver", 120)
 

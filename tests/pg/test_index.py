@@ -294,6 +294,7 @@ def test_intervals_end_at_the_last_transaction_and_name_their_hole(made):
     assert micros(told["hole_from"]) < micros(told["hole_until"]) <= times[-1]  # the piece of the index covers both sides
     assert newest > lost
     assert f"then a HOLE at {lost}" in wall.run("list").out
+    assert "main: WAL is missing behind the last backup: nothing after 20" in wall.run("status", status=None).out
     # also when all of the index is made again
     for folder in (wall.repository / "main").glob("*/index"):
         shutil.rmtree(folder)
