@@ -22,7 +22,7 @@ _seawall() {
 		;;
 	esac
 	case $command in
-	'init') options='--pgdata --take-over --dry-run --config --json --verbose --quiet --help' ;;
+	'init') options='--pgdata --now --take-over --dry-run --config --json --verbose --quiet --help' ;;
 	'check') options='--pgdata --no-segment --config --json --verbose --quiet --help' ;;
 	'serve') options='--pgdata --dry-run --config --json --verbose --quiet --help' ;;
 	'status') options='--config --json --verbose --quiet --help' ;;

@@ -13,6 +13,7 @@ enum { TIME_TEXT_BYTES = 40 };
 
 int64_t clock_now_us(void);  /* wall clock */
 int64_t clock_mono_us(void); /* monotonic */
+int64_t clock_boot_us(void); /* the same, and it goes on while the machine sleeps */
 
 static inline int64_t clock_from_pg(int64_t timestamptz_us)
 {

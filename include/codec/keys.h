@@ -91,6 +91,10 @@ enum unwrap { UNWRAP_OPENED, UNWRAP_OTHER, UNWRAP_DAMAGED };
  * passphrase that was not tried yet. */
 enum unwrap keyring_unwrap(struct keyring *ring, const struct wrapped_key *wrapped,
                            struct wrapper *wrapper);
+/* Whether the wrapper has the key that wrapped it, and whether the ring has that data key opened.
+ */
+bool wrapper_opens(struct wrapper *wrapper, const struct wrapped_key *wrapped);
+bool keyring_opens(const struct keyring *ring, uint64_t id);
 /* A new data key, the newest from now on. False: the ring is full. */
 MUST_USE bool keyring_make(struct keyring *ring, int64_t now_us, unsigned *ret_i, struct err *err);
 /* Data key i, which is opened, wrapped by the first line of wrapper. */

@@ -176,9 +176,11 @@ struct sealed {
 	uint64_t stored_bytes; /* of the whole object, as the index says */
 	struct sealed_frame *frame;
 	bool encrypted;
-	uint64_t key;        /* id of the data key, when encrypted */
-	struct crypt *crypt; /* to read frames, when encrypted */
-	size_t wanted;       /* after a failure for too few bytes: how many are needed; else 0 */
+	uint64_t key;         /* id of the data key, when encrypted */
+	struct crypt *crypt;  /* to read frames, when encrypted */
+	uint64_t key_missing; /* after a failure because none of the keys at hand is this one; else
+	                         0 */
+	size_t wanted;        /* after a failure for too few bytes: how many are needed; else 0 */
 };
 struct sealed_want {
 	const char *name;           /* the one it was read under: it must be its own */

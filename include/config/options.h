@@ -52,12 +52,13 @@ enum option_flags {
 	  "how WAL is compressed")                                                                 \
 	X(COMPRESSION, pack_compression, "zstd:3", NULL, 0, 0, 0,                                  \
 	  "lz4 | zstd | zstd:LEVEL (1 to 19) | none", "how the data of backups is compressed")      \
-	X(PATH, key_file, NULL, "/etc/seawall/key", 0, 1024, 0, "an absolute path",                \
+	X(PATH, key_file, NULL, "/etc/seawall/key", 0, 1024, OPTION_RELOAD, "an absolute path",    \
 	  "encrypt the repository: file with the key, a line of at least 32 characters")           \
-	X(PATH, key_passphrase_file, NULL, "/etc/seawall/passphrase", 0, 1024, 0,                  \
+	X(PATH, key_passphrase_file, NULL, "/etc/seawall/passphrase", 0, 1024, OPTION_RELOAD,      \
 	  "an absolute path", "the same with a passphrase: file that holds it")                    \
 	X(STRING, key_command, NULL, "vault kv get -field=key secret/seawall", 0, 4096,            \
-	  OPTION_SECRET, "a shell command", "the same with a command that prints the key; it is run once") \
+	  OPTION_RELOAD | OPTION_SECRET, "a shell command",                                        \
+	  "the same with a command that prints the key; it is run once")                           \
 	X(STRING, region, "AWS_REGION of the environment, else us-east-1", "eu-central-1", 0, 63,  \
 	  OPTION_DERIVED, "a region's name", "s3: the region of the bucket")                       \
 	X(STRING, endpoint, "AWS's of the region", "https://s3.example.com:9000", 0, 255,          \

@@ -11,6 +11,7 @@
 #define REPO_KEYS_H
 
 #include "codec/keys.h"
+#include "loop/nap.h"
 #include "repo/object.h"
 #include "repo/repo.h"
 
@@ -40,6 +41,7 @@ struct keys_load {
 	struct op op;
 	struct repo *repo;
 	bool none_is_fine;
+	bool again;              /* it is open: what is new is added, see keys_look */
 	struct key_found *found; /* out: in the order of their names; keys_load_release */
 	unsigned count;
 	struct store_walk walk; /* private, all below */
@@ -49,17 +51,32 @@ struct keys_load {
 	uint32_t *marker;
 	unsigned markers;
 	bool too_many;
+	int64_t begun_us, since_us; /* since: when the oldest of what is there was written */
+	uint64_t seen;
+	struct key_source source; /* its text is owned */
+	bool reread;
+	struct keyring *ring; /* that of the repository, or one that becomes it */
+	struct repo sight;    /* the repository as this ring sees it */
 	char name[NAME_BYTES];
 	struct err damaged;
 };
 void keys_load_start(struct op *parent, struct keys_load *load);
 void keys_load_release(struct keys_load *load);
 
-/* The first data key of a repository that has none, and the marker with all that is in it now. */
+/*
+ * The first data key of a repository that has none, and the marker with all that is in it now.
+ *
+ * Others may be storing in it, unencrypted, and what they hear to be stored must be in the marker.
+ * So with wait_ms a first marker, of nothing, says that it is about to be encrypted, and the list
+ * is made when nobody believes any more that it is not: KEYS_WAIT_MS after KEYS_FRESH_MS would do.
+ */
 struct keys_begin {
 	struct op op;
 	struct repo *repo;
-	uint64_t plain; /* out: how many objects stay unencrypted */
+	int64_t wait_ms; /* 0: nobody stores there */
+	uint64_t plain;  /* out: how many objects stay unencrypted */
+	bool others;     /* somebody else encrypted it meanwhile */
+	struct nap nap;
 	struct store_walk walk;
 	struct object_write write;
 	struct work work;
@@ -71,6 +88,58 @@ struct keys_begin {
 	char name[NAME_BYTES];
 };
 void keys_begin_start(struct op *parent, struct keys_begin *begin);
+
+enum {
+	KEYS_FRESH_MS = 90 * 1000,        /* how long a look that found no keys is believed */
+	KEYS_WAIT_MS = 120 * 1000,        /* how long `init` waits: longer than that */
+	KEYS_AGAIN_MS = 5 * 1000,         /* between two looks of one that is shut out */
+	KEYS_COMMAND_MS = 10 * 60 * 1000, /* between two runs of a command that did not help */
+};
+
+/*
+ * One look below keys/ in a repository that is open: one listing while nothing has changed. A data
+ * key that is new is opened and seals from then on; one that the key at hand does not open (lags)
+ * leaves the one before in use, and the source is asked again. A repository that was not encrypted
+ * and is now gets its ring, or is shut (repo->shut), which is no error of the look. At most one
+ * look at a time; one that another story began meanwhile counts for all.
+ */
+struct keys_look {
+	struct op op;
+	struct repo *repo;
+	struct ticket ticket;
+	int64_t begun_us;
+	struct keys_load *load;
+};
+void keys_look_start(struct op *parent, struct keys_look *look);
+
+/*
+ * Whether something may be stored in a repository, by one that may not know that it was encrypted:
+ * before, and after (stored) when it was not encrypted and is there now. ERR_REFUSED: it is
+ * encrypted, or about to be, and was not then. Without a look as long as the last one is fresh.
+ *
+ * That nothing is lost rests on this: whoever says "stored" of what is not encrypted has it in the
+ * store no later than KEYS_FRESH_MS after a look began that found no marker; the marker's list is
+ * made KEYS_WAIT_MS after the first marker was there.
+ */
+struct keys_guard {
+	struct op op;
+	struct repo *repo;
+	bool stored;
+	struct keys_look look;
+};
+void keys_guard_start(struct op *parent, struct keys_guard *guard);
+/* Whether there is nothing to wait for; then all is well. */
+bool keys_guard_idle(const struct repo *repo, bool stored);
+/* In short, for those who tell of it. */
+struct keys_state {
+	bool known;   /* it was looked */
+	bool shut;    /* repo->shut says why */
+	bool lags;    /* struct repo */
+	uint64_t key; /* the id of the data key that seals; 0: nothing is encrypted */
+};
+struct keys_state keys_state(const struct repo *repo);
+/* Whether one more look may find the data key of an object that could not be opened. */
+bool keys_look_helps(const struct repo *repo);
 
 /* All data keys of repo->keys wrapped by one more wrapping key; with make, also a new data key,
  * wrapped by it alone, and the newest from then on. */

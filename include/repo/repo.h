@@ -40,15 +40,27 @@ struct repo {
 	struct gate opening;          /* one at a time: what it reads is put here */
 	struct key_source key_source; /* set by whoever made it, before it is opened */
 	struct wrapper *wrapper;      /* what the source gave; NULL until it was asked */
-	struct keyring *keys;         /* NULL: not encrypted */
-	bool keys_whole;          /* with what may be there unencrypted: from then on it stays */
-	bool no_keys;             /* it was looked for keys, and there are none */
+	/* NULL: not encrypted. Whole, with what may be there unencrypted, before it is set; it
+	 * stays from then on, and workers read it. */
+	struct keyring *_Atomic keys;
+	bool no_keys; /* it was looked for keys, and there are none */
+	/* What the last look below keys/ found (repo/keys.h, keys_look). */
+	int64_t looked_us; /* when it began, clock_boot_us; 0: look before anything is stored */
+	int64_t reread_us; /* when the source was asked again */
+	uint64_t seen;     /* of the names that were there */
+	bool source_new;   /* the source is another one than the wrapper came from */
+	bool lags;         /* there is a data key that the key at hand does not open */
+	struct err shut; /* it is encrypted, or about to be, and nothing can be sealed here: why */
+	char *source_text;        /* of key_source, when it is owned */
 	struct features features; /* as the newest note says */
 };
 
 /* repo is made from a store that is open; it owns the store from then on. */
 struct repo *repo_new(struct store *store, struct blocks *blocks);
 void repo_free(struct repo *repo);
+/* Another source than before, or the same, whose key may be another one now: it is asked when that
+ * helps, and nothing is stored before keys/ was looked at again. The text is copied. */
+void repo_set_key_source(struct repo *repo, const struct key_source *source);
 
 /* Reads and checks seawall.json: not there is ERR_STORE ("no repository here; `seawall init`"),
  * another format version says which is needed. Then the keys (keys_load), and what the
@@ -78,6 +90,9 @@ struct repo_init;
 struct repo_init *repo_init_new(struct repo *repo);
 void repo_init_start(struct op *parent, struct repo_init *init);
 struct op *repo_init_op(struct repo_init *init);
+/* How long a repository that is encrypted later waits for those that store in it (keys_begin); 0
+ * unless it was said. */
+void repo_init_wait(struct repo_init *init, int64_t ms);
 /* Whether the newest note said something else. */
 bool repo_init_differs(const struct repo_init *init);
 /* Whether it encrypted the repository, and how many objects it found there. */

@@ -32,6 +32,11 @@ int64_t clock_mono_us(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_us(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
 /* Division that rounds down, also below zero. */
 static int64_t floor_div(int64_t a, int64_t b)
 {

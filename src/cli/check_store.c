@@ -33,6 +33,8 @@ static enum outcome check_encryption(struct checking *checking)
 
 	if (!checking->repository)
 		return check_say(checking, CHECK_SKIPPED, "the repository cannot be used");
+	if (err_is(&checking->place->repo->shut))
+		return check_fail(checking, &checking->place->repo->shut);
 	keys = checking->place->repo->keys;
 	if (!keys || !keyring_newest(keys, &newest))
 		return check_say(checking, CHECK_OK, "the repository is not encrypted");

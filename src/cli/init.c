@@ -15,9 +15,9 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "base/place.h"
-#include "client.h"
 #include "codec/json.h"
 #include "codec/keys.h"
+#include "repo/keys.h"
 #include "init.h"
 #include "setup.h"
 #include "story.h"
@@ -239,30 +239,22 @@ struct report {
 	struct made made[CONFIG_SECTIONS_MAX];
 };
 
-/* What a server that knows of no key goes on storing would be refused afterwards. */
-static bool no_server_runs(struct runtime *runtime, struct err *err)
+/* How long one waits who encrypts what others store in; said, since it is minutes. */
+static int64_t encrypt_wait(const struct cli *cli, const struct site *site)
 {
-	static const struct client_request what = {.method = "GET", .path = "/v1/status"};
-	struct jval *status = NULL;
-	struct client client;
-	struct err ignored = {0};
-	enum client_outcome outcome;
-
-	client_init(&client, runtime);
-	outcome = client_ask(&client, &what, &status, &ignored);
-	client_release(&client);
-	jval_free(status);
-	if (outcome == CLIENT_NO_SERVER)
-		return true;
-	err_set(err, ERR_REFUSED,
-	        "a server is running: it would go on storing what is not encrypted");
-	err_hint(err, "Stop it (and those of other hosts that use this repository), run this "
-	              "again, and start it.");
-	return false;
+	if (option_given(cli->arguments, "now") || !site->repo->no_keys ||
+	    site->repo->key_source.kind == KEY_SOURCE_NONE)
+		return 0;
+	if (!cli->quiet)
+		log_info(
+		        "repository \"%s\" is being encrypted: waiting %d s until all who store in "
+		        "it know of that",
+		        site->repository, KEYS_WAIT_MS / 1000);
+	return KEYS_WAIT_MS;
 }
 
-static bool make_repository(struct runtime *runtime, struct site *site, struct made *ret,
-                            struct err *err)
+static bool make_repository(const struct cli *cli, struct runtime *runtime, struct site *site,
+                            struct made *ret, struct err *err)
 {
 	struct initiation initiation;
 	struct err before = {0};
@@ -273,9 +265,9 @@ static bool make_repository(struct runtime *runtime, struct site *site, struct m
 		return false;
 	repo = site->repo;
 	ret->made = !there && repo->id[0] == '\0';
-	if (!there && !ret->made && repo->no_keys && !no_server_runs(runtime, err))
-		return false;
 	initiation.init = repo_init_new(repo);
+	if (!ret->made)
+		repo_init_wait(initiation.init, encrypt_wait(cli, site));
 	done = story_run(runtime, start_init, repo_init_op(initiation.init), &initiation, err);
 	ret->differs = there && repo_init_differs(initiation.init);
 	ret->encrypted = repo_init_encrypted(initiation.init, &ret->plain);
@@ -429,7 +421,7 @@ static bool init_cluster(struct cli *cli, struct runtime *runtime, size_t cluste
 			continue; /* another cluster's too */
 		if (cli->dry_run)
 			look_at_repository(runtime, site, number, &report->made[number]);
-		else if (!make_repository(runtime, site, &report->made[number], err))
+		else if (!make_repository(cli, runtime, site, &report->made[number], err))
 			return err_wrap(err, "could not make repository \"%s\"",
 			                config->repository[number].name);
 	}
@@ -483,6 +475,7 @@ static bool init_run(struct cli *cli, struct err *err)
 
 static const struct cli_option init_options[] = {
         {"pgdata", "FOLDER", "the cluster's data directory, for a new configuration file"},
+        {"now", NULL, "encrypt at once: nothing and nobody stores in the repository just now"},
         {"take-over", NULL, "where only one may store, that is this host from now on"},
         {0},
 };
@@ -509,7 +502,9 @@ const struct command command_init = {
                 "what "
                 "is in it stays readable, and what appears there unencrypted later is\nrefused. "
                 "For "
-                "that no server may run.\n\n"
+                "that it waits two minutes (--now: not), in which all who store there notice "
+                "and store nothing more:\nPostgreSQL keeps its WAL until then, or until they have "
+                "the key as well.\n\n"
                 "Only this command makes a repository: a disk that is not mounted never becomes a "
                 "new one.",
         .example = "sudo seawall init --pgdata /var/lib/postgresql/15/main",

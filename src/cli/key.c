@@ -1,8 +1,8 @@
 /*
  * key.c — `seawall key list | add | rotate`: the keys of an encrypted repository.
  *
- * All work in this process: no server needs to run, and one that runs keeps the keys that it read
- * when it started.
+ * All work in this process: no server needs to run, and one that runs sees within a minute what is
+ * new.
  */
 #include "base/clock.h"
 #include "codec/json.h"
@@ -291,8 +291,10 @@ static bool wrapped_text(const struct keying *keying, struct err *err)
 	            "that has not got the new one yet.\n",
 	            name))
 		return false;
-	return printf_out(err, "Restart a running server: until then it seals with the data key "
-	                       "before.\n");
+	if (keying->wrapper)
+		return printf_out(err, "Then reload a running server: until it has the new key it "
+		                       "seals with the data key before.\n");
+	return printf_out(err, "A running server takes it within a minute.\n");
 }
 
 static bool key_wrap_run(struct cli *cli, struct err *err)
@@ -369,8 +371,9 @@ const struct command command_key_rotate = {
                  "written again: older data\nkeys go on opening what they sealed. With a new key "
                  "(--key-file and the like), all data keys are\nwrapped by it, and it alone "
                  "opens the new one: then put it into the configuration. Without one, the\nkey "
-                 "that is set does.\n\nA server that runs has to be restarted to use the new data "
-                 "key.",
+                 "that is set does.\n\nA server that runs uses the new data key within a minute, "
+                 "or once it was reloaded "
+                 "with the new key.",
         .example = "seawall key rotate --key-file /etc/seawall/key.new",
         .options = rotate_options,
         .arguments_max = 1,

@@ -144,6 +144,11 @@ const uint8_t *keyring_key(const struct keyring *ring, uint64_t id)
 	return key && key->opened ? key->bytes : NULL;
 }
 
+bool keyring_opens(const struct keyring *ring, uint64_t id)
+{
+	return keyring_key(ring, id) != NULL;
+}
+
 /* bytes NULL: only known. False: full. */
 static bool ring_add(struct keyring *ring, const struct key_about *about, const uint8_t *bytes)
 {
@@ -157,8 +162,11 @@ static bool ring_add(struct keyring *ring, const struct key_about *about, const 
 	if (is_new)
 		key->about = *about;
 	if (bytes && !key->opened) {
-		/* What is authenticated counts, not what an unreadable wrap says. */
-		key->about = *about;
+		/* What is authenticated counts, not what an unreadable wrap says. Workers may read
+		 * the ring: they differ only where somebody changed that wrap. */
+		if (key->about.number != about->number ||
+		    key->about.created_us != about->created_us)
+			key->about = *about;
 		memcpy(key->bytes, bytes, KEY_BYTES);
 		key->opened = true;
 	}

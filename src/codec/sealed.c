@@ -25,8 +25,12 @@ static bool header_key(const struct header *header, const struct sealed_want *wa
 		if (!want->keys || header->kind == SEALED_KEY ||
 		    keyring_accepts_plain(want->keys, want->name))
 			return true;
-		return err_set(err, ERR_DAMAGED,
-		               "it is not encrypted, and appeared after the repository was");
+		err_set(err, ERR_DAMAGED,
+		        "it is not encrypted, and appeared after the repository was");
+		err_hint(err, "Somebody stored it without a key: an old version with an old "
+		              "configuration, or an intruder. Where PostgreSQL still has the "
+		              "file, remove this object, and it is archived again.");
+		return false;
 	}
 	key_id_text(header->key_check, id);
 	if (!want->keys) {
@@ -39,8 +43,8 @@ static bool header_key(const struct header *header, const struct sealed_want *wa
 	err_set(err, ERR_STORE,
 	        "it is encrypted with data key %s, which the key at hand does not open", id);
 	err_hint(err,
-	         "\"seawall key list\" shows the data keys. After a rotation, a running server "
-	         "has to be restarted.");
+	         "\"seawall key list\" shows the data keys. After a rotation, set the new key, "
+	         "and reload a running server.");
 	return false;
 }
 
@@ -80,8 +84,12 @@ static bool object_open(const void *bytes, size_t length, const struct sealed_wa
 	struct header header;
 	size_t wanted;
 
-	if (!header_decode(bytes, length, &header, &ret->wanted, err) ||
-	    !header_wanted(&header, want, err))
+	if (!header_decode(bytes, length, &header, &ret->wanted, err))
+		return false;
+	if (header.encryption != ENCRYPTION_NONE &&
+	    (!want->keys || !keyring_key(want->keys, header.key_check)))
+		ret->key_missing = header.key_check;
+	if (!header_wanted(&header, want, err))
 		return false;
 	header_copy(&header, ret);
 	wanted = header_bytes_of(ret->frames, ret->encrypted);
@@ -100,14 +108,17 @@ static bool object_open(const void *bytes, size_t length, const struct sealed_wa
 bool sealed_open(const void *bytes, size_t length, const struct sealed_want *want,
                  struct sealed *ret, struct err *err)
 {
+	uint64_t key_missing;
 	size_t wanted;
 
 	*ret = (struct sealed){0};
 	if (object_open(bytes, length, want, ret, err))
 		return true;
 	wanted = ret->wanted;
+	key_missing = ret->key_missing;
 	sealed_release(ret);
 	ret->wanted = wanted;
+	ret->key_missing = key_missing;
 	return err_wrap(err, "could not open object \"%s\"", want->name);
 }
 

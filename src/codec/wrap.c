@@ -178,6 +178,11 @@ const uint8_t *wrapper_find(struct wrapper *wrapper, const struct wrapped_key *w
 	return NULL;
 }
 
+bool wrapper_opens(struct wrapper *wrapper, const struct wrapped_key *wrapped)
+{
+	return wrapper_find(wrapper, wrapped) != NULL;
+}
+
 bool wrapper_made(struct wrapper *wrapper, const struct wrapped_key *wrapped)
 {
 	return wrapper->method == wrapped->method &&

@@ -117,8 +117,20 @@ static size_t field_bytes(enum option_type type)
 	case OPTION_SIZE:
 		return sizeof(uint64_t);
 	default:
-		return 0; /* a text has users who hold it */
+		return 0;
 	}
+}
+
+/* A text has users who hold it: of those that a reload changes, runtime_reload tells them. */
+static bool is_text(enum option_type type)
+{
+	return type == OPTION_PATH || type == OPTION_STRING;
+}
+
+static void reload_text(char **to, const char *from)
+{
+	free(*to);
+	*to = from ? xstrdup(from) : NULL;
 }
 
 static void reload_section(const struct section *to, const struct section *from)
@@ -127,9 +139,13 @@ static void reload_section(const struct section *to, const struct section *from)
 		const struct option *option = &to->option[i];
 		size_t offset = option->offset, bytes = field_bytes(option->type);
 
-		if (!(option->flags & OPTION_RELOAD) || bytes == 0)
+		if (!(option->flags & OPTION_RELOAD) || (bytes == 0 && !is_text(option->type)))
 			continue;
-		memcpy((char *)to->fields + offset, (char *)from->fields + offset, bytes);
+		if (is_text(option->type))
+			reload_text((char **)(void *)((char *)to->fields + offset),
+			            *(char **)(void *)((char *)from->fields + offset));
+		else
+			memcpy((char *)to->fields + offset, (char *)from->fields + offset, bytes);
 		free(to->source->text[i]);
 		to->source->text[i] = from->source->text[i] ? xstrdup(from->source->text[i]) : NULL;
 	}

@@ -78,10 +78,11 @@ struct archive_place {
 	int64_t unsure_ms;         /* the last one could not ask all; 0: it could */
 	struct owner_watch *watch; /* under way, or NULL */
 	struct owner_wrote wrote;
-	uint32_t gap_tli;  /* the timeline before which nothing is left out */
-	size_t contests;   /* that were told */
-	bool watch_failed; /* the last look; it was told */
-	char *folder;      /* that pushed last; owned */
+	uint32_t gap_tli;       /* the timeline before which nothing is left out */
+	size_t contests;        /* that were told */
+	bool watch_failed;      /* the last look; it was told */
+	struct keys_state keys; /* that was told */
+	char *folder;           /* that pushed last; owned */
 	int64_t watched_ms;
 	struct archiver *archiver;
 };

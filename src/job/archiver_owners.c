@@ -45,6 +45,30 @@ static void place_tell(struct archive_place *place, const struct op *op)
 	place->watch_failed = op_failed(op);
 }
 
+/* What became of the repository's encryption, once. */
+static void place_tell_keys(struct archive_place *place)
+{
+	const struct repo *repo = place->site->repo;
+	struct keys_state now = keys_state(repo), before = place->keys;
+	char id[KEY_ID_BYTES];
+
+	place->keys = now;
+	key_id_text(now.key, id);
+	if (now.shut && !before.shut)
+		log_err(LOG_ERROR, &repo->shut, ", PostgreSQL keeps its WAL");
+	else if (now.key != before.key && before.known)
+		log_info(
+		        "repository \"%s\": what is written is sealed with data key %s from now on",
+		        place->site->repository, id);
+	else if (before.shut && !now.shut)
+		log_info("repository \"%s\" is not encrypted, and takes what is stored again",
+		         place->site->repository);
+	if (now.lags && !before.lags)
+		log_warning("repository \"%s\" has a data key that the key at hand does not open: "
+		            "it goes on with data key %s. Set the new key, then reload the server",
+		            place->site->repository, id);
+}
+
 static void place_watched(struct op *op)
 {
 	struct owner_watch *watch = container_of(op, struct owner_watch, op);
@@ -53,6 +77,8 @@ static void place_watched(struct op *op)
 	struct archiver *archiver = place->archiver;
 
 	place_tell(place, op);
+	if (!op_failed(op) || place->site->repo->looked_us > 0)
+		place_tell_keys(place);
 	if (!op_failed(op) && watch->gap)
 		place->gap_tli = watch->wrote.tli;
 	place_speak(place);

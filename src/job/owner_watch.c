@@ -1,10 +1,11 @@
 /*
  * owner_watch.c — a look at owner notes and forks (architecture.md 7, "Who may write").
  *
- *   START -> OPENING -> LOADING -> NOTING -> (each child of our timeline) STORED -> BEGUN ->
- * MARKING
+ *   START -> KEYS -> OPENING -> LOADING -> NOTING -> (each child of our timeline) STORED -> BEGUN
+ * -> MARKING
  *         -> LISTING -> (each file that streaming left out) LOOKING -> FILLING -> done
  *
+ * KEYS finds that the repository was encrypted since, or has a new data key (repo/keys.h).
  * OPENING finds that a new generation was begun since: where this server's WAL goes, and whether it
  * may, is looked up again (past.c). NOTING says that this host and directory write the timeline,
  * once. A timeline that forked from ours is a quarrel as soon as we have stored a segment from
@@ -28,8 +29,9 @@
 
 /* clang-format off */
 #define WATCH_STATES(X) \
-	X(WATCH_START) X(WATCH_OPENING) X(WATCH_LOADING) X(WATCH_NOTING) X(WATCH_STORED) \
-	X(WATCH_BEGUN) X(WATCH_MARKING) X(WATCH_LISTING) X(WATCH_LOOKING) X(WATCH_FILLING)
+	X(WATCH_START) X(WATCH_KEYS) X(WATCH_OPENING) X(WATCH_LOADING) \
+	X(WATCH_NOTING) X(WATCH_STORED) X(WATCH_BEGUN) X(WATCH_MARKING) X(WATCH_LISTING) \
+	X(WATCH_LOOKING) X(WATCH_FILLING)
 /* clang-format on */
 
 OP_STATES(watch_state, WATCH_STATES)
@@ -338,6 +340,13 @@ static void watch_begin(struct owner_watch *watch)
 {
 	if (watch->fresh)
 		return watch_note(watch);
+	watch->keys = (struct keys_look){.repo = watch->site->repo};
+	keys_look_start(&watch->op, &watch->keys);
+	op_wait(&watch->op, WATCH_KEYS);
+}
+
+static void watch_open(struct owner_watch *watch)
+{
 	watch->generation = (struct generation_open){
 	        .repo = watch->site->repo,
 	        .cluster = watch->site->cluster,
@@ -377,6 +386,12 @@ static void watch_step(struct op *op)
 	switch ((enum watch_state)op->state) {
 	case WATCH_START:
 		return watch_begin(watch);
+	case WATCH_KEYS:
+		if (op_failed(&watch->keys.op))
+			return watch_end(watch, &watch->keys.op.err);
+		if (err_is(&watch->site->repo->shut)) /* nothing can be noted there */
+			return watch_end(watch, NULL);
+		return watch_open(watch);
 	case WATCH_OPENING:
 		return watch_opened(watch);
 	case WATCH_LOADING:

@@ -6,6 +6,7 @@
 #define JOB_OWNER_WATCH_H
 
 #include "push.h"
+#include "repo/keys.h"
 
 /* What was archived last from this data directory, into one repository. */
 struct owner_wrote {
@@ -27,6 +28,7 @@ struct owner_watch {
 	/* out */
 	uint64_t filled; /* files that streaming had left out */
 	/* private */
+	struct keys_look keys;
 	struct generation_open generation;
 	struct catalog owners;
 	struct catalog_load load;

@@ -2,7 +2,8 @@
  * keys.c — the keys that lie in a repository, read and written.
  *
  *   load    START -> LISTING -> READING (each) … -> OPENING -> MARKER (from the highest) … -> done
- *   begin   START -> LISTING -> MAKING -> MARKING -> WRITING -> done
+ *   begin   START -> LOOKING -> MAKING -> [ANNOUNCING -> WAITING] -> LISTING -> SORTING -> MARKING
+ *             -> WRITING -> done
  *   wrap    START -> SEALING -> WRITING -> (the next key) … -> done
  *
  * What lies below keys/ was written by anybody who may write there: a wrapped key counts when it
@@ -23,6 +24,7 @@
 #include "base/poison.h"
 
 static const char keys_folder[] = "keys/";
+#define SEEN_FACTOR UINT64_C(0x9E3779B97F4A7C15)
 
 /* ---- load ---- */
 
@@ -31,6 +33,11 @@ OP_STATES(load_state, LOAD_STATES)
 
 void keys_load_release(struct keys_load *load)
 {
+	if (load->ring && load->ring != load->repo->keys)
+		keyring_free(load->ring);
+	load->ring = NULL;
+	free((char *)load->source.what);
+	load->source.what = NULL;
 	free(STEAL(load->found));
 	free(STEAL(load->marker));
 	load->count = load->markers = 0;
@@ -41,6 +48,9 @@ static void load_each(struct store_walk *walk, const struct store_entry *entry)
 	struct keys_load *load = container_of(walk, struct keys_load, walk);
 	struct key_found found = {0};
 
+	load->seen = load->seen * SEEN_FACTOR + key_name_hash(entry->name);
+	if (load->since_us == 0 || entry->modified_us < load->since_us)
+		load->since_us = entry->modified_us;
 	if (name_key_marker_parse(entry->name, &found.n)) {
 		load->marker = xrealloc(load->marker, (load->markers + 1) * sizeof(*load->marker));
 		load->marker[load->markers++] = found.n;
@@ -58,11 +68,20 @@ static void load_end(struct keys_load *load, const struct err *cause)
 {
 	struct repo *repo = load->repo;
 
-	if (!cause)
+	if (!cause) {
+		repo->looked_us = load->begun_us;
+		repo->seen = load->seen;
+		if (repo->keys)
+			err_clear(&repo->shut);
 		return op_done(&load->op);
+	}
 	load->op.err = *cause;
 	err_wrap(&load->op.err, "could not open the keys of repository \"%s\"",
 	         store_label(repo->store));
+	if (load->again && !repo->keys && load->count > 0) {
+		repo->looked_us = load->begun_us;
+		repo->shut = load->op.err;
+	}
 	op_fail_own(&load->op);
 }
 
@@ -75,11 +94,44 @@ static void load_fail(struct keys_load *load, const char *hint, const char *what
 	load_end(load, &err);
 }
 
+/* Nothing that is not encrypted may be stored there any more, and nothing can be encrypted here. */
+static void load_shut(struct keys_load *load)
+{
+	struct repo *repo = load->repo;
+	const char *label = store_label(repo->store);
+	char since[TIME_TEXT_BYTES];
+
+	clock_text_utc(load->since_us / US_PER_S * US_PER_S, since);
+	err_clear(&repo->shut);
+	if (load->count == 0) {
+		err_set(&repo->shut, ERR_REFUSED,
+		        "repository \"%s\" is being encrypted, since %s: nothing is stored until "
+		        "that is done",
+		        label, since);
+		err_hint(&repo->shut,
+		         "\"seawall init\" does that, within some minutes. If it was broken off: "
+		         "run it again. Each host needs the key.");
+	} else {
+		err_set(&repo->shut, ERR_REFUSED,
+		        "repository \"%s\" was encrypted (%s), and no key is set here: nothing is "
+		        "stored unencrypted",
+		        label, since);
+		err_hint(&repo->shut,
+		         "Set \"key_file\" (or \"key_passphrase_file\", \"key_command\") in "
+		         "[repository "
+		         "%s], then reload the server.",
+		         label);
+	}
+	load_end(load, NULL);
+}
+
 static void load_read(struct keys_load *load, const char *name, enum sealed_kind kind,
                       size_t bytes_max, int state)
 {
+	load->sight = (struct repo){
+	        .store = load->repo->store, .blocks = load->repo->blocks, .keys = load->ring};
 	load->read = (struct object_read){
-	        .repo = load->repo, .name = name, .kind = kind, .bytes_max = bytes_max};
+	        .repo = &load->sight, .name = name, .kind = kind, .bytes_max = bytes_max};
 	object_read_start(&load->op, &load->read);
 	op_wait(&load->op, state);
 }
@@ -98,25 +150,70 @@ static void load_next(struct keys_load *load)
 	op_wait(&load->op, LOAD_OPENING);
 }
 
+/* Whether the source is to be asked for its key again: it may open what is there now. */
+static bool load_rereads(const struct keys_load *load)
+{
+	const struct repo *repo = load->repo;
+
+	if (repo->source_new)
+		return true;
+	return load->again && (repo->lags || !repo->keys) &&
+	       (repo->key_source.kind != KEY_SOURCE_COMMAND || repo->reread_us == 0 ||
+	        load->begun_us - repo->reread_us >= (int64_t)KEYS_COMMAND_MS * 1000);
+}
+
+static void load_none(struct keys_load *load)
+{
+	struct repo *repo = load->repo;
+	bool set = repo->key_source.kind != KEY_SOURCE_NONE;
+
+	if (repo->keys && load->again)
+		return load_fail(load,
+		                 "Find out who deleted them, before a server here ends: it has "
+		                 "them in its memory.",
+		                 "its data keys are gone");
+	if (load->markers > 0 && (load->again || !set))
+		return load_shut(load);
+	if (set && !load->none_is_fine && load->markers > 0)
+		return load_fail(
+		        load,
+		        "\"seawall init\" does that, within some minutes. If it was broken "
+		        "off: run it again.",
+		        "it is being encrypted");
+	if (set && !load->none_is_fine)
+		return load_fail(load, "\"seawall init\" encrypts what comes from then on.",
+		                 "a key is set, and the repository is not encrypted");
+	err_clear(&repo->shut);
+	load_end(load, NULL);
+}
+
 static void load_listed(struct keys_load *load)
 {
-	bool set = load->repo->key_source.kind != KEY_SOURCE_NONE;
+	struct repo *repo = load->repo;
 
-	load->repo->no_keys = load->count == 0;
 	if (load->too_many)
 		return load_fail(load, "Remove what does not belong there.",
 		                 "there are too many objects below \"keys/\"");
-	if (load->count == 0 && set && !load->none_is_fine)
-		return load_fail(load, "\"seawall init\" encrypts what comes from then on.",
-		                 "a key is set, and the repository is not encrypted");
+	load->reread = load_rereads(load);
+	if (load->again && load->seen == repo->seen && repo->keys && !load->reread)
+		return load_end(load, NULL); /* as it was */
+	repo->no_keys = load->count == 0;
 	if (load->count == 0)
-		return load_end(load, NULL);
-	if (!set)
+		return load_none(load);
+	if (repo->key_source.kind == KEY_SOURCE_NONE && load->again && !repo->keys)
+		return load_shut(load);
+	if (repo->key_source.kind == KEY_SOURCE_NONE)
 		return load_fail(load,
 		                 "Set \"key_file\", \"key_passphrase_file\" or \"key_command\" in "
 		                 "its section.",
 		                 "it is encrypted, and no key is set");
 	load->at = 0;
+	load->ring = repo->keys;
+	load->source = repo->key_source; /* which a reload may change under a worker */
+	load->source.what = xstrdup(repo->key_source.what);
+	repo->source_new = false;
+	if (load->reread)
+		repo->reread_us = load->begun_us;
 	load_next(load);
 }
 
@@ -141,27 +238,21 @@ static bool load_took(struct keys_load *load, struct err *ret_err)
 	return true;
 }
 
-/* On a worker. */
-static void load_open(struct work *work)
+/* On a worker. What goes on sealing with the data key before a rotation is not told of one that it
+ * cannot open: it would be the newest. */
+static void load_unwrap(struct keys_load *load)
 {
-	struct keys_load *load = container_of(work, struct keys_load, work);
-	struct repo *repo = load->repo;
-	struct err *err = &work->op.err;
+	struct wrapper *wrapper = load->repo->wrapper;
+	bool known = load->again && keyring_opened(load->ring) > 0;
 
-	if (!repo->wrapper)
-		repo->wrapper = key_source_read(&repo->key_source, err);
-	if (!repo->wrapper)
-		return;
-	if (!repo->keys)
-		repo->keys = keyring_new(repo->id, err);
-	if (!repo->keys)
-		return;
 	for (unsigned i = 0; i < load->count; i++) {
 		struct key_found *found = &load->found[i];
 
 		if (!found->readable)
 			continue;
-		found->outcome = keyring_unwrap(repo->keys, &found->wrapped, repo->wrapper);
+		found->outcome = UNWRAP_OTHER;
+		if (!known || wrapper_opens(wrapper, &found->wrapped))
+			found->outcome = keyring_unwrap(load->ring, &found->wrapped, wrapper);
 		if (found->outcome != UNWRAP_DAMAGED || err_is(&load->damaged))
 			continue;
 		name_key(load->name, found->id, found->n);
@@ -170,6 +261,36 @@ static void load_open(struct work *work)
 		        "it",
 		        load->name);
 	}
+}
+
+static bool load_lags(const struct keys_load *load)
+{
+	for (unsigned i = 0; i < load->count; i++)
+		if (load->found[i].readable && !keyring_opens(load->ring, load->found[i].id))
+			return true;
+	return false;
+}
+
+/* On a worker. The lock on repo->wrapper is the gate of whoever opens or looks. */
+static void load_open(struct work *work)
+{
+	struct keys_load *load = container_of(work, struct keys_load, work);
+	struct repo *repo = load->repo;
+	struct err *err = &work->op.err;
+	struct wrapper *wrapper;
+
+	if (!load->ring)
+		load->ring = keyring_new(repo->id, err);
+	if (!load->ring)
+		return;
+	if (repo->wrapper && !load->reread)
+		return load_unwrap(load);
+	wrapper = key_source_read(&load->source, err);
+	if (!wrapper)
+		return;
+	wrapper_free(repo->wrapper);
+	repo->wrapper = wrapper;
+	load_unwrap(load);
 }
 
 static int by_number(const void *a, const void *b)
@@ -181,7 +302,8 @@ static int by_number(const void *a, const void *b)
 
 static void load_whole(struct keys_load *load)
 {
-	load->repo->keys_whole = true;
+	load->repo->keys = load->ring;
+	load->repo->lags = load_lags(load);
 	load_end(load, NULL);
 }
 
@@ -195,12 +317,11 @@ static void load_marker(struct keys_load *load)
 
 static void load_opened(struct keys_load *load)
 {
-	const struct key_source *source = &load->repo->key_source;
+	const struct key_source *source = &load->source;
 
 	if (op_failed(&load->work.op))
 		return load_end(load, &load->work.op.err);
-	if (keyring_opened(load->repo->keys) == 0) {
-		keyring_free(STEAL(load->repo->keys));
+	if (keyring_opened(load->ring) == 0) {
 		if (err_is(&load->damaged))
 			return load_end(load, &load->damaged);
 		return load_fail(
@@ -212,8 +333,8 @@ static void load_opened(struct keys_load *load)
 		        "the key that is set is the wrong one: it opens none of the data "
 		        "keys");
 	}
-	if (load->repo->keys_whole) /* readers may be at it */
-		return load_end(load, NULL);
+	if (load->repo->keys) /* its list of what is not encrypted stays: readers may be at it */
+		return load_whole(load);
 	if (load->markers > 1)
 		qsort(load->marker, load->markers, sizeof(*load->marker), by_number);
 	load_marker(load);
@@ -236,7 +357,7 @@ static void load_marker_read(struct keys_load *load)
 	hash = xcalloc(count + 1, sizeof(*hash));
 	for (size_t i = 0; i < count; i++)
 		hash[i] = get_u64((const uint8_t *)content->data + i * sizeof(uint64_t));
-	keyring_plain(load->repo->keys, hash, count);
+	keyring_plain(load->ring, hash, count);
 	buf_release(&load->read.content);
 	load_whole(load);
 }
@@ -248,6 +369,7 @@ static void load_step(struct op *op)
 
 	switch ((enum load_state)op->state) {
 	case LOAD_START:
+		load->begun_us = clock_boot_us();
 		load->walk = (struct store_walk){
 		        .store = load->repo->store, .prefix = keys_folder, .each = load_each};
 		store_walk_start(op, &load->walk);
@@ -287,17 +409,20 @@ void keys_load_start(struct op *parent, struct keys_load *load)
 
 /* clang-format off */
 #define BEGIN_STATES(X) \
-	X(BEGIN_START) X(BEGIN_LISTING) X(BEGIN_MAKING) X(BEGIN_MARKING) X(BEGIN_WRITING)
+	X(BEGIN_START) X(BEGIN_LOOKING) X(BEGIN_MAKING) X(BEGIN_ANNOUNCING) X(BEGIN_WAITING) \
+	X(BEGIN_LISTING) X(BEGIN_SORTING) X(BEGIN_MARKING) X(BEGIN_WRITING)
 /* clang-format on */
 OP_STATES(begin_state, BEGIN_STATES)
 
 static void begin_each(struct store_walk *walk, const struct store_entry *entry)
 {
 	struct keys_begin *begin = container_of(walk, struct keys_begin, walk);
+	uint64_t id;
 	uint32_t n;
 
 	if (name_key_marker_parse(entry->name, &n) && n >= begin->marker)
 		begin->marker = n + 1;
+	begin->others = begin->others || name_key_parse(entry->name, &id, &n);
 	if (strcmp(entry->name, NAME_REPOSITORY) == 0 || str_starts(entry->name, keys_folder) ||
 	    str_starts(entry->name, NAME_CLAIMS)) /* which are no sealed objects */
 		return;
@@ -314,11 +439,11 @@ static void begin_end(struct keys_begin *begin, const struct err *cause)
 
 	free(STEAL(begin->hash));
 	buf_release(&begin->text);
-	repo->keys_whole = !cause;
 	if (!cause)
 		return op_done(&begin->op);
 	begin->op.err = *cause;
-	keyring_free(STEAL(repo->keys));
+	keyring_free(repo->keys);
+	repo->keys = NULL;
 	err_wrap(&begin->op.err, "could not encrypt repository \"%s\"", store_label(repo->store));
 	op_fail_own(&begin->op);
 }
@@ -329,7 +454,6 @@ static void begin_make(struct work *work)
 	struct keys_begin *begin = container_of(work, struct keys_begin, work);
 	struct repo *repo = begin->repo;
 	struct err *err = &work->op.err;
-	uint8_t bytes[sizeof(uint64_t)];
 	unsigned i;
 
 	if (!repo->wrapper)
@@ -337,8 +461,18 @@ static void begin_make(struct work *work)
 	if (!repo->wrapper)
 		return;
 	repo->keys = keyring_new(repo->id, err);
-	if (!repo->keys || !keyring_make(repo->keys, clock_now_us(), &i, err))
+	if (repo->keys && !keyring_make(repo->keys, clock_now_us(), &i, err))
 		return;
+}
+
+/* On a worker. */
+static void begin_sort(struct work *work)
+{
+	struct keys_begin *begin = container_of(work, struct keys_begin, work);
+	struct repo *repo = begin->repo;
+	struct err *err = &work->op.err;
+	uint8_t bytes[sizeof(uint64_t)];
+
 	begin->hash = xrealloc(begin->hash, (begin->plain + 1) * sizeof(*begin->hash));
 	keyring_plain(repo->keys, STEAL(begin->hash), begin->plain);
 	for (size_t at = 0; at < begin->plain; at++) {
@@ -366,10 +500,57 @@ static void begin_write(struct keys_begin *begin, enum sealed_kind kind, int sta
 	op_wait(&begin->op, state);
 }
 
-static void begin_mark(struct keys_begin *begin)
+static void begin_mark(struct keys_begin *begin, int state)
 {
 	name_key_marker(begin->name, begin->marker);
-	begin_write(begin, SEALED_MARKER, BEGIN_MARKING);
+	begin_write(begin, SEALED_MARKER, state);
+}
+
+static void begin_walk(struct keys_begin *begin, const char *prefix, int state)
+{
+	begin->walk = (struct store_walk){
+	        .store = begin->repo->store, .prefix = prefix, .each = begin_each};
+	store_walk_start(&begin->op, &begin->walk);
+	op_wait(&begin->op, state);
+}
+
+/* Two lists by two that do not know of each other: the later one would have names that the first
+ * one's servers encrypted. */
+static bool begin_walked(struct keys_begin *begin)
+{
+	struct err err = begin->walk.op.err;
+
+	if (!err_is(&err) && begin->others) {
+		err_set(&err, ERR_REFUSED, "somebody else has encrypted it meanwhile");
+		err_hint(&err, "With the same key: run it again, and all is done.");
+	}
+	if (!err_is(&err))
+		return true;
+	begin_end(begin, &err);
+	return false;
+}
+
+static void begin_list(struct keys_begin *begin)
+{
+	begin_walk(begin, "", BEGIN_LISTING);
+}
+
+static void begin_made(struct keys_begin *begin)
+{
+	if (begin->wait_ms == 0)
+		return begin_list(begin);
+	begin_mark(begin, BEGIN_ANNOUNCING);
+}
+
+static void begin_announced(struct keys_begin *begin)
+{
+	begin->marker++;
+	if (begin->write.op.err.code == ERR_EXISTS)
+		return begin_made(begin);
+	if (op_failed(&begin->write.op))
+		return begin_end(begin, &begin->write.op.err);
+	nap_start(&begin->op, &begin->nap, begin->wait_ms);
+	op_wait(&begin->op, BEGIN_WAITING);
 }
 
 static void begin_wrap(struct keys_begin *begin)
@@ -393,26 +574,42 @@ static void begin_step(struct op *op)
 		begin->plain = 0;
 		begin->marker = 1;
 		buf_init(&begin->text, KEYS_MARKER_BYTES_MAX);
-		begin->walk = (struct store_walk){
-		        .store = begin->repo->store, .prefix = "", .each = begin_each};
-		store_walk_start(op, &begin->walk);
-		return op_wait(op, BEGIN_LISTING);
+		return begin_walk(begin, keys_folder, BEGIN_LOOKING);
 
-	case BEGIN_LISTING:
-		if (op_failed(&begin->walk.op))
-			return begin_end(begin, &begin->walk.op.err);
+	case BEGIN_LOOKING:
+		if (!begin_walked(begin))
+			return;
 		work_start_class(op, &begin->work, WORK_BACKUP, begin_make);
 		return op_wait(op, BEGIN_MAKING);
 
 	case BEGIN_MAKING:
 		if (op_failed(&begin->work.op))
 			return begin_end(begin, &begin->work.op.err);
-		return begin_mark(begin);
+		return begin_made(begin);
+
+	case BEGIN_ANNOUNCING:
+		return begin_announced(begin);
+
+	case BEGIN_WAITING:
+		if (op_failed(&begin->nap.op))
+			return begin_end(begin, &begin->nap.op.err);
+		return begin_list(begin);
+
+	case BEGIN_LISTING:
+		if (!begin_walked(begin))
+			return;
+		work_start_class(op, &begin->work, WORK_BACKUP, begin_sort);
+		return op_wait(op, BEGIN_SORTING);
+
+	case BEGIN_SORTING:
+		if (op_failed(&begin->work.op))
+			return begin_end(begin, &begin->work.op.err);
+		return begin_mark(begin, BEGIN_MARKING);
 
 	case BEGIN_MARKING:
 		if (begin->write.op.err.code == ERR_EXISTS) {
 			begin->marker++;
-			return begin_mark(begin);
+			return begin_mark(begin, BEGIN_MARKING);
 		}
 		if (op_failed(&begin->write.op))
 			return begin_end(begin, &begin->write.op.err);

@@ -3,7 +3,8 @@
  *
  *   add   START -> SEALING -> done            most pieces only go into the part at hand
  *                    '-> PUTTING -> SEALING   the part is full: it is stored, the rest begins the
- * next end   START -> SEALING -> PUTTING -> ... -> done      the last part, then the head
+ * next. What is not encrypted is assured after each put (ASSURING, keys_guard).
+ *   end   START -> SEALING -> PUTTING -> ... -> done      the last part, then the head
  *
  * The builder lives as long as the story, and the story asks for blocks meanwhile; so its own
  * memory is none of the gate's: a mapping of one set of blocks, of which only the pages that
@@ -16,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "repo/keys.h"
 #include "repo/object.h"
 
 #include "base/poison.h"
@@ -37,6 +39,7 @@ struct object_builder {
 	/* of the operation under way; there is one at a time */
 	struct work work;
 	struct store_put put;
+	struct keys_guard guard;
 	struct iovec piece[1 + BLOCKS_SEAL];
 	char part_name[SEALED_NAME_MAX];
 	const uint8_t *bytes;
@@ -141,7 +144,7 @@ static void end_run(struct work *work)
 
 /* ---- the stories ---- */
 
-#define BUILD_STATES(X) X(BUILD_START) X(BUILD_SEALING) X(BUILD_PUTTING)
+#define BUILD_STATES(X) X(BUILD_START) X(BUILD_SEALING) X(BUILD_PUTTING) X(BUILD_ASSURING)
 OP_STATES(build_state, BUILD_STATES)
 
 static void build_seal(struct op *op, struct object_builder *b, void (*run)(struct work *work))
@@ -171,12 +174,31 @@ static void build_fail(struct op *op, struct object_builder *b, const struct err
 	op_fail(op, cause, "could not make object \"%s\"", b->name);
 }
 
+/* True: it waits. */
+static bool build_assure(struct op *op, struct object_builder *b)
+{
+	if (b->spec.keys || keys_guard_idle(b->repo, true))
+		return false;
+	b->guard = (struct keys_guard){.repo = b->repo, .stored = true};
+	keys_guard_start(op, &b->guard);
+	op_wait(op, BUILD_ASSURING);
+	return true;
+}
+
 static void build_stored(struct object_builder *b)
 {
 	b->stored_bytes += sealer_stored_bytes(b->sealer);
 	sealer_free(STEAL(b->sealer));
 	b->sealed = false;
 	madvise(b->mapping, MAPPING_BYTES, MADV_DONTNEED);
+}
+
+static void add_stored(struct op *op, struct object_builder *b)
+{
+	build_stored(b);
+	if (b->length > 0)
+		return build_seal(op, b, add_run);
+	op_done(op);
 }
 
 static void add_step(struct op *op)
@@ -199,9 +221,24 @@ static void add_step(struct op *op)
 	case BUILD_PUTTING:
 		if (op_failed(&b->put.op))
 			return build_fail(op, b, &b->put.op.err);
-		build_stored(b);
-		return b->length > 0 ? build_seal(op, b, add_run) : op_done(op);
+		return build_assure(op, b) ? (void)0 : add_stored(op, b);
+
+	case BUILD_ASSURING:
+		if (op_failed(&b->guard.op))
+			return build_fail(op, b, &b->guard.op.err);
+		return add_stored(op, b);
 	}
+}
+
+static void end_stored(struct op *op, struct object_builder_end *end)
+{
+	struct object_builder *b = end->builder;
+
+	build_stored(b);
+	if (!b->head)
+		return build_seal(op, b, end_run);
+	end->stored_bytes = b->stored_bytes;
+	op_done(op);
 }
 
 static void end_step(struct op *op)
@@ -224,11 +261,12 @@ static void end_step(struct op *op)
 	case BUILD_PUTTING:
 		if (op_failed(&b->put.op))
 			return build_fail(op, b, &b->put.op.err);
-		build_stored(b);
-		if (!b->head)
-			return build_seal(op, b, end_run);
-		end->stored_bytes = b->stored_bytes;
-		return op_done(op);
+		return build_assure(op, b) ? (void)0 : end_stored(op, end);
+
+	case BUILD_ASSURING:
+		if (op_failed(&b->guard.op))
+			return build_fail(op, b, &b->guard.op.err);
+		return end_stored(op, end);
 	}
 }
 

@@ -1,7 +1,7 @@
 /*
  * object_read.c — objects looked at, read whole, and streamed part by part, all verified.
  *
- *   stat    START -> GETTING -> done
+ *   stat    START -> GETTING [-> LOOKING -> GETTING] -> done
  *   stream  START -> HOLDING -> GETTING -> READING -> done         one object
  *                                  ^----------'                    parts in order, then the head
  * again
@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "repo/keys.h"
 #include "repo/object.h"
 
 #include "base/poison.h"
@@ -28,11 +29,26 @@
 
 struct stat_detail {
 	struct store_get get;
-	bool again;
+	struct keys_look look;
+	bool again, looked;
 	uint8_t *block; /* a header needs no whole block, and no place at the gate */
 };
 
-enum stat_state { STAT_START, STAT_GETTING };
+enum stat_state { STAT_START, STAT_GETTING, STAT_LOOKING };
+
+/* Its data key may be newer than what was read of keys/. True: that is looked up now. */
+static bool stat_look(struct object_stat *stat)
+{
+	struct stat_detail *d = stat->detail;
+
+	if (d->looked || !stat->sealed.key_missing || !keys_look_helps(stat->repo))
+		return false;
+	d->looked = true;
+	d->look = (struct keys_look){.repo = stat->repo};
+	keys_look_start(&stat->op, &d->look);
+	op_wait(&stat->op, STAT_LOOKING);
+	return true;
+}
 
 static bool stat_open(struct object_stat *stat, const struct stat_detail *d, struct err *err)
 {
@@ -76,8 +92,14 @@ static void stat_step(struct op *op)
 		d->block = xmalloc(SEALED_HEADER_BYTES_MAX);
 		return stat_get(stat);
 	}
+	if (op->state == STAT_LOOKING) {
+		err_clear(&op->err);
+		return stat_get(stat);
+	}
 	op->err = d->get.op.err;
 	good = err_is(&op->err) || stat_open(stat, d, &op->err);
+	if (!good && stat_look(stat))
+		return;
 	if (!good && !d->again && op->err.code == ERR_DAMAGED) {
 		d->again = true;
 		err_clear(&op->err);
@@ -116,8 +138,11 @@ struct stream_detail {
 	bool opened;               /* the head was, stream->sealed is set */
 	bool own;                  /* the head's own frames are being read */
 	bool consumer_failed;
-	bool again;          /* the object at hand is read a second time */
-	uint64_t given, end; /* where what was handed over ends, and where its content does */
+	bool again; /* the object at hand is read a second time */
+	struct keys_look look;
+	uint64_t key_missing; /* why it could not be opened, or 0 */
+	bool looked;          /* for that key, in keys/ */
+	uint64_t given, end;  /* where what was handed over ends, and where its content does */
 	char part_name[SEALED_NAME_MAX];
 };
 
@@ -177,8 +202,10 @@ static bool part_run(struct stream_detail *d, struct err *err)
 	bool ok;
 
 	if (!sealed_open(d->hold.block[0], (size_t)MIN(d->get.got, (uint64_t)BLOCK_BYTES), &want,
-	                 &sealed, err))
+	                 &sealed, err)) {
+		d->key_missing = sealed.key_missing;
 		return false;
+	}
 	ok = sealed.parts == 0 && sealed.logical_bytes == wanted;
 	if (!ok)
 		err_set(err, ERR_DAMAGED, "part %u has %llu bytes instead of %llu", d->part,
@@ -227,8 +254,10 @@ static bool head_run(struct stream_detail *d, struct err *err)
 	bool ok = true;
 
 	if (!sealed_open(d->hold.block[0], (size_t)MIN(d->get.got, (uint64_t)BLOCK_BYTES), &want,
-	                 &sealed, err))
+	                 &sealed, err)) {
+		d->key_missing = sealed.key_missing;
 		return false;
+	}
 	if (!d->opened)
 		range_find(d, &sealed);
 	else if (!digest_equal(&sealed.digest, &stream->sealed.digest))
@@ -255,7 +284,8 @@ static void object_run(struct work *work)
 
 /* ---- the story ---- */
 
-#define STREAM_STATES(X) X(STREAM_START) X(STREAM_HOLDING) X(STREAM_GETTING) X(STREAM_READING)
+#define STREAM_STATES(X)                                                                           \
+	X(STREAM_START) X(STREAM_HOLDING) X(STREAM_GETTING) X(STREAM_READING) X(STREAM_LOOKING)
 OP_STATES(stream_state, STREAM_STATES)
 
 static void stream_end(struct object_stream *stream, const struct err *cause)
@@ -308,6 +338,15 @@ static void stream_get(struct object_stream *stream)
 	op_wait(&stream->op, STREAM_GETTING);
 }
 
+static void stream_run(struct object_stream *stream)
+{
+	struct stream_detail *d = stream->detail;
+
+	d->key_missing = 0;
+	work_start_class(&stream->op, &d->work, repo_work_class(stream->class), object_run);
+	op_wait(&stream->op, STREAM_READING);
+}
+
 static void stream_got(struct object_stream *stream)
 {
 	struct stream_detail *d = stream->detail;
@@ -319,8 +358,21 @@ static void stream_got(struct object_stream *stream)
 		return stream_end(stream, &err);
 	if (d->tight && d->get.object_bytes > d->get.length)
 		return stream_hold(stream, 0);
-	work_start_class(&stream->op, &d->work, repo_work_class(stream->class), object_run);
-	op_wait(&stream->op, STREAM_READING);
+	stream_run(stream);
+}
+
+/* As stat_look. */
+static bool stream_look(struct object_stream *stream)
+{
+	struct stream_detail *d = stream->detail;
+
+	if (d->looked || !d->key_missing || !keys_look_helps(stream->repo))
+		return false;
+	d->looked = true;
+	d->look = (struct keys_look){.repo = stream->repo};
+	keys_look_start(&stream->op, &d->look);
+	op_wait(&stream->op, STREAM_LOOKING);
+	return true;
 }
 
 /* Whether the object at hand, which is damaged, is worth a second look: not when all of its content
@@ -342,6 +394,8 @@ static void stream_next(struct object_stream *stream)
 	const struct sealed *sealed = &stream->sealed;
 	struct err err = d->work.op.err;
 
+	if (stream_look(stream))
+		return;
 	stream->stored_bytes += d->get.got;
 	if (stream_again(d, &err))
 		return stream_get(stream);
@@ -395,6 +449,9 @@ static void stream_step(struct op *op)
 
 	case STREAM_READING:
 		return stream_next(stream);
+
+	case STREAM_LOOKING:
+		return stream_run(stream);
 	}
 }
 

@@ -2,11 +2,13 @@
  * object_write.c — content of any length becomes one object, or parts and a head.
  *
  *   START -> HOLDING -> SEALING -> PUTTING -> done           what fits one object
- *              ^          |-> LOOKING -^ |                   first part: is the thing there
- * already?
+ *              ^          |-> LOOKING -^ |                   first part: is the thing there?
  *              '----- next part ---------'
  *                                    `-> COMPARING -> done   the name is taken: same content?
  *   SEALING -> SETTLING -> done          there already: it is on disk, and then: same content?
+ *
+ * Before START stands ASKING, and before each good end ASSURING, where the repository may have been
+ * encrypted by somebody else since it was opened (keys_guard).
  *
  * Whether 16 MiB are the whole or its first part shows only when one more piece of the content
  * comes, so a worker seals first and says then what it has sealed (sealer_become). Memory is never
@@ -21,6 +23,7 @@
 
 #include "base/clock.h"
 #include "codec/keys.h"
+#include "repo/keys.h"
 #include "repo/object.h"
 
 #include "base/poison.h"
@@ -42,6 +45,7 @@ struct write_detail {
 	uint64_t from;                   /* of write->bytes */
 	uint8_t peek[PEEK_BYTES];        /* the beginning of the next object */
 	size_t peeked;
+	struct keys_guard guard;
 	struct digest claim; /* what it is known by to other writers */
 	bool ended;          /* what is sealed is the last: the object itself, or the head */
 	bool exists;         /* the thing is there already: nothing more is stored, only compared */
@@ -172,8 +176,8 @@ static void seal_run(struct work *work)
 
 /* clang-format off */
 #define WRITE_STATES(X) \
-	X(WRITE_START) X(WRITE_HOLDING) X(WRITE_SEALING) X(WRITE_LOOKING) X(WRITE_PUTTING) \
-	X(WRITE_COMPARING) X(WRITE_SETTLING)
+	X(WRITE_START) X(WRITE_ASKING) X(WRITE_HOLDING) X(WRITE_SEALING) X(WRITE_LOOKING) \
+	X(WRITE_PUTTING) X(WRITE_COMPARING) X(WRITE_SETTLING) X(WRITE_ASSURING)
 /* clang-format on */
 OP_STATES(write_state, WRITE_STATES)
 
@@ -200,15 +204,43 @@ static void write_fail(struct object_write *write, const struct err *cause)
 	op_fail_own(&write->op);
 }
 
-static void write_done(struct object_write *write)
+/* Keys open themselves, the marker is encrypted by who makes it, and a note of what the store can
+ * do is read before any key. */
+static bool write_is_guarded(const struct object_write *write)
+{
+	return write->kind != SEALED_KEY && write->kind != SEALED_MARKER &&
+	       write->kind != SEALED_PROBE;
+}
+
+/* Whether the repository is (still) one that takes this. */
+static void write_ask(struct object_write *write, bool stored, int state)
+{
+	struct write_detail *d = write->detail;
+
+	d->guard = (struct keys_guard){.repo = write->repo, .stored = stored};
+	keys_guard_start(&write->op, &d->guard);
+	op_wait(&write->op, state);
+}
+
+static void write_end(struct object_write *write)
 {
 	write_release(write);
 	op_done(&write->op);
 }
 
+static void write_done(struct object_write *write)
+{
+	struct write_detail *d = write->detail;
+
+	if (d->spec.keys || !write_is_guarded(write) || keys_guard_idle(write->repo, true))
+		return write_end(write);
+	object_drop(d);
+	write_ask(write, true, WRITE_ASSURING);
+}
+
 static void write_begin(struct object_write *write)
 {
-	struct write_detail *d = xcalloc(1, sizeof(*d));
+	struct write_detail *d = write->detail;
 
 	write->logical_bytes = write->stored_bytes = 0;
 	write->repeated = false;
@@ -221,7 +253,6 @@ static void write_begin(struct object_write *write)
 	        .created_us = clock_now_us(),
 	        .keys = write->kind == SEALED_KEY ? NULL : write->repo->keys,
 	};
-	write->detail = d;
 }
 
 static void write_hold(struct object_write *write)
@@ -344,8 +375,22 @@ static void write_step(struct op *op)
 
 	switch ((enum write_state)op->state) {
 	case WRITE_START:
+		write->detail = xcalloc(1, sizeof(struct write_detail));
+		if (write_is_guarded(write) && !keys_guard_idle(write->repo, false))
+			return write_ask(write, false, WRITE_ASKING);
 		write_begin(write);
 		return write_hold(write);
+
+	case WRITE_ASKING:
+		if (op_failed(&d->guard.op))
+			return write_fail(write, &d->guard.op.err);
+		write_begin(write);
+		return write_hold(write);
+
+	case WRITE_ASSURING:
+		if (op_failed(&d->guard.op))
+			return write_fail(write, &d->guard.op.err);
+		return write_end(write);
 
 	case WRITE_HOLDING:
 		if (op_failed(&d->hold.op))

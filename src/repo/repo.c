@@ -42,9 +42,24 @@ void repo_free(struct repo *repo)
 	if (!repo)
 		return;
 	store_close(repo->store);
+	free(repo->source_text);
 	wrapper_free(repo->wrapper);
 	keyring_free(repo->keys);
 	free(repo);
+}
+
+void repo_set_key_source(struct repo *repo, const struct key_source *source)
+{
+	const char *before = repo->key_source.what, *after = source->what;
+	bool same = repo->key_source.kind == source->kind &&
+	            (before ? after && strcmp(before, after) == 0 : !after);
+	char *text = after ? xstrdup(after) : NULL;
+
+	repo->source_new = !same || repo->lags || !repo->keys;
+	free(repo->source_text);
+	repo->source_text = text;
+	repo->key_source = (struct key_source){source->kind, text};
+	repo->looked_us = 0;
 }
 
 /* ---- seawall.json ---- */
@@ -222,7 +237,8 @@ struct repo_init {
 	struct keys_begin keys;
 	struct iovec piece;
 	struct buf text;
-	bool differs, encrypted;
+	bool made, differs, encrypted;
+	int64_t wait_ms;
 };
 
 struct repo_init *repo_init_new(struct repo *repo)
@@ -248,6 +264,11 @@ struct op *repo_init_op(struct repo_init *init)
 	return &init->op;
 }
 
+void repo_init_wait(struct repo_init *init, int64_t ms)
+{
+	init->wait_ms = ms;
+}
+
 static void init_open(struct repo_init *init, int state)
 {
 	init->open = (struct repo_open){.repo = init->repo, .unencrypted_is_fine = true};
@@ -262,7 +283,8 @@ static void init_encrypt(struct repo_init *init)
 
 	if (repo->key_source.kind == KEY_SOURCE_NONE || repo->keys)
 		return op_done(&init->op);
-	init->keys = (struct keys_begin){.repo = repo};
+	/* Nobody has opened what was made just now, but by chance in this moment. */
+	init->keys = (struct keys_begin){.repo = repo, .wait_ms = init->made ? 0 : init->wait_ms};
 	keys_begin_start(&init->op, &init->keys);
 	op_wait(&init->op, INIT_ENCRYPTING);
 }
@@ -382,6 +404,7 @@ static void init_step(struct op *op)
 	case INIT_WRITING: /* taken meanwhile: by another init, whose repository is as good */
 		if (op_failed(&init->put.op) && init->put.op.err.code != ERR_EXISTS)
 			return op_fail(op, &init->put.op.err, "the repository cannot be written");
+		init->made = !op_failed(&init->put.op);
 		return init_open(init, INIT_REOPENING);
 
 	case INIT_REOPENING:

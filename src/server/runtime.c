@@ -175,11 +175,16 @@ static struct store_s3 s3_options(const struct config_repository *repository)
 
 void runtime_reload(struct runtime *runtime)
 {
-	for (size_t i = 0; i < runtime->config->repositories; i++)
-		if (runtime->repo[i])
-			store_limit(runtime->repo[i]->store,
-			            runtime->config->repository[i].upload_limit,
-			            runtime->config->repository[i].download_limit);
+	for (size_t i = 0; i < runtime->config->repositories; i++) {
+		const struct config_repository *repository = &runtime->config->repository[i];
+		struct key_source source = runtime_key_source(repository);
+
+		if (!runtime->repo[i])
+			continue;
+		store_limit(runtime->repo[i]->store, repository->upload_limit,
+		            repository->download_limit);
+		repo_set_key_source(runtime->repo[i], &source);
+	}
 }
 
 /* To a person who waits for a command. */
@@ -214,6 +219,7 @@ bool runtime_open_place(struct runtime *runtime, struct site *site, bool create,
 	        .say = runtime->person ? tell : NULL,
 	};
 	AUTO_FREE char *writer = NULL;
+	struct key_source source = runtime_key_source(repository);
 	struct store *store;
 
 	if (runtime->repo[number])
@@ -225,7 +231,7 @@ bool runtime_open_place(struct runtime *runtime, struct site *site, bool create,
 	writer = writer_name(runtime);
 	store_set_writer(store, writer, runtime->take_over);
 	runtime->repo[number] = repo_new(store, runtime->blocks);
-	runtime->repo[number]->key_source = runtime_key_source(repository);
+	repo_set_key_source(runtime->repo[number], &source);
 	sites_get_repo(runtime, number);
 	return true;
 }

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "job/backup.h"
 #include "job/indexer.h"
+#include "repo/keys.h"
 
 #include "base/poison.h"
 
@@ -252,6 +253,20 @@ static void status_writers(const struct repo *repo, struct jval *object, struct 
 	problem_add(problems, store_label(repo->store), text);
 }
 
+static void status_keys(const struct repo *repo, struct jval *object, struct jval *problems)
+{
+	struct keys_state keys = keys_state(repo);
+	char id[KEY_ID_BYTES];
+
+	key_id_text(keys.key, id);
+	jset_str(object, "data_key", keys.key ? id : NULL);
+	if (keys.shut)
+		problem_add_err(problems, store_label(repo->store), &repo->shut);
+	if (keys.lags)
+		problem_add(problems, store_label(repo->store),
+		            "it has a data key that the key at hand does not open");
+}
+
 static void status_repository(const struct server *server, size_t number, struct jval *list,
                               struct jval *problems)
 {
@@ -265,8 +280,10 @@ static void status_repository(const struct server *server, size_t number, struct
 	jset_str(object, "name", repository->name);
 	jset_str(object, "url", repository->url);
 	jset_bool(object, "open", repo && repo->opened);
-	if (repo && repo->opened)
+	if (repo && repo->opened) {
 		status_writers(repo, object, problems);
+		status_keys(repo, object, problems);
+	}
 	if (!space->known)
 		return;
 	jset_u64(object, "free_bytes", space->free_bytes);

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ import xxhash
 from seawalltest import process, rebuild
 from seawalltest.ledger import Target
 from seawalltest.scenario import archiving
+from seawalltest.wait import wait_for
 
 KEYS = {name: f"KEY-{name}-0123456789abcdef0123456789abcdef" for name in "abcd"}
 SECRET = "secret-of-the-table-"
@@ -187,11 +189,7 @@ def test_a_repository_becomes_encrypted_and_takes_nothing_plain_after_that(plain
     backup = json.loads(wall.run("backup", "--json").out)["id"]
     use(wall, key_file=write_key(wall, "a"))
     assert "it is not encrypted" in wall.run("list", status=4).err.replace("the repository", "it")
-    wall.serve()
-    result = wall.run("init", status=5)
-    assert "a server is running" in result.err and "Stop it" in result.err
-    wall.stop()
-    assert "encrypted from now on" in wall.run("init").out
+    assert "encrypted from now on" in wall.run("init", "--now").out
     assert "there already" in wall.run("init").out
     after = segment(wall)
     assert before.read_bytes()[14] == 0 and after.read_bytes()[14] == 1
@@ -217,6 +215,79 @@ def test_a_repository_becomes_encrypted_and_takes_nothing_plain_after_that(plain
     # The marker taken away opens nothing: it closes.
     shutil.rmtree(wall.repository / "keys/plain")
     assert "not encrypted, and appeared after" in cat(wall, before, status=7)
+
+
+def reload(wall):
+    """The server has read its configuration again: it looks into keys/ before it stores anything more."""
+    said = wall.log_tail(10000).count("configuration")
+    wall.server.send_signal(signal.SIGHUP)
+    wait_for(lambda: wall.log_tail(10000).count("configuration") > said, "the reload")
+
+
+def another_host(wall, **settings):
+    """The environment of commands of another host with the same repository, whose section has these settings."""
+    here, config, folder = wall.sections, wall.config, wall.folder / "elsewhere"
+    folder.mkdir()
+    process.own(folder)
+    server = {**here["server"], "socket": folder / "s.sock", "state": folder / "state"}
+    wall.sections = {**here, "server": server, "repository local": {**here["repository local"], **settings}}
+    wall.config = folder / "seawall.conf"
+    wall.write_config()
+    wall.sections, (wall.config, other) = here, (config, wall.config)
+    return {"SEAWALL_CONFIG": str(other)}
+
+
+def fetched(wall, name):
+    """The running server delivers that file."""
+    target = wall.cluster.data / "pg_wal/RECOVERYXLOG"
+    subprocess.run([wall.bin / "seawall-wal", "--config", wall.config, "--cluster", wall.name, "fetch", name, target],
+                   cwd=wall.cluster.data, check=True, timeout=60)
+    target.unlink()
+
+
+def test_a_server_without_the_key_stores_nothing_more_and_goes_on_when_it_has_it(plain, made):
+    """Another host encrypts the repository, and makes a new data key, under a server that was never restarted."""
+    wall = plain
+    cluster = wall.cluster
+    wall.serve()
+    before = segment(wall)
+    key = write_key(wall, "a")
+    other = another_host(wall, key_file=key)
+    assert "encrypted from now on" in wall.run("init", "--now", **other).out
+    # A command that begins now is refused at once, the server when it looks.
+    cluster.sql("INSERT INTO filler SELECT n, 'x' FROM generate_series(1, 100) n")
+    waits = cluster.one("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    assert "no key is set" in wall.run("wal", "push", cluster.data / "pg_wal" / waits, status=1).err
+    reload(wall)
+    objects = sorted(pathlib.Path(wall.repository).rglob("*"))
+    cluster.switch_wal()
+    wait_for(lambda: "was encrypted" in wall.log_tail(), "the refusal")
+    assert (cluster.data / "pg_wal/archive_status" / f"{waits}.ready").exists()
+    assert "was encrypted" in wall.run("status", status=None).out
+    assert sorted(pathlib.Path(wall.repository).rglob("*")) == objects, "nothing was stored"
+    use(wall, key_file=key)
+    reload(wall)
+    wall.wait_archived(waits)
+    after = before.parent / waits
+    assert before.read_bytes()[14] == 0 and after.read_bytes()[14] == 1
+    # A new data key: what it sealed is read, and it seals.
+    made_key = bytes.fromhex(json.loads(wall.run("key", "rotate", "--json", **other).out)["made"])[::-1]
+    cluster.configure(archive_command="/bin/false")
+    cluster.sql("INSERT INTO filler SELECT n, 'y' FROM generate_series(1, 100) n")
+    name = cluster.one("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    cluster.switch_wal()
+    wall.run("wal", "push", cluster.data / "pg_wal" / name, **other)
+    assert (before.parent / name).read_bytes()[56:64] == made_key
+    fetched(wall, name)
+    wall.archive()
+    assert segment(wall).read_bytes()[56:64] == made_key
+    count = cluster.one("SELECT count(*) FROM filler")
+    wall.run("backup")
+    restored, _ = wall.restore(Target("latest"), "restored", "--start")
+    made.add(restored)
+    assert restored.one("SELECT count(*) FROM filler") == count
+    for path in (before, after):
+        cat(wall, path)
 
 
 def test_a_rotated_key_and_the_one_before(wall):
