@@ -175,7 +175,8 @@ bool archiver_place(const struct archiver *archiver, unsigned number,
 	        .lag_bytes = place->lacks * place->segment_bytes,
 	        .filled = place->filled,
 	};
-	if (place->lacks > 0 || ret->away)
-		ret->lag_us = clock_now_us() - place->behind_since_us;
+	/* One that is away and lacks nothing does not lag. */
+	if (place->behind_since_us && (place->lacks > 0 || place->behind))
+		ret->lag_us = MAX(clock_now_us() - place->behind_since_us, 0);
 	return true;
 }

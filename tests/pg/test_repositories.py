@@ -219,16 +219,30 @@ def test_one_that_comes_back_is_filled_from_another_when_pg_wal_has_no_more(made
         fetch(wall, cluster, last, 0)
 
 
+def lag(wall, name):
+    """What the server tells of the repository."""
+    told = json.loads(wall.run("status", "--json", status=None).out)["server"]["clusters"][0]
+    place = next(place for place in told["places"] if place["repository"] == name)
+    return {each: int(place[each]) for each in ("lag_segments", "lag_bytes", "lag_seconds")}
+
+
 def test_status_says_who_is_away_and_what_it_lacks(made):
     cluster, wall = several(made, ack="any")
     wall.wait_archived(write(cluster))
     wait_for(lambda: wall.run("status", status=None).out.count("reachable, lacks nothing") == 2, "both to have all", 30)  # one is enough for PostgreSQL
+    begun = time.monotonic()
     with gone(wall, "b"):
         wall.wait_archived(write(cluster, 4))
-        wait_for(lambda: re.search(r"b +NOT REACHED since .*lacks [1-9]\d* segments", wall.run("status", status=None).out),
-                 "status to say so", 20)
+        wait_for(lambda: re.search(r"b +NOT REACHED since .*lacks [1-9]\d* segments, \d+(\.\d+)? MB, \d+(\.\d+)? (ms|s|min)",
+                                   wall.run("status", status=None).out), "status to say so", 20)
+        wait_for(lambda: lag(wall, "b")["lag_seconds"] >= 1, "the lag to grow", 20)
+        told = lag(wall, "b")
+        assert told["lag_segments"] >= 1 and told["lag_bytes"] == told["lag_segments"] << 20, told
+        assert told["lag_seconds"] <= time.monotonic() - begun, told
+        assert not any(lag(wall, "local").values())
     filled(wall, "b", "local")
     wait_for(lambda: "NOT REACHED" not in wall.run("status", status=None).out, "status to be fine", 30)
+    wait_for(lambda: not any(lag(wall, "b").values()), "nothing to be lacking", 30)
 
 
 def test_restore_needs_the_word_of_all_repositories_or_without(made):

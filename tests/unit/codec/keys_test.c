@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "codec/sealed.h"
 #include "hold.h"
+#include "../../../src/codec/crypt.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -489,6 +490,84 @@ static void two_frames_cannot_change_places(void **state)
 	keyring_free(ring);
 }
 
+/* GCM gives away what was sealed when two pieces have one nonce. */
+static void equal_frames_are_sealed_differently(void **state)
+{
+	struct keyring *ring = ring_of(1);
+	struct sealed_spec spec = {.kind = SEALED_WAL,
+	                           .frame_bytes = SEALED_FRAME_BYTES_MIN,
+	                           .name = name,
+	                           .keys = ring};
+	struct blocks_hold *hold = hold_new();
+	uint8_t *zeros = xcalloc(2, SEALED_FRAME_BYTES_MIN), *last;
+	struct sealer *sealer;
+	struct object object;
+	struct err err = {0};
+
+	(void)state;
+	sealer = sealer_new(&spec, hold, NULL);
+	assert_true(sealer_add(sealer, zeros, (size_t)2 * SEALED_FRAME_BYTES_MIN, &err));
+	assert_true(sealer_end(sealer, &err));
+	object.bytes = object_bytes(sealer, &object.length);
+	last = object.bytes + object.length - SEALED_FRAME_BYTES_MIN;
+	assert_memory_not_equal(last - SEALED_FRAME_BYTES_MIN, last, SEALED_FRAME_BYTES_MIN);
+	sealer_free(sealer);
+	hold_free(hold);
+	free(object.bytes);
+	free(zeros);
+	keyring_free(ring);
+}
+
+/* Whether a piece opens as what it was sealed as: under its name, with its header, as its number.
+ */
+static bool piece_opens(const struct keyring *ring, const char *under, uint8_t header_byte,
+                        int64_t number)
+{
+	static const uint8_t salt[KEY_SALT_BYTES] = {1, 2, 3};
+	uint8_t header[64] = {0}, text[] = "what nobody may see", tag[KEY_TAG_BYTES];
+	struct crypt_about about = {.ring = ring,
+	                            .name = name,
+	                            .header = header,
+	                            .header_bytes = sizeof(header),
+	                            .salt = salt,
+	                            .seal = true};
+	struct key_about newest;
+	struct crypt *crypt;
+	bool good;
+
+	assert_true(keyring_newest(ring, &newest));
+	about.id = newest.id;
+	crypt = crypt_new(&about);
+	crypt_begin(crypt, 7);
+	crypt_go_on(crypt, text, text, sizeof(text));
+	crypt_seal_end(crypt, tag);
+	crypt_free(crypt);
+	about.seal = false;
+	about.name = under;
+	header[10] = header_byte;
+	crypt = crypt_new(&about);
+	crypt_begin(crypt, number);
+	crypt_go_on(crypt, text, text, sizeof(text));
+	good = crypt_open_end(crypt, tag);
+	crypt_free(crypt);
+	assert_int_equal(good && strcmp((char *)text, "what nobody may see") == 0, good);
+	return good;
+}
+
+/* The header's plain hash of the name is for a clear sentence; this is what nobody can forge. */
+static void a_piece_opens_in_its_own_place_only(void **state)
+{
+	struct keyring *ring = ring_of(1);
+
+	(void)state;
+	assert_true(piece_opens(ring, name, 0, 7));
+	assert_false(piece_opens(ring, "wal/00000001/00000000/other", 0, 7));
+	assert_false(piece_opens(ring, name, 1, 7));
+	assert_false(piece_opens(ring, name, 0, 8));
+	assert_false(piece_opens(ring, name, 0, CRYPT_INDEX));
+	keyring_free(ring);
+}
+
 static void an_unencrypted_object_needs_the_marker(void **state)
 {
 	struct keyring *ring = ring_of(1);
@@ -653,6 +732,8 @@ int main(void)
 	        cmocka_unit_test(each_fault_has_a_sentence_of_its_own),
 	        cmocka_unit_test(a_changed_header_does_not_open),
 	        cmocka_unit_test(two_frames_cannot_change_places),
+	        cmocka_unit_test(equal_frames_are_sealed_differently),
+	        cmocka_unit_test(a_piece_opens_in_its_own_place_only),
 	        cmocka_unit_test(an_unencrypted_object_needs_the_marker),
 	        cmocka_unit_test(old_objects_stay_readable_and_the_newest_key_seals),
 	        cmocka_unit_test(an_object_is_sealed_again_for_other_keys),
