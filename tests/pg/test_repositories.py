@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import socket
+import threading
 import time
 
 import pytest
@@ -367,6 +368,45 @@ def test_a_backup_that_fewer_repositories_have_than_ack_says_is_there_and_no_suc
     wall.run("backup")
     assert len(backups(wall, "local")) == 2 and len(backups(wall, "b")) == 1
     wait_for(lambda: "ago, in local, b" in wall.run("status").out, "the server to see it", 30)
+
+
+@pytest.mark.s3
+def test_d45_each_repository_gets_the_manifest_when_its_own_wal_is_there(made, rgw, rgw_proxy):
+    """One gets its packs and, for a while, no WAL: the other does not wait for it, and a backup is in it only afterwards."""
+    cluster = made.cluster(segment_mb=1)
+    wall = made.seawall(cluster)
+    wall.sections["repository b"] = {**section(rgw, wall.folder, at(rgw_proxy)), "url": f"s3://{rgw.name}/b"}
+    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "any"}
+    wall.write_config()
+    wall.init()
+    wall.serve()
+    cluster.start()
+    wall.archive()
+    cluster.sql("CREATE TABLE t (n int, filler text)")
+    first = write(cluster)
+    wall.wait_archived(first)
+    wait_for(lambda: any(key.endswith(first) for key in rgw.keys("b/")), "b to have what was archived", 30)
+    go = threading.Event()
+    rgw_proxy.add("call", times=-1, method="PUT", path="/wal/", call=lambda path: go.wait(10))
+    command = wall.start_command("backup")
+    wait_for(lambda: backups(wall, "local"), "the backup to be in the one that has its WAL", 60)
+
+    def heads():
+        return [key for key in rgw.keys("b/") if re.search(r"/backup/[^./]+$", key)]
+
+    packs = [key for key in rgw.keys("b/") if "/pack/" in key]
+    assert packs and not heads() and command.poll() is None, (packs, heads())
+    go.set()
+    out, err = command.communicate(timeout=90)
+    assert command.returncode == 0 and "left out" not in err, out + err
+    head, = heads()
+    done, = backups(wall, "local")
+    assert head.endswith(done) and places(wall, done) == {"local", "b"}
+    stored = [each.path for each in rgw_proxy.requests() if each.method == "PUT" and each.status == 200]
+    last = json.loads(wall.run("show", done, "--json").out)["stop_lsn"]
+    segment = f"00000001{int(last.split('/')[0], 16):08X}{int(last.split('/')[1], 16) - 1 >> 20:08X}"
+    order = [next(number for number, path in enumerate(stored) if path.endswith(name)) for name in (segment, done)]
+    assert order == sorted(order), stored
 
 
 def peak_mb(pid):
