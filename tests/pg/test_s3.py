@@ -2,6 +2,7 @@
 
 import http.client
 import signal
+import time
 
 import pytest
 from seawalltest import Ledger, breakers, checks, wait_for
@@ -152,7 +153,12 @@ def test_a_limit_of_the_upload_is_taken_over_by_a_running_server(made, rgw):
     wall.server.send_signal(signal.SIGHUP)
     wait_for(lambda: '"download_limit" in section [repository local] changed' in wall.log_tail(), "the reload", 20)
     assert '"upload_limit" in section [repository local] changed from "nothing" to "5MB"\n' in wall.log_tail()
-    write(cluster, wall, 2)
+    cluster.sql("CREATE UNLOGGED TABLE noise AS SELECT decode(string_agg(md5(n::text), ''), 'hex') b FROM generate_series(1, 400000) n")
+    begun = time.monotonic()
+    cluster.sql("SELECT pg_logical_emit_message(false, 'x', b) FROM noise")
+    wall.wait_archived(cluster.switch_wal())
+    # 6.4 MB that do not compress, less what may go at once
+    assert time.monotonic() - begun > 1
 
 
 WRONG = {

@@ -27,9 +27,10 @@ def kind_of(key):
 
 
 def test_each_object_is_stored_with_what_was_asked_for(made, locked):
-    """Encrypted by the store, locked against deletion, in a class for each kind. And a restore reads it all."""
+    """Encrypted by the store, locked against deletion, in a class for each kind. The bucket stands in the host; a restore reads it all."""
     cluster = made.cluster(segment_mb=1)
-    wall = seawall_in(made, cluster, locked, sse="aws:kms", sse_key="scratch", object_lock="governance", object_lock_days=2,
+    proxy = faultproxy.FaultProxy(locked.host)
+    wall = seawall_in(made, cluster, locked, f"http://localhost:{proxy.port}", url_style="virtual", sse="aws:kms", sse_key="scratch", object_lock="governance", object_lock_days=2,
                       storage_class="STANDARD", pack_storage_class="NOWHERE")
     archiving(cluster, wall)
     # Ceph has no class of that name, so only what is to go there fails: the data of backups.
@@ -54,6 +55,9 @@ def test_each_object_is_stored_with_what_was_asked_for(made, locked):
     restored, _ = wall.restore(Target("latest"), "restored", "--start")
     made.add(restored)
     assert restored.one("SELECT n FROM t") == 42
+    asked = {each.path.partition("?")[0] for each in proxy.requests()}
+    assert asked and all(path == "/" or path.startswith("/wall/") for path in asked), asked
+    proxy.close()
 
 
 class Sts(http.server.BaseHTTPRequestHandler):

@@ -475,11 +475,15 @@ static void a_location_is_not_gone_to(void **state)
 	                                  "http://127.0.0.1:%u/evil\r\nContent-Length: 0\r\n"
 	                                  "Connection: close\r\n\r\n",
 	                                  peer->net.port);
+	AUTO_BUF struct buf buf = {0};
 
-	SERVE(peer, moved, OK);
+	SERVE(peer, moved, OK, moved, RANGE("0", "3", "4", "text"));
 	assert_int_equal(put(peer, "text", 0), ERR_NONE);
-	assert_int_equal(peer->given, 2);
 	assert_non_null(strstr(peer->seen[1], "PUT /bucket/root/a/b "));
+	buf_init(&buf, BLOCK_BYTES);
+	assert_int_equal(get(peer, 10, &buf, 0), ERR_NONE);
+	assert_non_null(strstr(peer->seen[3], "GET /bucket/root/a/b "));
+	assert_int_equal(peer->given, 4);
 }
 
 static const char *elsewhere(struct buf *buf, const char *host)
