@@ -301,14 +301,25 @@ void conf_floors(const struct pg_parameters *floor, const char *config_text, str
 	}
 }
 
+/* It must neither archive for the original, nor wait for its standbys, nor write into its log. */
+static void add_clone(const struct conf_recovery *recovery, struct buf *out)
+{
+	char folder[MANIFEST_PATH_MAX];
+
+	buf_addstr(out, "archive_mode = off\n"
+	                "synchronous_standby_names = ''\n");
+	if (conf_value(recovery->config_text, "log_directory", folder, sizeof(folder)) &&
+	    folder[0] == '/')
+		buf_addstr(out, "log_directory = 'log'\n");
+}
+
 void conf_recovery(const struct conf_recovery *recovery, struct buf *out)
 {
 	const struct restore_plan *plan = recovery->plan;
 
 	buf_addstr(out, MARK_STAY "\n");
-	if (plan->clone) /* it must neither archive for the original nor wait for its standbys */
-		buf_addstr(out, "archive_mode = off\n"
-		                "synchronous_standby_names = ''\n");
+	if (plan->clone)
+		add_clone(recovery, out);
 	if (recovery->port)
 		buf_addf(out, "port = %u\n", recovery->port);
 	for (size_t i = 0; recovery->option && i < recovery->option->count; i++) {

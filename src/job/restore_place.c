@@ -544,10 +544,16 @@ static bool folder_for_tablespace(const struct restore_room *room,
 
 	if (!known)
 		return err_set(err, ERR_REFUSED, "PostgreSQL %u is not known", room->plan->major);
-	if (lies_in(space->path, room->plan->pgdata))
-		return err_set(err, ERR_REFUSED,
-		               "tablespace \"%s\" cannot go into the data directory, to \"%s\"",
-		               space->name, space->path);
+	if (lies_in(space->path, room->plan->pgdata)) {
+		err_set(err, ERR_REFUSED,
+		        "tablespace \"%s\" cannot go into the data directory, to \"%s\"",
+		        space->name, space->path);
+		err_hint(err,
+		         "PostgreSQL warns of such a place, since whoever copies the directory "
+		         "copies it twice. Say where it goes: --tablespace %s=DIRECTORY.",
+		         space->name);
+		return false;
+	}
 	pg_version_folder(known, version);
 	inside = path_join(space->path, version);
 	if (lstat(inside, &status) == 0 && !room->in_place && !room->resume) {

@@ -6,8 +6,8 @@
  * What PostgreSQL has marked .ready is complete and goes into the archive before anything is
  * changed; the listing that the plan is made from comes after that. So does a segment without any
  * mark behind which the next one was begun: the server ended before it came to the mark, or its
- * archive_mode was off. The last segment is never marked: it stays where it is when the path leads
- * through it (restore_find.c looks into it).
+ * archive_mode was off; and history, partial and backup files without one. The last segment is
+ * never marked: it stays where it is when the path leads through it (restore_find.c looks into it).
  */
 #include "restore_save.h"
 #include "restore_internal.h"
@@ -49,7 +49,18 @@ static bool has_mark(const char *folder, const char *name, const char *mark)
 	return access(path, F_OK) == 0;
 }
 
-/* Complete segments of which archive_status says nothing. */
+/* A segment is complete when the next one was begun; other files are as soon as they have a name.
+ */
+static bool is_complete(const char *folder, const struct walname *name,
+                        const struct control *control)
+{
+	uint64_t segno = walname_segno(name, control->segment_bytes);
+
+	return name->kind != WALNAME_SEGMENT || (is_begun(folder, name->tli, segno, control) &&
+	                                         is_begun(folder, name->tli, segno + 1, control));
+}
+
+/* What is complete, and archive_status says nothing of. */
 static bool add_unmarked(const char *pgdata, struct strs *out, struct err *err)
 {
 	AUTO_FREE char *folder = path_join(pgdata, "pg_wal");
@@ -71,15 +82,10 @@ static bool add_unmarked(const char *pgdata, struct strs *out, struct err *err)
 	for (size_t i = 0; i < names.count; i++) {
 		const char *text = names.item[i];
 		struct walname name;
-		uint64_t segno;
 
-		if (!walname_parse(text, &name) || name.kind != WALNAME_SEGMENT ||
-		    !walname_fits(&name, control.segment_bytes))
-			continue;
-		segno = walname_segno(&name, control.segment_bytes);
-		if (is_begun(folder, name.tli, segno, &control) &&
-		    is_begun(folder, name.tli, segno + 1, &control) &&
-		    !has_mark(folder, text, "done") && !has_mark(folder, text, "ready"))
+		if (walname_parse(text, &name) && walname_fits(&name, control.segment_bytes) &&
+		    is_complete(folder, &name, &control) && !has_mark(folder, text, "done") &&
+		    !has_mark(folder, text, "ready"))
 			strs_add(out, text);
 	}
 	strs_release(&names);

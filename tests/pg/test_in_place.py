@@ -21,8 +21,13 @@ def test_in_place_brings_back_what_was_dropped_and_keeps_the_last_commits(story)
     cluster.stop("immediate")  # the last segment is not archived
     for mark in (cluster.data / "pg_wal/archive_status").glob("*.ready"):
         mark.unlink()  # as if it had come before the server got to it
+    label = next((cluster.data / "pg_wal").glob("*.backup"))
+    (cluster.data / f"pg_wal/archive_status/{label.name}.done").unlink()
+    archived = next(story.wall.repository.rglob(label.name))
+    archived.unlink()
     result = story.wall.run("restore", "--in-place", "--start", "--to", f"lsn:{lsn}", status=None)
     assert result.status == 0, result
+    assert archived.exists(), "a file without any mark was lost"
     assert cluster.one("SELECT count(*) FROM not_in_the_backup") == 1000, "the last segments were lost"
     assert cluster.one("SELECT late0.n + late1.n FROM late0, late1") == 2, "the last segment was lost"
     cluster.stop("fast")
@@ -64,6 +69,8 @@ def test_in_place_with_tablespaces(story):
     story.archived()
     story.cluster.stop()
     (folder / "not ours").write_text("x")
+    inside = story.wall.run("restore", "--in-place", "--tablespace", f"ts={story.cluster.data}/ts", status=5)
+    assert "cannot go into the data directory" in inside.err and "--tablespace ts=DIRECTORY" in inside.err, inside
     story.wall.run("restore", "--in-place", "--start", "--to", "backup-end")
     assert story.cluster.one("SELECT count(*) FROM t") == 1000
     assert story.cluster.one("SELECT to_regclass('u')") is None

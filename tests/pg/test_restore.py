@@ -510,11 +510,12 @@ def modes(*folders):
 def test_a_copy_does_not_archive(made, scratch):
     """Nor does it do what its configuration wants from a standby: clean up an archive, move an address, wait for hours."""
     story = begin(Story(made, archive_cleanup_command=f"touch '{scratch}/cleaned'", recovery_min_apply_delay="5h",
-                        recovery_end_command=f"touch '{scratch}/ended'"))
+                        recovery_end_command=f"touch '{scratch}/ended'", log_directory=f"{scratch}/log"))
     story.archived()
     restored, _ = story.restore("--port", "5544", "--option", "work_mem=5MB")
     assert restored.one("SHOW archive_mode") == "off"
     assert restored.one("SHOW work_mem") == "5MB"
+    assert restored.one("SHOW log_directory") == "log"  # not the original's
     assert restored.port() == "5544"
     assert (restored.data / "seawall.clone").exists()
     assert not list(scratch.glob("*ed"))

@@ -85,6 +85,11 @@ static void the_timeline_is_a_number_and_the_end_is_explicit(void **state)
 	assert_non_null(strstr(text, "recovery_target_time = '2026-11-20 14:02:00.123456+00'\n"
 	                             "recovery_target_inclusive = off\n"));
 	assert_non_null(strstr(text, "archive_mode = off\n"));
+	assert_null(strstr(text, "log_directory")); /* in the directory, as it is */
+	settings.config_text = "log_directory = 'pg_log'\nLog_Directory = '/var/log/pg'\n";
+	assert_non_null(strstr(text_of(&settings, &out), "log_directory = 'log'\n"));
+	plan.clone = false; /* its own */
+	assert_null(strstr(text_of(&settings, &out), "log_directory"));
 	plan.target = (struct restore_target){.kind = RESTORE_NAME, .name = "it's"};
 	assert_non_null(strstr(text_of(&settings, &out), "recovery_target_name = 'it''s'\n"));
 	plan.target.kind = RESTORE_BACKUP_END;
