@@ -5,7 +5,13 @@
 #include "base/str.h"
 
 #include <string.h>
+/* Where the library was built so, with the widest registers of the processor at hand: three times
+ * as fast as with those that every one has. */
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#else
 #include <xxhash.h>
+#endif
 
 #include "base/poison.h"
 
