@@ -30,6 +30,7 @@
 #include "base/durable.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "pg/version.h"
 
 #include "base/poison.h"
@@ -126,19 +127,40 @@ static void detail_free(struct backup_detail *detail)
 	free(detail);
 }
 
+/* What stays in the repositories. Not told when a manifest may be there: then it may be one's own.
+ */
+static void hint_left(const struct backup *backup, struct err *err)
+{
+	const struct backup_targets *targets = &backup->detail->targets;
+	char size[UNITS_TEXT_BYTES];
+
+	if (backup->progress.bytes_stored == 0)
+		return;
+	for (unsigned i = 0; i < targets->count; i++)
+		if (targets->target[i].sealing)
+			return;
+	units_size(backup->progress.bytes_stored, size);
+	err_hint(err,
+	         "What it had stored, %s below \"pack/%s/\", stays in the repository until it is "
+	         "deleted there. Nothing refers to it.",
+	         size, backup->id);
+}
+
 static void backup_fail(struct backup *backup, const struct err *cause)
 {
 	struct err err = *cause; /* most likely a part of what is freed */
 
-	detail_free(STEAL(backup->detail));
 	if (backup->op.cancelled) {
-		err_clear(&backup->op.err);
-		return op_fail_as(&backup->op, ERR_CANCELLED,
-		                  "the backup of cluster \"%s\" was cancelled",
-		                  backup->site->cluster);
+		err_clear(&err);
+		err_set(&err, ERR_CANCELLED, "the backup of cluster \"%s\" was cancelled",
+		        backup->site->cluster);
+	} else {
+		err_wrap(&err, "could not make a backup of cluster \"%s\"", backup->site->cluster);
 	}
-	op_fail(&backup->op, &err, "could not make a backup of cluster \"%s\"",
-	        backup->site->cluster);
+	hint_left(backup, &err);
+	detail_free(STEAL(backup->detail));
+	backup->op.err = err;
+	op_fail_own(&backup->op);
 }
 
 void backup_release(struct backup *backup)

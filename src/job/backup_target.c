@@ -178,6 +178,7 @@ static void finish_write(struct op *op, struct backup_target *target)
 		err_set(&target->why, ERR_REFUSED, "the head of the manifest is too big");
 		return op_done(op);
 	}
+	target->sealing = true;
 	target->end = (struct object_builder_end){.builder = target->builder,
 	                                          .bytes = target->head.data,
 	                                          .length = target->head.length};

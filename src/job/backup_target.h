@@ -18,6 +18,7 @@ struct backup_target {
 	struct generation_facts facts;
 	struct object_builder *builder; /* of the manifest */
 	bool left_out, complete;
+	bool sealing;   /* the manifest's head was begun: it may be there, whatever was answered */
 	struct err why; /* it is left out */
 	/* private */
 	struct backup_targets *targets;

@@ -288,6 +288,8 @@ def test_cancelled_at_the_last_moment_it_leaves_nothing_visible(shared):
     assert command.returncode == 8, err
     assert "cancelled" in err
     assert rebuild.backups(shared.repository) == before and rebuild.packs(shared.repository)
+    left = re.search(r'hint: +What it had stored, .*below "(pack/[^"]+)/", stays in the repository', err)[1]
+    assert list((shared.repository / "main").glob(f"*/{left}/0*")), err
     wait_session_gone(shared.cluster)
     shared.archive()
     shared.run("backup")
