@@ -253,6 +253,11 @@ static int64_t encrypt_wait(const struct cli *cli, const struct site *site)
 	return KEYS_WAIT_MS;
 }
 
+static bool is_no_answer(const struct err *err)
+{
+	return err_code_retry(err->code) || err->code == ERR_CANCELLED;
+}
+
 static bool make_repository(const struct cli *cli, struct runtime *runtime, struct site *site,
                             struct made *ret, struct err *err)
 {
@@ -261,6 +266,10 @@ static bool make_repository(const struct cli *cli, struct runtime *runtime, stru
 	struct repo *repo;
 	bool there = runtime_open_site(runtime, site, &before), done;
 
+	if (!there && is_no_answer(&before)) { /* which a second try would only wait for again */
+		*err = before;
+		return false;
+	}
 	if (!there && !runtime_open_place(runtime, site, true, err))
 		return false;
 	repo = site->repo;
@@ -276,17 +285,22 @@ static bool make_repository(const struct cli *cli, struct runtime *runtime, stru
 }
 
 /* The same for --dry-run: what would be. */
-static void look_at_repository(struct runtime *runtime, struct site *site, size_t number,
-                               struct made *ret)
+static bool look_at_repository(struct runtime *runtime, struct site *site, size_t number,
+                               struct made *ret, struct err *err)
 {
 	struct err why = {0};
 
 	if (runtime_open_site(runtime, site, &why))
-		return;
+		return true;
+	if (is_no_answer(&why)) {
+		*err = why;
+		return false;
+	}
 	ret->made = !site->repo || site->repo->id[0] == '\0';
 	ret->encrypted =
 	        (ret->made || site->repo->no_keys) &&
 	        runtime_key_source(&runtime->config->repository[number]).kind != KEY_SOURCE_NONE;
+	return true;
 }
 
 static bool newest_key(const struct repo *repo, char id[KEY_ID_BYTES])
@@ -419,9 +433,9 @@ static bool init_cluster(struct cli *cli, struct runtime *runtime, size_t cluste
 
 		if (runtime->repo[number] && runtime->repo[number]->opened)
 			continue; /* another cluster's too */
-		if (cli->dry_run)
-			look_at_repository(runtime, site, number, &report->made[number]);
-		else if (!make_repository(cli, runtime, site, &report->made[number], err))
+		if (cli->dry_run
+		            ? !look_at_repository(runtime, site, number, &report->made[number], err)
+		            : !make_repository(cli, runtime, site, &report->made[number], err))
 			return err_wrap(err, "could not make repository \"%s\"",
 			                config->repository[number].name);
 	}

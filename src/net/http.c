@@ -497,6 +497,10 @@ static void request_failed(struct http_request *request)
 		err_hint(&request->op.err,
 		         "The certificate is of another host, or of an authority that "
 		         "is not in \"ca_file\" (the system's, unless given).");
+	if (request->code == CURLE_SSL_CONNECT_ERROR)
+		err_hint(&request->op.err,
+		         "What answers there may not speak TLS on that port: is it "
+		         "http in place of https?");
 	op_fail_own(&request->op);
 }
 

@@ -17,6 +17,9 @@ enum {
 	S3_STALL_MS = 15 * 1000, /* then on a new connection, inside STORE_DEADLINE_MS */
 };
 
+#define S3_HINT_NO_STORE                                                                           \
+	"What answers there may be no S3 at all, or a proxy on the way: look at \"endpoint\"."
+
 struct s3_store {
 	struct store store;
 	struct http *http;

@@ -207,7 +207,9 @@ static void hint(const struct s3_attempt *attempt, const struct s3_fault *fault,
 
 	if (strcmp(fault->code, "RequestTimeTooSkewed") == 0 ||
 	    (attempt->request.status == 403 && (off_s > CLOCK_OFF_S || off_s < -CLOCK_OFF_S)))
-		err_hint(err, "This host's clock is %lld s %s the store's.",
+		err_hint(err,
+		         "This host's clock is %lld s %s the store's: set the one that is wrong "
+		         "(NTP).",
 		         (long long)(off_s < 0 ? -off_s : off_s),
 		         off_s < 0 ? "behind" : "ahead of");
 	else if (is_elsewhere(attempt, fault, region))
@@ -221,6 +223,8 @@ static void hint(const struct s3_attempt *attempt, const struct s3_fault *fault,
 		err_hint(err, "%s", hint_right);
 	else if (attempt->request.status == 429 || attempt->request.status == 503)
 		err_hint(err, "%s", hint_slow);
+	else if (attempt->request.status < 500 && !fault->code[0] && !fault->request[0])
+		err_hint(err, S3_HINT_NO_STORE);
 }
 
 /* Others may lie where these were found. */

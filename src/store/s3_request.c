@@ -129,9 +129,12 @@ bool s3_range_begins(struct s3_attempt *attempt, struct err *err)
 			               "the answer is not the range that was asked for");
 		return true;
 	}
-	if (!http_header(&attempt->request, "Last-Modified")) /* a 200 that carries an error */
-		return err_set(err, ERR_NETWORK,
-		               "the answer is no object, though its status is 200");
+	if (!http_header(&attempt->request, "Last-Modified")) { /* a 200 that carries an error */
+		err_set(err, ERR_NETWORK, "the answer is no object, though its status is 200");
+		if (!http_header(&attempt->request, "x-amz-request-id"))
+			err_hint(err, S3_HINT_NO_STORE);
+		return false;
+	}
 	length = http_header(&attempt->request, "Content-Length");
 	if (get->offset > 0 || !length || !str_u64(length, &get->object_bytes))
 		return err_set(err, ERR_STORE, "the store does not answer ranges of objects");

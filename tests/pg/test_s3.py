@@ -1,5 +1,6 @@
 """Seawall with its repository in a real S3 (Ceph): what a day brings, and what is said when the store refuses."""
 
+import concurrent.futures
 import http.client
 import signal
 import time
@@ -125,14 +126,16 @@ def test_a_certificate_of_an_unknown_authority_is_refused(made, rgw):
 
 
 def test_a_person_hears_that_nobody_answers_and_does_not_wait_for_a_minute(made, rgw, rgw_proxy):
-    """The proxy's port, with nobody behind it."""
+    """The proxy's port, with nobody behind it; init does not wait for it twice, and a dry run promises nothing."""
     cluster = made.cluster(segment_mb=1)
     wall = seawall_in(made, cluster, rgw, at(rgw_proxy))
-    with rgw_proxy.outage():
-        said = wall.run("list", status=None)
-    assert said.status == 4 and "gave up after" in said.err and "attempts in 12000 ms" in said.err, said
-    trying = [line for line in said.err.splitlines() if "still trying to read object" in line]
-    assert len(trying) in (2, 3) and all(words in line for line in trying for words in ("try ", '"local"', "no answer from")), said
+    commands = ["list"], ["init"], ["init", "--dry-run"]
+    with rgw_proxy.outage(), concurrent.futures.ThreadPoolExecutor(len(commands)) as pool:
+        results = list(pool.map(lambda command: wall.run(*command, status=None), commands))
+    for said in results:
+        assert said.status == 4 and "gave up after" in said.err and "attempts in 12000 ms" in said.err and not said.out, said
+        trying = [line for line in said.err.splitlines() if "still trying to read object" in line]
+        assert len(trying) in (2, 3) and all(words in line for line in trying for words in ("try ", '"local"', "no answer from")), said
 
 
 def test_an_archived_segment_is_one_put_and_nothing_else(made, rgw, rgw_proxy):

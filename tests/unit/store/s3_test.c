@@ -361,6 +361,18 @@ static void a_404_that_is_not_the_stores_proves_nothing(void **state)
 	assert_int_equal(peer->given, 2);
 }
 
+static void a_web_server_that_is_no_store_is_suspected(void **state)
+{
+	struct peer *peer = *state;
+
+	SERVE(peer, ANSWER("405 Method Not Allowed", "", "<html><body>nginx</body></html>"),
+	      ANSWER("405 Method Not Allowed", "x-amz-request-id: 1\r\n", ""));
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_non_null(strstr(peer->err.hint, "no S3 at all"));
+	assert_int_equal(put(peer, "text", 0), ERR_STORE);
+	assert_string_equal(peer->err.hint, "");
+}
+
 static void a_head_that_failed_is_explained_by_a_get(void **state)
 {
 	struct peer *peer = *state;
@@ -757,6 +769,7 @@ int main(void)
 	        TEST(a_clock_that_is_off_is_named_also_by_a_store_that_only_refuses),
 	        TEST(a_bucket_that_is_not_there_is_no_missing_object),
 	        TEST(a_404_that_is_not_the_stores_proves_nothing),
+	        TEST(a_web_server_that_is_no_store_is_suspected),
 	        TEST(a_head_that_failed_is_explained_by_a_get),
 	        TEST(another_repository_is_no_place_where_something_is_missing),
 	        TEST(a_place_that_was_found_wrong_takes_nothing_until_it_is_right_again),
