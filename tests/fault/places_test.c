@@ -294,6 +294,37 @@ static void what_cannot_be_asked_is_filled_up_when_it_can(void **state)
 	places_end(&places);
 }
 
+/* Nor since 1970, from when its clock would count. */
+static void who_is_away_and_lacks_nothing_does_not_lag(void **state)
+{
+	int64_t until_us = clock_mono_us() + INT64_C(1000) * WAIT_MS;
+	struct archiver_place_figures figures;
+	struct archiver *archiver;
+	struct places places;
+	struct err err = {0};
+
+	(void)state;
+	places_begin(&places);
+	archiver = archiver_new(&places.world->site, 0);
+	assert_int_equal(archive(places.world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	while (second_is_behind(archiver) && clock_mono_us() < until_us) {
+		struct nap nap = {0};
+
+		run(places.world, start_nap, &nap);
+	}
+	assert_false(second_is_behind(archiver));
+	err_set(&err, ERR_NETWORK, "gone");
+	site_note(&places.b, &err);
+	assert_true(archiver_place(archiver, 1, &figures));
+	assert_true(figures.away);
+	assert_int_equal(figures.lag_segments, 0);
+	assert_int_equal(figures.lag_bytes, 0);
+	assert_int_equal(figures.lag_us, 0);
+	site_note(&places.b, NULL);
+	archiver_end(places.world, archiver);
+	places_end(&places);
+}
+
 /* PostgreSQL goes on: so it is not from PostgreSQL's log that somebody hears of it. */
 static void a_conflict_in_a_repository_that_is_late_is_told(void **state)
 {
@@ -377,6 +408,7 @@ int main(void)
 	        cmocka_unit_test(two_clusters_that_are_filled_up_at_once_get_each_its_own_history),
 	        cmocka_unit_test(who_was_left_behind_fills_up_no_archive_that_was_begun_anew),
 	        cmocka_unit_test(what_cannot_be_asked_is_filled_up_when_it_can),
+	        cmocka_unit_test(who_is_away_and_lacks_nothing_does_not_lag),
 	        cmocka_unit_test(a_conflict_in_a_repository_that_is_late_is_told),
 	        cmocka_unit_test(what_a_copy_has_claimed_is_the_same_content_to_who_archives_it),
 	};

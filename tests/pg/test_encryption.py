@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 import xxhash
@@ -66,6 +67,14 @@ def cat(wall, path, status=0):
     return done.stderr.decode()
 
 
+def unsealed(wall, path, *arguments, status=0):
+    """What the independent reader makes of the object, as a program."""
+    done = subprocess.run([sys.executable, rebuild.unseal().__file__, wall.repository, name_of(wall, path), *arguments],
+                          capture_output=True, check=False)
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
 def overwrite(path, content):
     path.chmod(0o600)
     path.write_bytes(content)
@@ -113,6 +122,8 @@ def test_the_whole_story_is_encrypted(wall, made, server):
     assert len(content) == 16 << 20 and SECRET.encode() in content
     with pytest.raises(rebuild.unseal().Damaged.__mro__[1]):
         b"".join(rebuild.unseal().Repository(wall.repository).read(name_of(wall, path)))
+    assert unsealed(wall, path, "--key-file", write_key(wall, "a")) == content
+    assert unsealed(wall, path, "--key-file", write_key(wall, "b"), status=1) == unsealed(wall, path, status=1) == b""
     count = wall.cluster.one("SELECT count(*) FROM filler")
     restored, _ = wall.restore(Target("latest"), "restored", "--start")
     made.add(restored)
@@ -333,7 +344,8 @@ def test_two_keys_open_one_repository(wall):
     cat(wall, path)
     again = segment(wall)
     reader = rebuild.unseal().Repository(wall.repository, [b"correct horse battery staple"], True)
-    assert len(b"".join(reader.read(name_of(wall, again)))) == 16 << 20
+    content = b"".join(reader.read(name_of(wall, again)))
+    assert len(content) == 16 << 20 and unsealed(wall, again, "--passphrase-file", phrase) == content
     use(wall, key_passphrase_file=write_key(wall, "wrong horse battery staple"))
     assert "another passphrase" in wall.run("list", status=4).err.lower()
 

@@ -10,7 +10,7 @@ import random
 import time
 
 import pytest
-from seawalltest import Target, breakers, checks, faults, wait_for
+from seawalltest import Target, breakers, checks, faults, process, wait_for
 from seawalltest.ledger import Ledger, lsn_bytes
 from seawalltest.s3 import at, seawall_in
 
@@ -158,15 +158,24 @@ class Chaos:
 
 
 class ChaosInS3(Chaos):
-    """The same with a store behind a proxy that spoils what passes, all the time."""
+    """The same, encrypted, in a store behind a proxy that spoils what passes, all the time."""
 
     FAULTS = (("refuse", {}), ("status", {"code": 500, "error": "InternalError"}), ("status", {"code": 503, "drain": False}),
               ("status", {"code": 403, "error": "AccessDenied", "method": "PUT"}), ("reset", {"after": 50}), ("lost_reply", {}),
               ("truncate", {"dir": "down", "after": 50}), ("corrupt", {"after": 50}), ("delay", {"seconds": 0.3}))
 
     def __init__(self, made, rgw, proxy):
-        self.proxy = proxy
-        super().__init__(made, lambda cluster: seawall_in(made, cluster, rgw, at(proxy)))
+        self.proxy, self.rgw = proxy, rgw
+        key = made.folder / "key"
+        key.write_text("the key of a repository, long enough to be one\n")
+        key.chmod(0o600)
+        process.own(key)
+        super().__init__(made, lambda cluster: seawall_in(made, cluster, rgw, at(proxy), key_file=key))
+
+    def prove_encrypted(self):
+        """Each object but those that are there before any key. Parts, claims and what they hold too."""
+        sealed = {key: self.rgw.get(key) for key in self.rgw.keys("wall/main/") if "/claim/" not in key}
+        assert len(sealed) > 10 and all(content[:8] == b"SEAWALL\x1a" and content[14] == 1 for content in sealed.values())
 
     def store_spoilt(self):
         kind, options = self.dice.choice(self.FAULTS)
@@ -216,4 +225,6 @@ def test_whatever_happens_every_target_gives_exactly_its_rows(made):
 
 @pytest.mark.s3
 def test_whatever_happens_to_s3_every_target_gives_exactly_its_rows(made, rgw, rgw_proxy):
-    tell(ChaosInS3(made, rgw, rgw_proxy), SECONDS * S3_SHARE, S3_TARGETS_MIN)
+    chaos = ChaosInS3(made, rgw, rgw_proxy)
+    tell(chaos, SECONDS * S3_SHARE, S3_TARGETS_MIN)
+    chaos.prove_encrypted()
