@@ -45,6 +45,8 @@ struct adopt {
 	struct site *at;
 	struct site_ready ready;
 	struct generation_open open;
+	bool asking;     /* each which generation it has, before one is begun in any */
+	uint32_t newest; /* of all */
 	struct catalog_load load;
 	struct owner_note *todo;
 	size_t todos, todos_size, next;

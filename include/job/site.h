@@ -24,6 +24,7 @@ struct site {
 	struct repo *repo;      /* repo/repo.h; NULL: its place could not be opened yet */
 	const char *repository; /* its name in the configuration */
 	struct site *next;      /* the same cluster at its next repository; NULL: the last */
+	struct site *first;     /* of the chain; NULL: this one */
 	unsigned acks; /* how many of the chain must have a WAL file before it is archived */
 	/* Opens the place (sets repo); quick. NULL: repo is open. */
 	bool (*open_place)(struct site *site, struct err *err);
@@ -34,6 +35,9 @@ struct site {
 	/* The processes of this host that have the same state folder, each for one question, tell
 	 * each other that it does not answer (site_hint.c). */
 	bool hints, hint_taken;
+	/* The newest generation that was seen there: site_saw(), site_newest(). */
+	uint64_t seen_system_identifier;
+	uint32_t seen_n;
 	const char *cluster; /* its name in configuration and repository */
 	const char *pgdata;  /* absolute; NULL when the configuration has none */
 	/* The archive was begun anew by another server: pg_wal is not where its WAL comes from. */
@@ -73,6 +77,11 @@ bool site_is_away(const struct site *site);
 /* Whether a read may ask it where others can be asked first: not when it is away; and when that
  * was some time ago, one read finds out for all. */
 bool site_try(struct site *site);
+/* A generation of a system identifier is there. */
+void site_saw(struct site *site, uint64_t system_identifier, uint32_t n);
+/* The highest that was seen at any repository of the cluster; 0: none yet. */
+uint32_t site_newest(const struct site *site, uint64_t system_identifier);
+struct site *site_first(struct site *site);
 /* How long it may be silent before a read goes on to the next one of the chain (struct store_get);
  * 0, as long as ever: there is no other. */
 int64_t site_stall_ms(const struct site *first);

@@ -113,14 +113,15 @@ struct control;
 struct generation_facts generation_facts_of(const struct control *control);
 
 /* Finds the cluster's generation of a system identifier, the highest n; makes it (objects "cluster"
- * and "system") when `make` is set and it is not there. Else ERR_NOTFOUND. facts: in when make
- * (then what cannot change must be the same: ERR_REFUSED), out always. */
+ * and "system") when `make` is set and it is not there, or is below at_least. Else ERR_NOTFOUND.
+ * facts: in when make or compare (then what cannot change must be the same: ERR_REFUSED), out
+ * always. */
 struct generation_open {
 	struct op op;
 	struct repo *repo;
 	const char *cluster;
-	bool make;
-	bool next;                  /* with make: the next n is begun though there is one */
+	bool make, compare;
+	uint32_t at_least;          /* with make: the n that is begun when there is none so high */
 	uint64_t system_identifier; /* 0: the newest generation of the cluster, whatever its
 	                               identifier */
 	bool tolerant; /* without make: when "system" cannot be read, facts has only what the name
@@ -129,8 +130,11 @@ struct generation_open {
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX]; /* out: "<cluster>/<sysid>-<major>-<n>", the prefix of
 	                                         all its objects */
+	uint32_t n;                           /* out: of its name */
+	int64_t begun_us;                     /* out: when it was begun (clock of who did) */
 	bool begun;                           /* out: it was made just now */
-	void *detail;                         /* private */
+	bool others;  /* out: there are generations of other identifiers than the given one */
+	void *detail; /* private */
 };
 void generation_open_start(struct op *parent, struct generation_open *open);
 

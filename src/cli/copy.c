@@ -180,8 +180,7 @@ const struct command command_copy = {
                  "running it again completes a copy that\nbroke off. Archiving goes on "
                  "meanwhile.\n\nWAL is proven as when it is archived, with the seam to the segment "
                  "before: what is damaged is not copied, nor what\ncomes after it. Only the newest "
-                 "generation of the cluster is copied, the one that is archived to: brought "
-                 "there\nlater, an older one would be taken for the newest.",
+                 "generation of the cluster is copied, the one that is archived to.",
         .example = "seawall copy --from local --to s3",
         .options = copy_options,
         .arguments_max = COPY_BACKUPS_MAX,

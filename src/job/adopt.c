@@ -3,6 +3,8 @@
  *
  *   START -> LOOKING -> (each repository) READY -> OPENING -> LOADING -> WRITING… -> UNMARKING
  *
+ * A new generation has the same number in all of them: the first time round they are only asked.
+ *
  * LOOKING (worker) reads pg_control and the histories in pg_wal: after a promotion pg_control still
  * names the old timeline. UNMARKING removes seawall.clone, when everything else is durable: an
  * adoption that was broken off is begun again.
@@ -243,6 +245,10 @@ void adopt_decide(const struct catalog *owners, const struct history *path, stru
 
 static void adopt_site(struct adopt *adopt)
 {
+	if (!adopt->at && adopt->asking) {
+		adopt->asking = adopt->nothing_there = false;
+		adopt->at = adopt->site;
+	}
 	if (!adopt->at) {
 		if (adopt->dry_run || !adopt->was_clone)
 			return adopt_end(adopt, NULL);
@@ -279,13 +285,13 @@ static void adopt_say(struct adopt *adopt)
 
 static void adopt_open(struct adopt *adopt)
 {
-	bool make = adopt->new_generation && !adopt->dry_run;
+	bool make = adopt->new_generation && !adopt->dry_run && !adopt->asking;
 
 	adopt->open =
 	        (struct generation_open){.repo = adopt->at->repo,
 	                                 .cluster = adopt->at->cluster,
 	                                 .make = make,
-	                                 .next = make,
+	                                 .at_least = make ? adopt->newest + 1 : 0,
 	                                 .system_identifier = adopt->control.system_identifier,
 	                                 .facts = generation_facts_of(&adopt->control)};
 	generation_open_start(&adopt->op, &adopt->open);
@@ -298,6 +304,10 @@ static void adopt_opened(struct adopt *adopt)
 		if (adopt->open.op.err.code != ERR_NOTFOUND)
 			return adopt_end(adopt, &adopt->open.op.err);
 		adopt->nothing_there = true;
+		return adopt_next_site(adopt);
+	}
+	if (adopt->asking) {
+		adopt->newest = MAX(adopt->newest, adopt->open.n);
 		return adopt_next_site(adopt);
 	}
 	memcpy(adopt->generation, adopt->open.generation, sizeof(adopt->generation));
@@ -382,6 +392,7 @@ static void adopt_step(struct op *op)
 		if (op_failed(&adopt->look.op))
 			return adopt_end(adopt, &adopt->look.op.err);
 		adopt->at = adopt->site;
+		adopt->asking = adopt->new_generation;
 		return adopt_site(adopt);
 	case ADOPT_READY:
 		if (op_failed(&adopt->ready.op))

@@ -89,13 +89,9 @@ static void open_step(struct op *op)
 	case OPEN_READYING:
 		if (op_failed(&target->ready.op))
 			return open_end(target, &target->ready.op.err);
-		target->open = (struct generation_open){.repo = target->site->repo,
-		                                        .cluster = target->site->cluster,
-		                                        .make = true,
-		                                        .system_identifier =
-		                                                target->facts.system_identifier,
-		                                        .facts = target->facts};
-		generation_open_start(op, &target->open);
+		target->open =
+		        (struct cluster_generation){.site = target->site, .facts = target->facts};
+		cluster_generation_start(op, &target->open);
 		return op_wait(op, OPEN_OPENING);
 	case OPEN_OPENING:
 		if (op_failed(&target->open.op))

@@ -8,6 +8,7 @@
 #define JOB_BACKUP_TARGET_H
 
 #include "backup_wal.h"
+#include "cluster_generation.h"
 #include "job/backup.h"
 #include "repo/object.h"
 
@@ -23,7 +24,7 @@ struct backup_target {
 	/* private */
 	struct backup_targets *targets;
 	struct site_ready ready;
-	struct generation_open open;
+	struct cluster_generation open;
 	struct wal_wait wait;
 	struct buf head;
 	struct object_builder_end end;

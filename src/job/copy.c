@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cluster_generation.h"
 #include "copy_list.h"
 #include "copy_object.h"
 #include "copy_proof.h"
@@ -28,7 +29,8 @@ enum { SLOTS = 8 };
 struct copy_detail {
 	struct copy_run *run;
 	struct site_ready ready;
-	struct generation_open from, look, to;
+	struct generation_open from, look;
+	struct cluster_generation to;
 	struct catalog catalog; /* of both */
 	struct catalog_load load;
 	struct heads heads;
@@ -118,8 +120,19 @@ static bool run_is_same(struct copy_detail *d, struct err *err)
 		*err = *why;
 		return why->code == ERR_NOTFOUND;
 	}
-	if (d->look.facts.system_identifier == d->from.facts.system_identifier)
-		return true;
+	if (d->look.facts.system_identifier == d->from.facts.system_identifier) {
+		if (d->look.n <= d->from.n)
+			return true;
+		err_set(err, ERR_REFUSED,
+		        "cluster \"%s\" is archived as \"%s\" in repository \"%s\", and "
+		        "repository \"%s\" has only what was archived before that was begun, as "
+		        "\"%s\"",
+		        d->run->from->cluster, d->look.generation, d->run->to->repository,
+		        d->run->from->repository, d->from.generation);
+		err_hint(err, "What lies in an older generation is brought over with the tool of "
+		              "the store: doc/architecture.md, \"Several repositories\".");
+		return false;
+	}
 	err_set(err, ERR_REFUSED,
 	        "cluster \"%s\" has system identifier %" PRIu64
 	        " in repository \"%s\", and %" PRIu64 " in \"%s\": they are two clusters",
@@ -131,15 +144,11 @@ static bool run_is_same(struct copy_detail *d, struct err *err)
 
 static void run_make(struct op *op, struct copy_detail *d)
 {
-	const struct site *to = d->run->to;
-
 	err_clear(&op->err);
-	d->to = (struct generation_open){.repo = to->repo,
-	                                 .cluster = to->cluster,
-	                                 .make = true,
-	                                 .system_identifier = d->from.facts.system_identifier,
-	                                 .facts = d->from.facts};
-	generation_open_start(op, &d->to);
+	site_saw(d->run->from, d->from.facts.system_identifier, d->from.n);
+	d->to = (struct cluster_generation){
+	        .site = d->run->to, .facts = d->from.facts, .only = d->run->from};
+	cluster_generation_start(op, &d->to);
 	op_wait(op, RUN_MAKING);
 }
 

@@ -110,7 +110,33 @@ static void nearest_read(struct nearest *nearest, const struct op *child)
 	op_done(&nearest->op);
 }
 
+/* One is found: what the next one has. */
+static void nearest_go_on(struct nearest *nearest)
+{
+	nearest->found = true;
+	nearest->at = nearest->at->next;
+	nearest_open(nearest);
+	if (!nearest->at)
+		nearest_end(nearest);
+}
+
 /* ---- a generation ---- */
+
+/* The newest of those that are found. */
+static void generation_take(struct nearest_generation *generation)
+{
+	const struct generation_open *open = &generation->open;
+	bool same = generation->facts.system_identifier == open->facts.system_identifier;
+
+	site_saw(generation->nearest.at, open->facts.system_identifier, open->n);
+	if (generation->nearest.found &&
+	    (same ? open->n <= generation->n : open->begun_us <= generation->begun_us))
+		return;
+	memcpy(generation->generation, open->generation, sizeof(generation->generation));
+	generation->facts = open->facts;
+	generation->n = open->n;
+	generation->begun_us = open->begun_us;
+}
 
 static void generation_step(struct op *op)
 {
@@ -128,9 +154,9 @@ static void generation_step(struct op *op)
 		                                                    generation->system_identifier};
 		generation_open_start(op, &generation->open);
 	} else if (!op_failed(&generation->open.op)) {
-		memcpy(generation->generation, generation->open.generation,
-		       sizeof(generation->generation));
-		generation->facts = generation->open.facts;
+		generation_take(generation);
+		if (generation->every)
+			return nearest_go_on(nearest);
 	}
 	nearest_read(nearest, &generation->open.op);
 }
@@ -242,12 +268,7 @@ static void catalog_step(struct op *op)
 		}
 		return nearest_next(nearest, &read->err);
 	}
-	nearest->found = true;
-	nearest->at = nearest->at->next;
-	nearest_open(nearest);
-	if (nearest->at)
-		return;
-	nearest_end(nearest);
+	nearest_go_on(nearest);
 }
 
 static const struct op_type catalog_type = {.name = "nearest-catalog", .step = catalog_step};

@@ -25,11 +25,16 @@ struct nearest {
 	struct site *silent;
 };
 
-/* The cluster's generation of a system identifier. */
+/* The cluster's generation of a system identifier: of the nearest that has one, as all have it
+ * under the same number (cluster_generation.h). With `every` the newest of all that can be asked:
+ * one that has not taken part for a while has an older one. */
 struct nearest_generation {
 	struct nearest nearest;
-	uint64_t system_identifier;           /* in; 0: the newest of the nearest that has any */
+	bool every;                           /* in */
+	uint64_t system_identifier;           /* in; 0: whatever was begun last */
 	char generation[NAME_GENERATION_MAX]; /* out */
+	uint32_t n;                           /* out */
+	int64_t begun_us;                     /* out */
 	struct generation_facts facts;        /* out */
 	struct generation_open open;
 };

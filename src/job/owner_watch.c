@@ -359,6 +359,7 @@ static void watch_opened(struct owner_watch *watch)
 {
 	if (op_failed(&watch->generation.op))
 		return watch_end(watch, &watch->generation.op.err);
+	site_saw(watch->site, watch->generation.facts.system_identifier, watch->generation.n);
 	if (strcmp(watch->generation.generation, watch->destination->generation) != 0) {
 		log_warning("cluster \"%s\": the archive in repository \"%s\" was begun anew, "
 		            "as \"%s\"",

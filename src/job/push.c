@@ -353,22 +353,16 @@ static bool push_destination_fits(const struct push *push)
 {
 	return push->destination->known &&
 	       push->destination->facts.system_identifier == push->control.system_identifier &&
-	       push->destination->facts.major == push->control.major;
+	       push->destination->facts.major == push->control.major &&
+	       push->destination->n >= site_newest(push->site, push->control.system_identifier);
 }
 
 static void push_open_generation(struct op *op, struct push *push)
 {
-	const struct control *control = &push->control;
-
 	push->doubts = push->destination->doubts;
-	push->generation = (struct generation_open){
-	        .repo = push->site->repo,
-	        .cluster = push->site->cluster,
-	        .make = true,
-	        .system_identifier = control->system_identifier,
-	        .facts = generation_facts_of(control),
-	};
-	generation_open_start(op, &push->generation);
+	push->generation = (struct cluster_generation){
+	        .site = push->site, .facts = generation_facts_of(&push->control)};
+	cluster_generation_start(op, &push->generation);
 	op_wait(op, PUSH_OPENING);
 }
 
@@ -396,6 +390,7 @@ static bool push_take_generation(struct push *push, struct err *err)
 	                        strcmp(destination->generation, push->generation.generation) != 0;
 	memcpy(destination->generation, push->generation.generation,
 	       sizeof(destination->generation));
+	destination->n = push->generation.n;
 	return true;
 }
 

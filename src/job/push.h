@@ -9,6 +9,7 @@
 #include "loop/work.h"
 #include "pg/control.h"
 #include "pg/walwalk.h"
+#include "cluster_generation.h"
 #include "past.h"
 #include "push_before.h"
 #include "repo/catalog.h"
@@ -38,6 +39,7 @@ struct push_destination {
 	unsigned changes; /* how often it was found to be another generation than before */
 	struct generation_facts facts;
 	char generation[NAME_GENERATION_MAX];
+	uint32_t n;            /* of its name */
 	struct catalog owners; /* histories and owner notes, as last looked up (owner_watch.c) */
 	struct catalog past;   /* owner notes of earlier generations */
 };
@@ -86,7 +88,7 @@ struct push {
 	struct store_head settle;
 	struct work look;
 	struct ticket ticket;
-	struct generation_open generation;
+	struct cluster_generation generation;
 	unsigned doubts; /* of the destination, when the look-up began */
 	struct catalog owners;
 	struct catalog_load load;

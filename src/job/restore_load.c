@@ -74,7 +74,8 @@ static void load_step(struct op *op)
 
 	switch ((enum load_state)op->state) {
 	case LOAD_START:
-		load->open = (struct nearest_generation){.nearest.first = load->site};
+		load->open = (struct nearest_generation){
+		        .nearest = {.first = load->site, .all = true}, .every = true};
 		nearest_generation_start(op, &load->open);
 		return op_wait(op, LOAD_OPENING);
 
@@ -85,7 +86,9 @@ static void load_step(struct op *op)
 			               load->site->cluster);
 		if (err_is(why))
 			return load_fail(load, why,
-			                 "could not find the cluster in its repositories");
+			                 load->site->next
+			                         ? "could not find out what all repositories have"
+			                         : "could not find the cluster in its repository");
 		return load_list(load);
 
 	case LOAD_LISTING:

@@ -100,6 +100,29 @@ bool site_try(struct site *site)
 	return true;
 }
 
+void site_saw(struct site *site, uint64_t system_identifier, uint32_t n)
+{
+	if (site->seen_system_identifier != system_identifier)
+		site->seen_n = 0;
+	site->seen_system_identifier = system_identifier;
+	site->seen_n = MAX(site->seen_n, n);
+}
+
+struct site *site_first(struct site *site)
+{
+	return site->first ? site->first : site;
+}
+
+uint32_t site_newest(const struct site *site, uint64_t system_identifier)
+{
+	uint32_t newest = 0;
+
+	for (site = site->first ? site->first : site; site; site = site->next)
+		if (site->seen_system_identifier == system_identifier)
+			newest = MAX(newest, site->seen_n);
+	return newest;
+}
+
 int64_t site_stall_ms(const struct site *first)
 {
 	return first->next ? SITE_STALL_MS : 0;

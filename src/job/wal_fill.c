@@ -220,7 +220,7 @@ static void fill_failed(struct wal_fill *fill, const struct err *cause)
 
 static void fill_find(struct wal_fill *fill)
 {
-	fill->open = (struct nearest_generation){.nearest.first = fill->first};
+	fill->open = (struct nearest_generation){.nearest.first = fill->first, .every = true};
 	nearest_generation_start(&fill->op, &fill->open);
 	op_wait(&fill->op, FILL_FINDING);
 }
@@ -274,7 +274,7 @@ static void fill_found(struct wal_fill *fill)
 		return fill_end(fill, err);
 	}
 	memcpy(fill->generation, fill->open.generation, sizeof(fill->generation));
-	fill->facts = fill->open.open.facts;
+	fill->facts = fill->open.facts;
 	site_ready_start(&fill->op, &fill->ready, fill->target);
 	op_wait(&fill->op, FILL_OPENING);
 }

@@ -6,12 +6,13 @@
  *
  * "system" is the first object of a generation, so a folder without it was never begun: whoever
  * comes next writes it. Of the same identifier the highest n counts; without an identifier the one
- * that was begun last.
+ * that was begun last. One that is below at_least is passed over: the next is begun beside it.
  */
 #include "internal.h"
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 #include "codec/json.h"
 #include "pg/control.h"
@@ -148,9 +149,12 @@ static void candidate_each(struct store_walk *walk, const struct store_entry *en
 	if (!str_ends(folder, "/") || strlen(folder) > sizeof(text))
 		return;
 	snprintf(text, sizeof(text), "%.*s", (int)strlen(folder) - 1, folder);
-	if (!name_generation_parse(text, &found.system_identifier, &found.major, &found.n) ||
-	    (wanted && found.system_identifier != wanted))
+	if (!name_generation_parse(text, &found.system_identifier, &found.major, &found.n))
 		return;
+	if (wanted && found.system_identifier != wanted) {
+		d->open->others = true;
+		return;
+	}
 	/* Of the same identifier only the highest n. */
 	for (size_t i = 0; i < d->candidates; i++)
 		if (d->candidate[i].system_identifier == found.system_identifier) {
@@ -253,12 +257,19 @@ static void cluster_begin(struct generation_open *open)
 	generation_write(open, SEALED_CLUSTER, GENERATION_CLUSTER);
 }
 
+static uint32_t begun_n(const struct generation_open *open)
+{
+	const struct generation_detail *d = open->detail;
+
+	return MAX(MAX(open->at_least, 1), d->candidates ? d->candidate[0].n : 1);
+}
+
 static void system_begin(struct generation_open *open)
 {
 	struct generation_detail *d = open->detail;
 
 	name_generation(d->generation, open->cluster, open->facts.system_identifier,
-	                open->facts.major, d->candidates ? d->candidate[0].n : 1);
+	                open->facts.major, begun_n(open));
 	name_system(d->name, d->generation);
 	buf_clear(&d->text);
 	system_write(&open->facts, &d->text);
@@ -276,18 +287,18 @@ static void generation_choose(struct generation_open *open)
 			return cluster_begin(open);
 		return generation_fail(open, ERR_NOTFOUND, "there is no archive");
 	}
-	if (open->make && !facts_agree(&open->facts, &d->found_facts, &err)) {
+	if ((open->make || open->compare) && !facts_agree(&open->facts, &d->found_facts, &err)) {
 		err_wrap(&err, "system identifier %llu of cluster \"%s\" is in repository \"%s\"",
 		         (unsigned long long)open->system_identifier, open->cluster,
 		         store_label(open->repo->store));
 		return generation_end(open, &err);
 	}
-	if (open->next && !d->made) {
-		d->candidate[0].n++;
+	if (open->make && open->n < open->at_least && !d->made) {
 		open->begun = true;
 		return system_begin(open);
 	}
 	open->facts = d->found_facts;
+	open->begun_us = d->found_us;
 	generation_end(open, NULL);
 }
 
@@ -306,6 +317,7 @@ static bool generation_tolerates(struct generation_open *open, const struct err 
 		        .system_identifier = d->candidate[d->at].system_identifier,
 		        .major = d->candidate[d->at].major};
 		memcpy(open->generation, d->generation, sizeof(open->generation));
+		open->n = d->candidate[d->at].n;
 	}
 	return true;
 }
@@ -333,6 +345,7 @@ static void generation_has_read(struct generation_open *open)
 		d->found_us = d->read.sealed.created_us;
 		d->found_facts = facts;
 		memcpy(open->generation, d->generation, sizeof(open->generation));
+		open->n = d->candidate[d->at].n;
 	}
 	if (++d->at < d->candidates)
 		return generation_read(open, &d->candidate[d->at]);
@@ -345,6 +358,8 @@ static void generation_take_own(struct generation_open *open)
 	struct generation_detail *d = open->detail;
 
 	memcpy(open->generation, d->generation, sizeof(open->generation));
+	open->n = begun_n(open);
+	open->begun_us = clock_now_us();
 	generation_end(open, NULL);
 }
 
@@ -354,7 +369,7 @@ static void generation_reread(struct generation_open *open)
 	struct generation_detail *d = open->detail;
 	const struct candidate made = {.system_identifier = open->facts.system_identifier,
 	                               .major = open->facts.major,
-	                               .n = d->candidates ? d->candidate[0].n : 1};
+	                               .n = begun_n(open)};
 
 	d->made = true;
 	open->begun = false;
@@ -365,8 +380,9 @@ static void generation_reread(struct generation_open *open)
 
 static void generation_begin(struct generation_open *open)
 {
-	open->begun = false;
+	open->begun = open->others = false;
 	open->generation[0] = '\0';
+	open->n = 0;
 	if (!name_cluster_valid(open->cluster))
 		return op_fail_as(&open->op, ERR_CONFIG, "\"%s\" is not a valid name of a cluster",
 		                  open->cluster);

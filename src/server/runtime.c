@@ -61,11 +61,14 @@ static void site_make(struct runtime *runtime, size_t number)
 {
 	struct site *site = &runtime->site[number];
 
+	struct site *first = site;
+
 	site_fill(runtime, number, 0, site);
 	for (unsigned i = 1; i < runtime->config->cluster[number].places; i++) {
 		site->next = xcalloc(1, sizeof(*site));
 		site = site->next;
 		site_fill(runtime, number, i, site);
+		site->first = first;
 	}
 }
 

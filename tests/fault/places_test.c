@@ -3,6 +3,7 @@
  * whatever goes wrong on the way is neither forgotten nor passed over.
  */
 #include "../../src/job/copy_object.h"
+#include "../../src/job/push.h"
 #include "../../src/job/wal_fill.h"
 #include "base/fault.h"
 #include "base/clock.h"
@@ -57,6 +58,7 @@ static void places_begin_as(struct places *places, const struct mem_lies *lies, 
 	places->b = world->site;
 	places->b.repo = places->second;
 	places->b.repository = "b";
+	places->b.first = &world->site;
 	world->site.next = &places->b;
 }
 
@@ -362,6 +364,211 @@ static void a_conflict_in_a_repository_that_is_late_is_told(void **state)
 	places_end(&places);
 }
 
+/* ---- generations ---- */
+
+static void start_push(struct op *parent, void *what)
+{
+	push_start(parent, what);
+}
+static void adopt_anew(struct places *places, struct site *site, const char *folder)
+{
+	struct adopt adopt = {.site = site, .folder = folder, .new_generation = true};
+
+	run(places->world, start_adopt, &adopt);
+	assert_false(op_failed(&adopt.op));
+	adopt_release(&adopt);
+}
+
+/* Into that repository, with the other one to be asked. */
+static enum err_code archive_at(struct places *places, struct site *site, const char *name,
+                                struct err *ret_err)
+{
+	char path[256];
+	struct push_destination destination;
+	struct push push = {.site = site,
+	                    .destination = &destination,
+	                    .folder = places->world->folder,
+	                    .path = path};
+
+	push_destination_init(&destination);
+	snprintf(path, sizeof(path), "%s/pg_wal/%s", push.folder, name);
+	assert_true(walname_parse(name, &push.name));
+	run(places->world, start_push, &push);
+	if (ret_err)
+		*ret_err = push.op.err;
+	push_destination_release(&destination);
+	return push.op.err.code;
+}
+
+static void start_write(struct op *parent, void *what)
+{
+	owner_write_start(parent, what);
+}
+static void start_load(struct op *parent, void *what)
+{
+	catalog_load_start(parent, what);
+}
+
+/* How much of the generation's WAL, or notes about who may write, are there. */
+static void load_of(struct places *places, struct repo *repo, uint32_t n, struct catalog *ret)
+{
+	char generation[NAME_GENERATION_MAX];
+	struct catalog_load load = {.repo = repo,
+	                            .generation = generation,
+	                            .segment_bytes = CRAFT_SEGMENT_BYTES,
+	                            .what = CATALOG_HISTORIES | CATALOG_WAL,
+	                            .ret = ret};
+
+	*ret = (struct catalog){0};
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, n);
+	run(places->world, start_load, &load);
+	assert_false(op_failed(&load.op));
+}
+
+static void assert_archived(struct places *places, struct repo *repo, uint32_t n, uint64_t segments)
+{
+	struct catalog catalog;
+
+	load_of(places, repo, n, &catalog);
+	assert_int_equal(catalog.segments, segments);
+	catalog_release(&catalog);
+}
+
+static void forget_what_was_seen(struct places *places)
+{
+	places->world->site.seen_n = places->b.seen_n = 0;
+}
+
+static void a_repository_that_comes_later_has_the_number_and_the_fences_of_the_others(void **state)
+{
+	struct places places;
+	struct owner_note fence = {.tli = 3, .kind = OWNER_FENCE, .other = 1, .position = 77};
+	char generation[NAME_GENERATION_MAX];
+	struct owner_write write = {.generation = generation, .note = fence};
+	struct catalog notes;
+
+	(void)state;
+	places_begin(&places);
+	places.world->site.next = NULL;
+	for (int i = 0; i < 2; i++)
+		adopt_anew(&places, &places.world->site, places.world->folder);
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, 2);
+	write.repo = places.world->site.repo;
+	run(places.world, start_write, &write);
+	assert_false(op_failed(&write.op));
+	places.world->site.next = &places.b;
+	forget_what_was_seen(&places);
+	assert_int_equal(archive_at(&places, &places.b, segment_text(0), NULL), ERR_NONE);
+	assert_archived(&places, places.second, 2, 1);
+	load_of(&places, places.second, 2, &notes);
+	assert_non_null(owner_fence(&notes, 3, 78));
+	assert_non_null(owner_first(&notes, 1));
+	catalog_release(&notes);
+	places_end(&places);
+}
+
+/* It was taken out of the configuration, and has come back. */
+static void a_repository_that_has_missed_a_new_generation_takes_part_in_it(void **state)
+{
+	struct places places;
+	struct fills fills = {.count = 1};
+
+	(void)state;
+	places_begin(&places);
+	archive_alone(places.world, &places.world->site, segment_text(0));
+	archive_alone(places.world, &places.b, segment_text(0));
+	places.world->site.next = NULL;
+	adopt_anew(&places, &places.world->site, places.world->folder);
+	places.world->site.next = &places.b;
+	forget_what_was_seen(&places);
+	assert_int_equal(archive_at(&places, &places.world->site, segment_text(1), NULL), ERR_NONE);
+	assert_int_equal(archive_at(&places, &places.b, segment_text(1), NULL), ERR_NONE);
+	assert_archived(&places, places.second, 1, 1);
+	assert_archived(&places, places.second, 2, 1);
+	assert_int_equal(archive_at(&places, &places.world->site, segment_text(2), NULL), ERR_NONE);
+	fills.fill[0].first = &places.b; /* which asks itself first, and not only itself */
+	fills.fill[0].target = &places.b;
+	places.b.next = &places.world->site;
+	places.world->site.next = NULL;
+	loop_run_op(places.world->loop, &fills.op, &fills_type);
+	assert_false(op_failed(&fills.fill[0].op));
+	assert_int_equal(fills.fill[0].filled, 1);
+	assert_archived(&places, places.second, 2, 2);
+	fills_release(&fills);
+	places_end(&places);
+}
+
+static void an_archive_is_begun_when_all_others_have_said_whether_they_have_one(void **state)
+{
+	const struct mem_fault outage = {
+	        .verb = STORE_LIST, .effect = MEM_FAIL, .nth = MEM_EVERY, .code = ERR_STORE};
+	struct places places;
+	static const char history[] = "1\t0/500000\tbefore\n";
+	struct err err;
+
+	(void)state;
+	places_begin(&places);
+	store_mem_plan(second_name, &outage);
+	assert_int_equal(archive_at(&places, &places.world->site, segment_text(0), &err),
+	                 ERR_STORE);
+	assert_non_null(strstr(err.text, "before repository \"b\" has said whether it has one"));
+	store_mem_plan_clear(second_name);
+	site_note(&places.b, NULL);
+	assert_int_equal(archive_at(&places, &places.world->site, segment_text(0), NULL), ERR_NONE);
+	store_mem_plan(second_name, &outage);
+	assert_int_equal(archive_at(&places, &places.world->site, segment_text(1), NULL), ERR_NONE);
+	/* It was there when the other one was: what is new can only be new there too. */
+	folder_free(places.world->folder);
+	places.world->folder = folder_new(CRAFT_SYSTEM + 1);
+	folder_ready(places.world->folder, "00000002.history", history, strlen(history));
+	assert_int_equal(archive_at(&places, &places.world->site, "00000002.history", NULL),
+	                 ERR_NONE);
+	store_mem_plan_clear(second_name);
+	places_end(&places);
+}
+
+static void a_new_generation_has_one_number_in_all_repositories(void **state)
+{
+	struct places places;
+
+	(void)state;
+	places_begin(&places);
+	for (int i = 0; i < 2; i++)
+		adopt_anew(&places, &places.b, places.world->folder);
+	adopt_anew(&places, &places.world->site, places.world->folder);
+	forget_what_was_seen(&places);
+	assert_int_equal(archive_at(&places, &places.world->site, segment_text(0), NULL), ERR_NONE);
+	assert_int_equal(archive_at(&places, &places.b, segment_text(0), NULL), ERR_NONE);
+	assert_archived(&places, places.world->site.repo, 3, 1);
+	assert_archived(&places, places.second, 3, 1);
+	places_end(&places);
+}
+
+static void a_new_generation_is_begun_nowhere_when_one_repository_cannot_take_part(void **state)
+{
+	struct places places;
+	struct adopt adopt = {.new_generation = true};
+	struct catalog catalog;
+
+	(void)state;
+	places_begin(&places);
+	archive_alone(places.world, &places.world->site, segment_text(0));
+	store_mem_plan(second_name, &(struct mem_fault){.verb = STORE_LIST,
+	                                                .effect = MEM_FAIL,
+	                                                .nth = MEM_EVERY,
+	                                                .code = ERR_STORE});
+	adopt.site = &places.world->site;
+	adopt.folder = places.world->folder;
+	run(places.world, start_adopt, &adopt);
+	assert_int_equal(adopt.op.err.code, ERR_STORE);
+	adopt_release(&adopt);
+	store_mem_plan_clear(second_name);
+	load_of(&places, places.world->site.repo, 2, &catalog);
+	assert_int_equal(catalog.notes, 0);
+	catalog_release(&catalog);
+	places_end(&places);
+}
+
 /* ---- copies ---- */
 
 static void start_copy(struct op *parent, void *what)
@@ -410,6 +617,14 @@ int main(void)
 	        cmocka_unit_test(what_cannot_be_asked_is_filled_up_when_it_can),
 	        cmocka_unit_test(who_is_away_and_lacks_nothing_does_not_lag),
 	        cmocka_unit_test(a_conflict_in_a_repository_that_is_late_is_told),
+	        cmocka_unit_test(
+	                a_repository_that_comes_later_has_the_number_and_the_fences_of_the_others),
+	        cmocka_unit_test(a_repository_that_has_missed_a_new_generation_takes_part_in_it),
+	        cmocka_unit_test(
+	                an_archive_is_begun_when_all_others_have_said_whether_they_have_one),
+	        cmocka_unit_test(a_new_generation_has_one_number_in_all_repositories),
+	        cmocka_unit_test(
+	                a_new_generation_is_begun_nowhere_when_one_repository_cannot_take_part),
 	        cmocka_unit_test(what_a_copy_has_claimed_is_the_same_content_to_who_archives_it),
 	};
 

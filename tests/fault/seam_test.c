@@ -544,7 +544,7 @@ static void who_wrote_before_a_new_generation_notices_it_and_does_not_go_on_in_i
 	struct world *world = world_new();
 	struct push_destination destination;
 	struct generation_open next = {
-	        .repo = world->repo, .cluster = "main", .make = true, .next = true};
+	        .repo = world->repo, .cluster = "main", .make = true, .at_least = 2};
 	struct control control;
 	struct err err = {0};
 
@@ -578,7 +578,7 @@ static void who_was_left_behind_indexes_nothing_of_its_own(void **state)
 	struct world *world = world_new();
 	struct push_destination mine, other;
 	struct generation_open next = {
-	        .repo = world->repo, .cluster = "main", .make = true, .next = true};
+	        .repo = world->repo, .cluster = "main", .make = true, .at_least = 2};
 	struct indexer_pass pass = {.indexer = indexer_new(&world->site, false), .flush = true};
 	char *elsewhere = folder_new(CRAFT_SYSTEM);
 	struct control control;

@@ -1,8 +1,10 @@
 """The examples of doc/guide.md, run as they stand there (paths are replaced)."""
 
+import configparser
 import pathlib
 import re
 import subprocess
+import textwrap
 
 from seawalltest import process
 
@@ -69,3 +71,21 @@ def test_every_command_of_the_guide_is_one_of_the_program(made):
             options[command] = wall.run(*command.split(), "--help").out
         for option in re.findall(r"--[a-z-]+", line):
             assert option in options[command], f"seawall {line}"
+
+
+def test_a_second_repository(made):
+    cluster = made.cluster(segment_mb=1).start()
+    wall = made.seawall(cluster)
+    wall.init()
+    wall.archive()
+    wall.wait_archived(cluster.switch_wal())
+    wall.run("backup")
+    config = configparser.ConfigParser()
+    config.read_string(textwrap.dedent(example(r"^(    \[repository cloud\]\n.*?    ack = any\n)")))
+    config["repository cloud"]["url"] = f"file://{wall.folder}/other"
+    for section in config.sections():
+        wall.sections.setdefault(section, {}).update(config[section])
+    wall.write_config()
+    wall.init()
+    wall.run(*example(r"^    seawall (copy --from .*?)$").split())
+    assert list((wall.folder / "other").glob("main/*/backup/*"))

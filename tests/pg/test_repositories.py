@@ -313,6 +313,37 @@ def test_a_backup_goes_to_every_repository_under_its_own_key(made, serve, encryp
         assert told.stat().st_size == 0
 
 
+def test_a_repository_that_comes_after_a_new_generation_takes_part_in_it(made):
+    cluster, wall = several(made, count=1, serve=False)
+    wall.wait_archived(write(cluster))
+    wall.run("adopt", "--new-generation")
+    wall.sections["repository b"] = {"url": f"file://{folder(wall, 'b')}"}
+    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.write_config()
+    with gone(wall, "local"):
+        last = write(cluster)
+        wait_for(lambda: failures(cluster) > 0, "archive_command to fail", 60)
+        wall.run("init", status=None)
+        result = wall.run("wal", "push", cluster.data / "pg_wal" / last, status=None)
+        assert 'not begun in repository "b" before repository "local" has said' in result.err, result
+        assert not segments(wall, "b")
+    wall.serve()
+    wall.wait_archived(write(cluster, 2))
+    assert {path.name[-5:] for path in (folder(wall, "b") / "main").glob("*-15-*")} == {"-15-2"}
+    wait_for(lambda: segments(wall, "b") >= segments_of(wall, "local", "-15-2"), "b to be filled up")
+    wall.run("backup")
+    cluster.sql("CREATE TABLE marker AS SELECT 42 AS n")
+    wall.wait_archived(write(cluster))
+    with gone(wall, "local"):
+        copy, _ = wall.restore(Target("latest"), "copy", "--start", "--without", "local")
+        made.add(copy)
+        assert copy.one("SELECT n FROM marker") == 42
+
+
+def segments_of(wall, name, generation):
+    return {path.name for path in (folder(wall, name) / "main").glob(f"*{generation}/wal/*/*/*") if len(path.name) == 24}
+
+
 def status(wall):
     return json.loads(wall.run("status", "--json", status=None).out)["clusters"][0]
 
