@@ -325,7 +325,8 @@ static void copy_done(struct op *op)
 
 	item->running--;
 	if (archiver->site->next)
-		site_note(copy->site, op_failed(op) ? &op->err : NULL);
+		site_note(copy->site,
+		          op_failed(op) && !copy->push.generation.waits ? &op->err : NULL);
 	if (op_failed(op) && op->err.code != ERR_CANCELLED)
 		archive_place_is_behind(place, item->name.kind == WALNAME_SEGMENT && item->decided);
 	if (item->decided) {

@@ -56,7 +56,7 @@ static void place_filled(struct op *op)
 	struct archive_place *place = fill->context;
 
 	if (op_failed(op)) {
-		site_note(place->site, &op->err);
+		site_note(place->site, fill->push.generation.waits ? NULL : &op->err);
 		if (!place->behind)
 			archive_place_is_behind(place, 0);
 	} else {

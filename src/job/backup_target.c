@@ -57,7 +57,7 @@ bool target_leave_out(struct backup_targets *targets, unsigned number, const str
 	target->left_out = true;
 	target->why = targets->last = *err;
 	targets->left--;
-	site_note(target->site, err);
+	site_note(target->site, target->open.waits ? NULL : err);
 	if (targets->count == 1)
 		return false;
 	left_out_note(targets->backup, target->site->repository);

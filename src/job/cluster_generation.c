@@ -114,6 +114,7 @@ static void place_unsaid(struct cluster_generation *generation, const struct err
 	if (generation->known_here)
 		return place_next(generation);
 	catalog_release(&generation->notes);
+	generation->waits = true;
 	generation->op.err = *why;
 	err_wrap(&generation->op.err,
 	         "the archive of cluster \"%s\" is not begun in repository \"%s\" before "

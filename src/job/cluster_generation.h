@@ -20,6 +20,7 @@ struct cluster_generation {
 	char generation[NAME_GENERATION_MAX];
 	uint32_t n;
 	bool begun; /* it was made just now */
+	bool waits; /* failed, because of another repository: this one answers */
 	/* private */
 	struct generation_open open;
 	struct site *asked, *source; /* source: has the highest */

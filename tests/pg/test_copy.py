@@ -1,5 +1,6 @@
 """seawall copy: backups and WAL from one repository to another."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -10,10 +11,22 @@ from seawalltest.s3 import section
 from test_repositories import backups, damage, folder, gone, segments, several, write
 
 
+@contextlib.contextmanager
+def not_yet(wall, last):
+    """The last repository of the configuration is not in it yet."""
+    settings = wall.sections["cluster main"]
+    whole = settings["repositories"]
+    settings["repositories"] = whole.removesuffix(f", {last}")
+    wall.write_config()
+    yield
+    settings["repositories"] = whole
+    wall.write_config()
+
+
 def lacking(made, **options):
     """A cluster with a backup and WAL that repository "b" has nothing of, and the id of the backup."""
     cluster, wall = several(made, serve=False, ack="any", **options)
-    with gone(wall, "b"):
+    with not_yet(wall, "b"):
         write(cluster, 2)
         done = re.search(r"Backup (\S+) is complete", wall.run("backup").out)[1]
         cluster.sql("CREATE TABLE marker AS SELECT 42 AS n")
@@ -136,7 +149,7 @@ def test_a_copy_goes_to_s3_and_back(made, rgw, encrypted):
     wall.sections["repository b"] = {**wall.sections["repository b"], **section(rgw, wall.folder)}
     wall.write_config()
     wall.run("init")
-    with gone(wall, "c"):
+    with not_yet(wall, "c"):
         write(cluster, 2)
         done = re.search(r"Backup (\S+) is complete", wall.run("backup").out)[1]
         cluster.sql("CREATE TABLE marker AS SELECT 42 AS n")
