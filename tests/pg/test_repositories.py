@@ -320,10 +320,10 @@ def test_a_repository_that_comes_after_a_new_generation_takes_part_in_it(made):
     wall.sections["repository b"] = {"url": f"file://{folder(wall, 'b')}"}
     wall.sections["cluster main"]["repositories"] = "local, b"
     wall.write_config()
+    wall.init()
     with gone(wall, "local"):
         last = write(cluster)
         wait_for(lambda: failures(cluster) > 0, "archive_command to fail", 60)
-        wall.run("init", status=None)
         result = wall.run("wal", "push", cluster.data / "pg_wal" / last, status=None)
         assert 'not begun in repository "b" before repository "local" has said' in result.err, result
         assert not segments(wall, "b")
