@@ -297,7 +297,9 @@ static void item_take(struct archive_item *item, const struct archive_copy *copy
 	}
 	item->bad++;
 	item->failed |= 1U << copy->place;
-	if (!err_is(&item->err) || (is_alarm(err) && !is_alarm(&item->err)))
+	/* Who waits for another says which, and what is the matter there. */
+	if (!err_is(&item->err) || (is_alarm(err) && !is_alarm(&item->err)) ||
+	    (copy->push.generation.waits && !is_alarm(&item->err)))
 		item->err = *err;
 	if (is_alarm(err) || item->good + item->running < acks)
 		item_decide(item, NULL);

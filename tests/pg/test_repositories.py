@@ -318,7 +318,7 @@ def test_a_repository_that_comes_after_a_new_generation_takes_part_in_it(made):
     wall.wait_archived(write(cluster))
     wall.run("adopt", "--new-generation")
     wall.sections["repository b"] = {"url": f"file://{folder(wall, 'b')}"}
-    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "any"}
     wall.write_config()
     wall.init()
     with gone(wall, "local"):
@@ -453,7 +453,7 @@ def test_the_server_stays_below_128_mb_with_a_backlog_that_does_not_compress_to_
     wall.sections["server"]["memory"] = "96MB"  # the default
     for name in ("local", "b"):
         wall.sections[f"repository {name}"] = {**section(rgw, wall.folder), "url": f"s3://{rgw.name}/{name}"}
-    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "any"}
     wall.write_config()
     wall.init()
     cluster.start()
@@ -670,7 +670,7 @@ def test_a_repository_that_falls_silent_during_a_restore_costs_seconds(made, rgw
     wall = made.seawall(cluster)
     wall.sections["repository local"] = section(rgw, wall.folder, at(rgw_proxy))
     wall.sections["repository b"] = {"url": f"file://{folder(wall, 'b')}"}
-    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "any"}
     wall.write_config()
     wall.init()
     wall.serve()
