@@ -60,8 +60,10 @@ static void report_text(struct verifying *verifying)
 	         (unsigned long long)verify->segments, (unsigned long long)verify->backups,
 	         (unsigned long long)verify->findings_total);
 	if (*verify->to)
-		buf_addf(&verifying->out,
-		         "The budget is used up; the next run goes on behind %s.\n", verify->to);
+		buf_addf(&verifying->out, "%s; the next run goes on behind %s.\n",
+		         op_failed(&verify->op) ? "The run was broken off"
+		                                : "The budget is used up",
+		         verify->to);
 	if (verify->before_us) {
 		clock_text_utc(verify->before_us, time);
 		buf_addf(&verifying->out, "The run before was at %s.\n", time);
@@ -141,11 +143,21 @@ static bool verify_all(struct verifying *verifying, struct runtime *runtime, siz
 	jset_str(verifying->root, "cluster", runtime->site[cluster].cluster);
 	verifying->list = jset_array(verifying->root, "repositories");
 	buf_init(&verifying->out, OUT_BYTES_MAX);
-	for (struct site *site = &runtime->site[cluster]; done && site; site = site->next)
-		if (!only || strcmp(only, site->repository) == 0) {
-			any = true;
-			done = verify_site(verifying, runtime, site, err);
-		}
+	/* One that is away keeps nobody from looking at the others; the first error is told. */
+	for (struct site *site = &runtime->site[cluster]; site; site = site->next) {
+		struct err why = {0};
+
+		if (only && strcmp(only, site->repository) != 0)
+			continue;
+		any = true;
+		if (verify_site(verifying, runtime, site, &why))
+			continue;
+		if (done)
+			*err = why;
+		done = false;
+		if (why.code == ERR_CANCELLED || why.code == ERR_USAGE)
+			break;
+	}
 	if (!any)
 		done = err_set(err, ERR_USAGE, "cluster \"%s\" has no repository \"%s\"",
 		               runtime->site[cluster].cluster, only);

@@ -136,6 +136,8 @@ def test_a_file_is_read_from_the_nearest_that_has_it_whole(made):
     assert "trying the other repositories" in fetch(wall, cluster, last, 0).err
     with gone(wall, "local"):
         fetch(wall, cluster, last, 0)
+        said = wall.run("verify", status=4)  # one that is away is no reason not to look at the other
+        assert "Repository b:" in said.out and 'repository "local"' in said.err, said
     damage(wall, "b", last)
     assert "could not deliver" in fetch(wall, cluster, last, 255).err
 

@@ -157,8 +157,9 @@ def test_a_run_that_is_killed_or_cancelled_has_noted_what_it_did(archive):
         wait_for(lambda since=before: run_notes(wall) - since, "a note while it runs", 60)
         noted = run_notes(wall)
         running.send_signal(how)
-        running.communicate()
+        out = running.communicate()[0]
         assert running.returncode == status
+        assert how == signal.SIGKILL or "The run was broken off; the next run goes on behind" in out
         assert how == signal.SIGKILL or run_notes(wall) - noted
         # What was done lately is not what comes next.
         found = verify(wall, "--budget", "1")
