@@ -26,6 +26,7 @@ enum key_source_kind {
 struct key_source {
 	enum key_source_kind kind;
 	const char *what; /* path or shell command; in no message when a command */
+	int64_t limit_ms; /* for a command; 0: a minute */
 };
 
 struct keyring;

@@ -246,7 +246,7 @@ static int64_t encrypt_wait(const struct cli *cli, const struct site *site)
 	    site->repo->key_source.kind == KEY_SOURCE_NONE)
 		return 0;
 	if (!cli->quiet)
-		log_info(
+		log_warning(
 		        "repository \"%s\" is being encrypted: waiting %d s until all who store in "
 		        "it know of that",
 		        site->repository, KEYS_WAIT_MS / 1000);

@@ -31,7 +31,10 @@ void hmac_sha256(const void *key, size_t key_bytes, const void *bytes, size_t le
 	sha256_update(&sha256, pad, sizeof(pad));
 	sha256_update(&sha256, inner, sizeof(inner));
 	sha256_final(&sha256, out);
+	/* With them one could go on as if one had the key. */
 	explicit_bzero(pad, sizeof(pad));
+	explicit_bzero(inner, sizeof(inner));
+	explicit_bzero(&sha256, sizeof(sha256));
 }
 
 bool md5_init(struct md5 *md5)

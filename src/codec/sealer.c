@@ -441,8 +441,11 @@ struct sealer *sealer_of_object(const struct blocks_hold *hold, uint64_t length,
 	size_t ignored;
 
 	if (!sealed_open(hold->block[0], (size_t)MIN(length, (uint64_t)BLOCK_BYTES), want, &sealed,
-	                 err))
+	                 err)) {
+		if (ret)
+			*ret = sealed; /* which key is missing */
 		return NULL;
+	}
 	if (!object_check(&sealed, hold, length, err)) {
 		sealed_release(&sealed);
 		return NULL;

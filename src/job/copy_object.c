@@ -4,6 +4,9 @@
  *   START -> HOLDING -> QUEUED_FROM -> GETTING -> SEALING -> QUEUED_TO -> PUTTING -> done
  *                                                                            '-> COMPARING
  *
+ * SEALING -> LOOKING -> SEALING when its data key is newer than what was read of keys/; ASSURING
+ * before the good end of what is not encrypted (repo/keys.h).
+ *
  * Its memory is reserved before anything is asked for, and shrinks to what it takes as soon as that
  * is known. Every frame is checked before a byte of it is stored, and content is never
  * recompressed.
@@ -21,6 +24,8 @@ enum object_state {
 	OBJECT_QUEUED_TO,
 	OBJECT_PUTTING,
 	OBJECT_COMPARING,
+	OBJECT_LOOKING,
+	OBJECT_ASSURING,
 };
 
 static void object_end(struct copy_object *object, const struct err *cause)
@@ -45,12 +50,33 @@ static void object_seal(struct work *work)
 	const struct sealed_again again = {.name = name_sealed(object->target),
 	                                   .keys = object->to->repo->keys};
 
+	object->plain = !again.keys;
 	object->sealer = sealer_of_object(&object->hold, object->get.got, &want, &object->sealed,
 	                                  &work->op.err);
 	if (!object->sealer || (sealer_differs(object->sealer, &again) &&
 	                        !sealer_again(object->sealer, &again, &work->op.err)))
 		err_wrap(&work->op.err, "could not read object \"%s\" in repository \"%s\"",
 		         object->name, object->from->repository);
+}
+
+static void object_seal_start(struct op *op, struct copy_object *object)
+{
+	object->sealed = (struct sealed){0};
+	work_start_class(op, &object->work, WORK_BACKUP, object_seal);
+	op_wait(op, OBJECT_SEALING);
+}
+
+/* True: a look may find its data key. */
+static bool object_look(struct op *op, struct copy_object *object)
+{
+	if (object->sealer || object->looked || !object->sealed.key_missing ||
+	    !keys_look_helps(object->from->repo))
+		return false;
+	object->looked = true;
+	object->look = (struct keys_look){.repo = object->from->repo};
+	keys_look_start(op, &object->look);
+	op_wait(op, OBJECT_LOOKING);
+	return true;
 }
 
 static void object_get(struct op *op, struct copy_object *object)
@@ -83,12 +109,23 @@ static void object_put(struct op *op, struct copy_object *object)
 	op_wait(op, OBJECT_PUTTING);
 }
 
+/* It is there: was it allowed to be? */
+static void object_assure(struct copy_object *object)
+{
+	if (!object->plain || keys_guard_idle(object->to->repo, true))
+		return object_end(object, NULL);
+	gate_leave(&object->ticket);
+	object->guard = (struct keys_guard){.repo = object->to->repo, .stored = true};
+	keys_guard_start(&object->op, &object->guard);
+	op_wait(&object->op, OBJECT_ASSURING);
+}
+
 /* Somebody was quicker: is it the same? */
 static void object_stored(struct op *op, struct copy_object *object)
 {
 	object->stored_bytes = sealer_stored_bytes(object->sealer);
 	if (!op_failed(&object->put.op))
-		return object_end(object, NULL);
+		return object_assure(object);
 	if (object->put.op.err.code != ERR_EXISTS)
 		return object_end(object, &object->put.op.err);
 	gate_leave(&object->ticket);
@@ -102,7 +139,9 @@ static void object_compared(struct copy_object *object)
 	if (op_failed(&object->stat.op))
 		return object_end(object, &object->stat.op.err);
 	object->there = digest_equal(&object->stat.sealed.digest, sealer_digest(object->sealer));
-	object_end(object, object->there ? NULL : &object->put.op.err);
+	if (!object->there)
+		return object_end(object, &object->put.op.err);
+	object_assure(object);
 }
 
 static void object_step(struct op *op)
@@ -126,9 +165,10 @@ static void object_step(struct op *op)
 		gate_leave(&object->ticket);
 		if (op_failed(&object->get.op))
 			return object_end(object, &object->get.op.err);
-		work_start_class(op, &object->work, WORK_BACKUP, object_seal);
-		return op_wait(op, OBJECT_SEALING);
+		return object_seal_start(op, object);
 	case OBJECT_SEALING:
+		if (object_look(op, object))
+			return;
 		if (op_failed(&object->work.op))
 			return object_end(object, &object->work.op.err);
 		blocks_keep(&object->hold, sealer_blocks_used(object->sealer));
@@ -142,6 +182,11 @@ static void object_step(struct op *op)
 		return object_stored(op, object);
 	case OBJECT_COMPARING:
 		return object_compared(object);
+	case OBJECT_LOOKING:
+		return object_seal_start(op, object);
+	case OBJECT_ASSURING:
+		return object_end(object,
+		                  op_failed(&object->guard.op) ? &object->guard.op.err : NULL);
 	}
 }
 

@@ -4,6 +4,7 @@
 
 #include "job/site.h"
 #include "loop/work.h"
+#include "repo/keys.h"
 #include "repo/object.h"
 
 /* Wakes its parent at the end. */
@@ -26,6 +27,10 @@ struct copy_object {
 	struct digest claim; /* what it is known by to other writers */
 	struct iovec piece[1 + BLOCKS_SEAL];
 	struct object_stat stat;
+	struct keys_look look;
+	struct keys_guard guard;
+	bool looked;
+	bool plain; /* it is stored unencrypted */
 };
 void copy_object_start(struct op *parent, struct copy_object *object);
 

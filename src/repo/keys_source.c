@@ -8,19 +8,22 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "repo/keys.h"
 
 #include "base/poison.h"
 
 extern char **environ;
 
-enum { COMMAND_MS = 60 * 1000 };
+enum { COMMAND_MS = 60 * 1000, COMMAND_LOOK_MS = 5 };
+#define COMMAND_VARIABLE "SEAWALL_KEY_COMMAND"
 
 static bool file_read_key(struct wrapper *wrapper, const char *path, struct err *err)
 {
@@ -47,15 +50,41 @@ static bool file_read_key(struct wrapper *wrapper, const char *path, struct err 
 	return wrapper_filled(wrapper, (size_t)length, what, err);
 }
 
+/* A command may hold the key, or what leads to it, and everybody sees the arguments of a process:
+ * the shell gets it from its environment, and its children have it in neither. */
+static const char script[] = "eval \"unset " COMMAND_VARIABLE "\n$" COMMAND_VARIABLE "\"";
+
+/* Ours, and the command as its first; one piece of memory. */
+static char **environ_with(const char *command)
+{
+	static const char name[] = COMMAND_VARIABLE "=";
+	size_t count = 0, length = strlen(command), used = 0;
+	char **env, *text;
+
+	while (environ[count])
+		count++;
+	env = xmalloc((count + 2) * sizeof(*env) + sizeof(name) + length);
+	text = (char *)(env + count + 2);
+	memcpy(text, name, sizeof(name) - 1);
+	memcpy(text + sizeof(name) - 1, command, length + 1);
+	env[used++] = text;
+	for (size_t i = 0; i < count; i++)
+		if (!str_starts(environ[i], name))
+			env[used++] = environ[i];
+	env[used] = NULL;
+	return env;
+}
+
 /* Its standard output into a pipe; standard error stays ours, so that its own words are in the
  * log. */
 static bool command_spawn(const char *command, pid_t *ret_pid, int *ret_fd, struct err *err)
 {
-	char *const argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)command, NULL};
+	char *const argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
+	AUTO_FREE char **env = environ_with(command);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, defaults;
-	int pipes[2];
+	int pipes[2], failed;
 
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		return err_sys(err, "could not make a pipe");
@@ -70,22 +99,22 @@ static bool command_spawn(const char *command, pid_t *ret_pid, int *ret_fd, stru
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
 	                                              POSIX_SPAWN_SETPGROUP);
-	errno = posix_spawn(ret_pid, argv[0], &actions, &attributes, argv, environ);
+	failed = posix_spawn(ret_pid, argv[0], &actions, &attributes, argv, env);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	close(pipes[1]);
 	*ret_fd = pipes[0];
-	if (errno == 0)
+	if (failed == 0)
 		return true;
+	errno = failed;
 	err_sys(err, "could not run /bin/sh");
 	close(pipes[0]);
 	return false;
 }
 
 /* Until the end of the output; -1: out of time, or more than fits. */
-static ssize_t command_read(int fd, char *room)
+static ssize_t command_read(int fd, char *room, int64_t deadline_ms)
 {
-	int64_t deadline_ms = clock_mono_us() / 1000 + COMMAND_MS;
 	size_t length = 0;
 
 	while (length <= WRAPPER_TEXT_MAX) {
@@ -105,25 +134,44 @@ static ssize_t command_read(int fd, char *room)
 	return (ssize_t)length;
 }
 
-/* The command may hold secrets of its own: it is in no message. */
-static bool command_run(struct wrapper *wrapper, const char *command, struct err *err)
+/* False: it was ended, since it did not end by itself, with or without having closed its output. */
+static bool command_wait(pid_t pid, int64_t deadline_ms, pid_t *ret_got, int *ret_status)
 {
+	bool late = false;
+
+	for (;;) {
+		*ret_got = waitpid(pid, ret_status, late ? 0 : WNOHANG);
+		if (*ret_got == pid || (*ret_got < 0 && errno != EINTR))
+			return !late;
+		if (!late && clock_mono_us() / 1000 >= deadline_ms) {
+			kill(-pid, SIGKILL);
+			late = true;
+		} else if (!late) {
+			poll(NULL, 0, COMMAND_LOOK_MS);
+		}
+	}
+}
+
+/* The command may hold secrets of its own: it is in no message. */
+static bool command_run(struct wrapper *wrapper, const struct key_source *source, struct err *err)
+{
+	int64_t limit_ms = source->limit_ms ? source->limit_ms : COMMAND_MS;
+	int64_t deadline_ms = clock_mono_us() / 1000 + limit_ms;
 	AUTO_FD int fd = -1;
 	ssize_t length;
 	int status = -1;
 	pid_t pid, got;
+	bool ended;
 
-	if (!command_spawn(command, &pid, &fd, err))
+	if (!command_spawn(source->what, &pid, &fd, err))
 		return err_wrap_as(err, ERR_CONFIG, "could not run \"key_command\"");
-	length = command_read(fd, wrapper_room(wrapper));
+	length = command_read(fd, wrapper_room(wrapper), deadline_ms);
 	if (length < 0 || length > WRAPPER_TEXT_MAX)
 		kill(-pid, SIGKILL);
-	do
-		got = waitpid(pid, &status, 0);
-	while (got < 0 && errno == EINTR);
-	if (length < 0) {
-		err_set(err, ERR_CONFIG, "\"key_command\" did not end within %d s",
-		        COMMAND_MS / 1000);
+	ended = command_wait(pid, deadline_ms, &got, &status);
+	if (length < 0 || !ended) {
+		err_set(err, ERR_CONFIG, "\"key_command\" did not end within %lld s",
+		        (long long)limit_ms / 1000);
 	} else if (got == pid && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
 		err_set(err, ERR_CONFIG, "\"key_command\" failed with exit status %d",
 		        WEXITSTATUS(status));
@@ -146,7 +194,7 @@ struct wrapper *key_source_read(const struct key_source *source, struct err *err
 
 	if (!wrapper)
 		return NULL;
-	done = source->kind == KEY_SOURCE_COMMAND ? command_run(wrapper, source->what, err)
+	done = source->kind == KEY_SOURCE_COMMAND ? command_run(wrapper, source, err)
 	                                          : file_read_key(wrapper, source->what, err);
 	if (done)
 		return wrapper;

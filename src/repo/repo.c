@@ -58,7 +58,7 @@ void repo_set_key_source(struct repo *repo, const struct key_source *source)
 	repo->source_new = !same || repo->lags || !repo->keys;
 	free(repo->source_text);
 	repo->source_text = text;
-	repo->key_source = (struct key_source){source->kind, text};
+	repo->key_source = (struct key_source){.kind = source->kind, .what = text};
 	repo->looked_us = 0;
 }
 

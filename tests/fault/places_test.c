@@ -609,6 +609,89 @@ static void what_a_copy_has_claimed_is_the_same_content_to_who_archives_it(void 
 	places_end(&places);
 }
 
+static void copy_one(struct places *places, struct site *from, struct site *to, struct err *ret)
+{
+	struct copy_object object = {.from = from, .to = to};
+	struct gate transfers;
+	struct walname name;
+	char generation[NAME_GENERATION_MAX];
+
+	gate_init(&transfers, 4, 0);
+	places->world->site.transfers = places->b.transfers = &transfers;
+	assert_true(walname_parse(segment_text(0), &name));
+	name_generation(generation, "main", CRAFT_SYSTEM, 15, 1);
+	name_wal(object.name, generation, &name, NULL);
+	name_wal(object.target, generation, &name, NULL);
+	run(places->world, start_copy, &object);
+	places->world->site.transfers = places->b.transfers = NULL;
+	*ret = object.op.err;
+}
+
+/* Somebody else encrypts the second one: what is stored there without a key is no success. */
+static void nothing_is_stored_in_a_repository_that_was_encrypted_since(void **state)
+{
+	struct archiver_figures figures;
+	struct archiver *archiver;
+	struct places places;
+	struct site alone;
+	struct err err;
+
+	(void)state;
+	places_begin(&places);
+	archive_alone(places.world, &places.world->site, segment_text(0));
+	repo_free(second_open(places.world, places.key));
+	places.second->looked_us = 1; /* long ago */
+	copy_one(&places, &places.world->site, &places.b, &err);
+	assert_int_equal(err.code, ERR_REFUSED);
+	assert_non_null(strstr(err.text, "was encrypted"));
+	alone = places.b;
+	archiver = archiver_new(&alone, 0);
+	assert_int_equal(archive(places.world, archiver, segment_text(1), NULL), ANSWER_FAILED);
+	archiver_figures(archiver, &figures);
+	assert_int_equal(figures.last_error.code, ERR_REFUSED);
+	archiver_end(places.world, archiver);
+	places_end(&places);
+}
+
+static void start_load(struct op *parent, void *what)
+{
+	keys_load_start(parent, what);
+}
+
+static void start_wrap(struct op *parent, void *what)
+{
+	keys_wrap_start(parent, what);
+}
+
+static void a_copy_reads_what_a_newer_data_key_sealed(void **state)
+{
+	struct places places;
+	struct site other;
+	struct keys_load load = {0};
+	struct keys_wrap wrap = {0};
+	struct err err;
+
+	(void)state;
+	places_begin_as(&places, &(struct mem_lies){0}, true);
+	other = places.b;
+	wrap.repo = load.repo = other.repo = second_open(places.world, places.key);
+	run(places.world, start_load, &load);
+	assert_int_equal(load.op.err.code, ERR_NONE);
+	wrap.load = &load;
+	wrap.wrapper = other.repo->wrapper;
+	wrap.make = true;
+	run(places.world, start_wrap, &wrap);
+	assert_int_equal(wrap.op.err.code, ERR_NONE);
+	keys_load_release(&load);
+	archive_alone(places.world, &other, segment_text(0));
+	assert_true(keys_state(places.second).key != wrap.made);
+	copy_one(&places, &places.b, &places.world->site, &err);
+	assert_string_equal(err.text, "");
+	assert_true(keys_state(places.second).key == wrap.made);
+	repo_free(other.repo);
+	places_end(&places);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -626,6 +709,8 @@ int main(void)
 	        cmocka_unit_test(
 	                a_new_generation_is_begun_nowhere_when_one_repository_cannot_take_part),
 	        cmocka_unit_test(what_a_copy_has_claimed_is_the_same_content_to_who_archives_it),
+	        cmocka_unit_test(nothing_is_stored_in_a_repository_that_was_encrypted_since),
+	        cmocka_unit_test(a_copy_reads_what_a_newer_data_key_sealed),
 	};
 
 	fault_hurry(true);

@@ -200,6 +200,20 @@ def test_a_repository_becomes_encrypted_and_takes_nothing_plain_after_that(plain
     backup = json.loads(wall.run("backup", "--json").out)["id"]
     use(wall, key_file=write_key(wall, "a"))
     assert "it is not encrypted" in wall.run("list", status=4).err.replace("the repository", "it")
+    # It waits for all who store there; broken off, nothing is stored until it is done.
+    waiting = wall.start_command("init")
+    wait_for((wall.repository / "keys/plain/000001").exists, "the first marker")
+    assert waiting.poll() is None
+    waiting.kill()
+    assert "waiting 120 s" in waiting.communicate()[1]
+    assert "is being encrypted" in wall.run("list", status=4).err
+    use(wall)
+    wall.cluster.sql("INSERT INTO filler VALUES (0)")
+    source = wall.cluster.data / "pg_wal" / wall.cluster.one("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    assert "is being encrypted" in wall.run("wal", "push", source, status=1).err
+    assert "is being encrypted" in wall.run("check", "--no-segment", status=1).out
+    cat(wall, before)
+    use(wall, key_file=write_key(wall, "a"))
     assert "encrypted from now on" in wall.run("init", "--now").out
     assert "there already" in wall.run("init").out
     after = segment(wall)

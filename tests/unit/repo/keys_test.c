@@ -332,10 +332,53 @@ static void a_command_gives_a_key_and_its_failures_no_words_of_it(void **state)
 	}
 }
 
+/* Who lists the processes sees no command, which may hold the key; nor has a child of it. */
+static void a_command_is_seen_in_no_arguments_and_by_none_of_its_children(void **state)
+{
+	char command[512];
+	const char *seen = file_of("");
+	const struct key_source source = {.kind = KEY_SOURCE_COMMAND, .what = command};
+	AUTO_BUF struct buf text = {0};
+	struct err err = {0};
+	struct wrapper *wrapper;
+
+	(void)state;
+	buf_init(&text, 65536);
+	snprintf(command, sizeof(command),
+	         ": OF-THE-COMMAND; { tr '\\0' '\\n' </proc/$$/cmdline; /usr/bin/env; } >%s; "
+	         "printf 'KEY-A-%%s\\n' \"$(echo 0123456789abcdef0123456789abcdef)\"",
+	         seen);
+	wrapper = key_source_read(&source, &err);
+	if (!wrapper)
+		fail_msg("%s", err.text);
+	assert_string_equal(wrapper_room(wrapper), "KEY-A-0123456789abcdef0123456789abcdef\n");
+	wrapper_free(wrapper);
+	assert_true(file_read_all(seen, &text, &err));
+	assert_non_null(strstr(buf_text(&text), "/bin/sh\n"));
+	assert_non_null(strstr(buf_text(&text), "PATH="));
+	assert_null(strstr(buf_text(&text), "OF-THE-COMMAND"));
+	unlink(seen);
+}
+
+static void a_command_that_closes_its_output_and_stays_is_ended(void **state)
+{
+	const struct key_source source = {
+	        .kind = KEY_SOURCE_COMMAND,
+	        .what = "echo 0123456789abcdef0123456789abcdef; exec >&-; exec sleep 1000",
+	        .limit_ms = 300};
+	struct err err = {0};
+
+	(void)state;
+	assert_null(key_source_read(&source, &err));
+	assert_non_null(strstr(err.text, "did not end"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(a_repository_is_encrypted_from_its_beginning),
+	        cmocka_unit_test(a_command_is_seen_in_no_arguments_and_by_none_of_its_children),
+	        cmocka_unit_test(a_command_that_closes_its_output_and_stays_is_ended),
 	        TEST(an_opening_that_broke_off_anywhere_is_made_good_by_the_next),
 	        TEST(no_key_and_a_wrong_key_are_two_errors),
 	        TEST(a_key_for_a_repository_without_one_is_no_mistake_in_silence),
