@@ -198,6 +198,8 @@ static bool path_push(struct xml *xml, const char *name, size_t length)
 		length -= (size_t)(colon + 1 - name);
 		name = colon + 1;
 	}
+	if (length == 0) /* what is in it would be taken for the outermost */
+		return bad(xml, "a name ends with its prefix");
 	if (at + length + 2 > sizeof(xml->path))
 		return bad(xml, "the names are too long");
 	if (at > 0)

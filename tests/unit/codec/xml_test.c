@@ -54,6 +54,8 @@ static void references_are_resolved(void **state)
 static void whatever_is_not_well_formed_is_refused(void **state)
 {
 	static const char *const bad[] = {"",
+	                                  "<s3:/>",
+	                                  "<s3:><a/></s3:>",
 	                                  " ",
 	                                  "x",
 	                                  "<",
