@@ -121,8 +121,7 @@ static bool adopt_run(struct cli *cli, struct err *err)
 	struct runtime runtime = {0};
 	size_t cluster;
 	bool done = story_cluster(cli, argument_at(cli->arguments, 0), &cluster, err) &&
-	            runtime_init(&runtime, cli->config, err) &&
-	            adopt_here(cli, &runtime, cluster, err);
+	            story_runtime(cli, &runtime, err) && adopt_here(cli, &runtime, cluster, err);
 
 	runtime_release(&runtime);
 	return done;

@@ -357,17 +357,22 @@ static void call_timeout(struct store_call *call)
 {
 	struct err err = call->last;
 
-	if (call->stalled && (!err_is(&err) || err.code == ERR_CANCELLED))
+	if (err.code == ERR_CANCELLED)
+		err_clear(&err);
+	if (call->stalled && !err_is(&err))
 		err_set(&err, ERR_NETWORK, "nothing came for %lld ms", (long long)call->stall_ms);
 	else if (call->stalled)
 		err_wrap_as(&err, ERR_NETWORK, "nothing came for %lld ms, in %u attempts",
 		            (long long)call->stall_ms, call->tries);
-	else if (err_is(&err) && err.code != ERR_CANCELLED)
+	else if (err_is(&err))
 		err_wrap_as(&err, ERR_NETWORK, "gave up after %u attempts in %lld ms", call->tries,
 		            (long long)call->deadline_ms);
 	else
 		err_set(&err, ERR_NETWORK, "no answer within %lld ms",
 		        (long long)call->deadline_ms);
+	if (!err_is(&call->last) || call->last.code == ERR_CANCELLED)
+		err_hint(&err, "Nothing came back: does the store (or the disk) hang, or does a "
+		               "firewall or a proxy on the way drop what is sent?");
 	call_fail(call, &err);
 }
 

@@ -226,6 +226,7 @@ static void the_deadline_ends_an_attempt_that_hangs(void **state)
 	                                           .nth = MEM_EVERY,
 	                                           .ms = 3600 * 1000});
 	assert_int_equal(put_within(store, "a", "x", 100, &err), ERR_NETWORK);
+	assert_non_null(strstr(err.hint, "Nothing came back"));
 	assert_true(clock_mono_us() - begun_us < 20 * US_PER_S);
 }
 
