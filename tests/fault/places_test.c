@@ -296,6 +296,27 @@ static void what_cannot_be_asked_is_filled_up_when_it_can(void **state)
 	places_end(&places);
 }
 
+/* Not as soon as one has it, and not because nothing has failed yet. */
+static void with_all_nothing_is_archived_before_the_last_has_it(void **state)
+{
+	struct places places;
+	struct archiver *archiver;
+
+	(void)state;
+	places_begin(&places);
+	places.world->site.acks = places.b.acks = 2;
+	store_mem_plan(second_name, &(struct mem_fault){.verb = STORE_PUT,
+	                                                .effect = MEM_DELAY,
+	                                                .nth = 1,
+	                                                .part = segment_text(0),
+	                                                .ms = 300});
+	archiver = archiver_new(&places.world->site, 0);
+	assert_int_equal(archive(places.world, archiver, segment_text(0), NULL), ANSWER_STORED);
+	assert_true(second_has(&places, segment_text(0)));
+	archiver_end(places.world, archiver);
+	places_end(&places);
+}
+
 /* Nor since 1970, from when its clock would count. */
 static void who_is_away_and_lacks_nothing_does_not_lag(void **state)
 {
@@ -653,7 +674,7 @@ static void nothing_is_stored_in_a_repository_that_was_encrypted_since(void **st
 	places_end(&places);
 }
 
-static void start_load(struct op *parent, void *what)
+static void start_keys_load(struct op *parent, void *what)
 {
 	keys_load_start(parent, what);
 }
@@ -675,7 +696,7 @@ static void a_copy_reads_what_a_newer_data_key_sealed(void **state)
 	places_begin_as(&places, &(struct mem_lies){0}, true);
 	other = places.b;
 	wrap.repo = load.repo = other.repo = second_open(places.world, places.key);
-	run(places.world, start_load, &load);
+	run(places.world, start_keys_load, &load);
 	assert_int_equal(load.op.err.code, ERR_NONE);
 	wrap.load = &load;
 	wrap.wrapper = other.repo->wrapper;
@@ -698,6 +719,7 @@ int main(void)
 	        cmocka_unit_test(two_clusters_that_are_filled_up_at_once_get_each_its_own_history),
 	        cmocka_unit_test(who_was_left_behind_fills_up_no_archive_that_was_begun_anew),
 	        cmocka_unit_test(what_cannot_be_asked_is_filled_up_when_it_can),
+	        cmocka_unit_test(with_all_nothing_is_archived_before_the_last_has_it),
 	        cmocka_unit_test(who_is_away_and_lacks_nothing_does_not_lag),
 	        cmocka_unit_test(a_conflict_in_a_repository_that_is_late_is_told),
 	        cmocka_unit_test(
