@@ -8,7 +8,8 @@
  * it was passed at. Points of one place are alike: the same call, from the same lines, about the
  * same kind of file or object (numbers and random ids are
  * "#"). kill:N@PLACE ends the process at the N-th point of that place. SEAWALL_FAULT_ONLY=PREFIX
- * limits them to points whose name begins so.
+ * limits them to points whose name begins so. hang:FOLDER makes every job of a repository in FOLDER
+ * wait as long as the file FOLDER.hangs exists, as a file system does whose server is gone.
  */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
@@ -34,6 +35,8 @@ unsigned fault_delay_ms(const char *name);
 void fault_hurry(bool hurry);
 /* How long to rest that would rest for ms. */
 int64_t fault_rest_ms(int64_t ms);
+/* Comes back when the folder of a repository can be used. On a worker. */
+void fault_hang(const char *folder);
 #else
 static inline bool fault_point(const char *name)
 {
@@ -54,6 +57,10 @@ static inline unsigned fault_delay_ms(const char *name)
 static inline int64_t fault_rest_ms(int64_t ms)
 {
 	return ms;
+}
+static inline void fault_hang(const char *folder)
+{
+	(void)folder;
 }
 #endif
 

@@ -17,13 +17,15 @@ enum work_class { WORK_WAL, WORK_RESTORE, WORK_BACKUP, WORK_VERIFY, WORK_CLASSES
  * stat, a rename, a small file). Each has threads of its own. */
 enum work_place { WORK_CORE, WORK_DISK, WORK_LOOK, WORK_PLACES };
 
+struct disk;
 struct work {
 	struct op op; /* op.err: set by run on failure */
 	void (*run)(struct work *work);
 	enum work_class class;
 	enum work_place place;
-	int stage;        /* the pool's */
-	int cancel_asked; /* atomic */
+	struct disk *disk; /* whose threads; NULL: those of all */
+	int stage;         /* the pool's */
+	int cancel_asked;  /* atomic */
 	struct work *queue_next;
 };
 
@@ -34,6 +36,15 @@ void work_start_class(struct op *parent, struct work *work, enum work_class clas
 /* For a job that waits for the disk more than it computes. */
 void work_start_disk(struct op *parent, struct work *work, enum work_class class,
                      void (*run)(struct work *work));
+/* The same with threads for one file system: when that hangs, so do only its own jobs. */
+enum { DISK_HANGS_MS = 2000 };
+struct disk *disk_new(struct loop *loop);
+/* All of its jobs must have ended. NULL is fine. */
+void disk_free(struct disk *disk);
+void work_start_on(struct op *parent, struct work *work, enum work_class class, struct disk *disk,
+                   void (*run)(struct work *work));
+/* Whether it has jobs and none came back for DISK_HANGS_MS. */
+bool disk_hangs(struct disk *disk);
 /* For a short look at files, which is not to wait behind a segment. */
 void work_start_look(struct op *parent, struct work *work, enum work_class class,
                      void (*run)(struct work *work));

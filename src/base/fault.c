@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include "base/poison.h"
@@ -39,6 +40,7 @@ static atomic_uint passed_there;
 static int list_fd = -1;
 static unsigned delay_ms;
 static const char *only;
+static const char *hang_folder;
 static const char *count_path;
 
 static void write_count(void)
@@ -100,13 +102,15 @@ __attribute__((constructor)) static void read_plan(void)
 		return;
 	} else if (str_starts(plan, "fail:") && read_fail(plan + 5)) {
 		return;
+	} else if (str_starts(plan, "hang:/")) {
+		hang_folder = plan + 5;
 	} else if (str_starts(plan, "delay:") && str_u32(plan + 6, &number) && number > 0) {
 		delay_ms = number;
 	} else {
 		dprintf(STDERR_FILENO,
 		        "SEAWALL_FAULT is not kill:N[@PLACE], fail:N[:ERRNO], list:FILE, "
-		        "count:FILE or "
-		        "delay:MS: \"%s\"\n",
+		        "count:FILE, "
+		        "hang:FOLDER or delay:MS: \"%s\"\n",
 		        plan);
 		_exit(2);
 	}
@@ -247,6 +251,18 @@ void fault_hurry(bool hurry)
 int64_t fault_rest_ms(int64_t ms)
 {
 	return atomic_load(&hurries) && ms > 1 ? 1 : ms;
+}
+
+void fault_hang(const char *folder)
+{
+	const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+	char mark[PATH_MAX];
+
+	if (!hang_folder || strcmp(folder, hang_folder) != 0)
+		return;
+	snprintf(mark, sizeof(mark), "%s.hangs", hang_folder);
+	while (access(mark, F_OK) == 0)
+		nanosleep(&moment, NULL);
 }
 
 #endif

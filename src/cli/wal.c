@@ -30,6 +30,7 @@ enum {
 	OPEN_STANDBY_MS = 8 * 1000,
 	FETCH_MS = 6 * 60 * 1000, /* the fetcher itself gives up earlier */
 	REST_MS = 500,
+	LEAVE_MS = 2000, /* after success, for what is still under way to other repositories */
 	EXIT_PUSH_NO = 1,
 	EXIT_FETCH_NOT_KNOWN = -1,
 };
@@ -47,6 +48,7 @@ struct wal {
 	struct archiver *archiver;
 	struct archive_ask push;
 	struct archiver_close archiver_close;
+	struct timer leave;
 	uint64_t seen; /* progress at the last look */
 	bool repeated; /* --dry-run: what was pushed is in the repository already */
 	struct restore_plan plan;
@@ -155,6 +157,14 @@ static bool push_repeated(const struct wal *wal)
 	return figures.repeated > 0;
 }
 
+/* The file is safe where it must be. A copy to a file system that hangs cannot be called back, and
+ * must not keep PostgreSQL waiting. */
+static void leave(struct timer *timer)
+{
+	(void)timer;
+	_exit(EXIT_SUCCESS);
+}
+
 static void answered(struct wal *wal)
 {
 	const struct op *child = wal->fetch ? &wal->get.op : &wal->push.op;
@@ -176,6 +186,9 @@ static void answered(struct wal *wal)
 	} else {
 		wal->archiver_close.archiver = wal->archiver;
 		archiver_close_start(&wal->op, &wal->archiver_close);
+		timer_init(&wal->leave, wal->op.loop, leave);
+		if (wal->answer == ANSWER_STORED && !wal->dry_run)
+			timer_set(&wal->leave, LEAVE_MS);
 	}
 	op_wait(&wal->op, WAL_CLOSING);
 }
@@ -196,6 +209,7 @@ static void wal_step(struct op *op)
 	case WAL_ASKING:
 		return answered(wal);
 	case WAL_CLOSING:
+		timer_release(&wal->leave);
 		return op_done(op);
 	}
 }

@@ -546,14 +546,21 @@ static void wanted_free(struct archive_wanted *wanted)
 	free(wanted);
 }
 
-/* On a worker: whether enough repositories still hold it, where that costs nothing to see. */
-static bool copies_still(const struct archiver *archiver, const char *object)
+/* On a worker: whether enough repositories still hold it, where that costs nothing to see. One that
+ * may hang keeps whoever looks: it is the last that is asked. */
+static bool copies_still(const struct archiver *archiver, const struct archive_wanted *wanted)
 {
-	unsigned count = 0;
+	unsigned count = 0, acks = archiver->site->acks, place;
 
-	for (const struct site *site = archiver->site; site; site = site->next)
-		count += site->repo && store_still(site->repo->store, object);
-	return count >= archiver->site->acks;
+	for (unsigned slow = 0; slow < 2; slow++) {
+		place = 0;
+		for (const struct site *site = archiver->site; site && count < acks;
+		     site = site->next, place++)
+			if (wanted->slow[place] == (slow == 1))
+				count += site->repo &&
+				         store_still(site->repo->store, wanted->object);
+	}
+	return count >= acks;
 }
 
 static void ask_look(struct work *work)
@@ -567,7 +574,7 @@ static void ask_look(struct work *work)
 	else
 		file_identity_of(&status, &wanted->identity);
 	/* A repository that was taken away does not hold what was put into it. */
-	wanted->there = wanted->object && copies_still(ask->archiver, wanted->object);
+	wanted->there = wanted->object && copies_still(ask->archiver, wanted);
 }
 
 static bool ask_name(struct archive_ask *ask, struct err *err)
@@ -589,8 +596,11 @@ static void ask_recall(struct archive_ask *ask)
 {
 	struct archive_wanted *wanted = ask->wanted;
 	const struct remembered *known = remembered_find(ask->archiver, &wanted->name, ask->folder);
+	unsigned place = 0;
 
 	wanted->object = known ? xstrdup(known->object) : NULL;
+	for (const struct site *site = ask->archiver->site; site; site = site->next, place++)
+		wanted->slow[place] = site_is_away(site) || ask->archiver->place[place].late > 0;
 }
 
 static void ask_timer(struct timer *timer)

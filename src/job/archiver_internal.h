@@ -25,9 +25,10 @@ struct remembered {
 struct archive_wanted {
 	struct walname name;
 	struct file_identity identity;
-	char *path;   /* absolute; owned */
-	char *object; /* that of an earlier push, or NULL; owned */
-	bool there;   /* it still is */
+	char *path;                /* absolute; owned */
+	char *object;              /* that of an earlier push, or NULL; owned */
+	bool there;                /* it still is */
+	bool slow[SITE_CHAIN_MAX]; /* places that may not answer */
 };
 
 /* One file on its way to one repository. */

@@ -13,6 +13,9 @@
  * would wait for whole packs. Those threads run at a lower priority, and begin nothing new while an
  * urgent job of the same place is there, for at most HOLD_MS: what they began goes on beside it and
  * shares the memory and the disk with it.
+ *
+ * A disk (struct disk) is such a pair of crews for the jobs of one file system. One that hangs
+ * keeps its own threads, for as long as it hangs, and nobody else's.
  */
 #include "internal.h"
 
@@ -41,14 +44,21 @@ enum crew_kind { CREW_URGENT, CREW_PATIENT, CREW_KINDS };
 /* The threads for one kind of job. */
 struct crew {
 	struct pool *pool;
-	enum work_place place;
+	struct crew *pair; /* the urgent one and the patient one of a place */
 	enum crew_kind kind;
+	bool ending;
 	pthread_cond_t wanted;
 	struct work_list queue[WORK_CLASSES];
 	unsigned jobs;         /* queued or running */
+	int64_t moved_us;      /* since then it has jobs and none has come back */
 	int64_t held_since_us; /* it could begin something but for the urgent crew; or 0 */
 	unsigned threads;
 	pthread_t thread[WORKERS_MAX];
+};
+
+struct disk {
+	struct pool *pool;
+	struct crew crew[CREW_KINDS];
 };
 
 struct pool {
@@ -56,7 +66,6 @@ struct pool {
 	pthread_mutex_t mutex;
 	struct crew crew[WORK_PLACES][CREW_KINDS];
 	struct work_list returned;
-	bool ending;
 	struct ev_async async;
 	void (*worker_end)(void);
 };
@@ -100,11 +109,10 @@ static struct work *queue_take(struct crew *crew)
 /* Whether a crew that may take its time has to let the urgent one of its place go first. */
 static bool crew_held(struct crew *crew)
 {
-	struct pool *pool = crew->pool;
-	const struct crew *urgent = &pool->crew[crew->place][CREW_URGENT];
+	const struct crew *urgent = &crew->pair[CREW_URGENT];
 	int64_t now_us;
 
-	if (crew == urgent || !urgent->jobs || pool->ending) {
+	if (crew == urgent || !urgent->jobs || crew->ending) {
 		crew->held_since_us = 0;
 		return false;
 	}
@@ -143,7 +151,7 @@ static void crew_wait(struct crew *crew)
 static void crew_leave(struct crew *crew)
 {
 	if (--crew->jobs == 0 && crew->kind == CREW_URGENT)
-		pthread_cond_broadcast(&crew->pool->crew[crew->place][CREW_PATIENT].wanted);
+		pthread_cond_broadcast(&crew->pair[CREW_PATIENT].wanted);
 }
 
 static void *worker_main(void *context)
@@ -157,7 +165,7 @@ static void *worker_main(void *context)
 		(void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_PATIENT);
 	pthread_mutex_lock(&pool->mutex);
 	for (;;) {
-		while (!(work = crew_next(crew)) && !pool->ending)
+		while (!(work = crew_next(crew)) && !crew->ending)
 			crew_wait(crew);
 		if (!work)
 			break;
@@ -166,6 +174,7 @@ static void *worker_main(void *context)
 		work->run(work);
 		pthread_mutex_lock(&pool->mutex);
 		work->stage = STAGE_RETURNED;
+		crew->moved_us = clock_mono_us();
 		crew_leave(crew);
 		list_add(&pool->returned, work);
 		ev_async_send(pool->loop->ev, &pool->async);
@@ -212,10 +221,26 @@ static void crew_start(struct pool *pool, struct crew *crew, unsigned threads)
 			abort();
 }
 
+/* Signals are the loop thread's. */
+static void pair_start(struct pool *pool, struct crew pair[CREW_KINDS], unsigned urgent,
+                       unsigned patient)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	for (unsigned i = 0; i < CREW_KINDS; i++) {
+		pair[i].pair = pair;
+		pair[i].kind = i;
+	}
+	crew_start(pool, &pair[CREW_URGENT], urgent);
+	crew_start(pool, &pair[CREW_PATIENT], patient);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(void))
 {
 	struct pool *pool = xcalloc(1, sizeof(*pool));
-	sigset_t all, before;
 
 	pool->loop = loop;
 	pool->worker_end = worker_end;
@@ -225,37 +250,30 @@ struct pool *pool_new(struct loop *loop, unsigned workers, void (*worker_end)(vo
 	pool->async.data = pool;
 	ev_async_start(loop->ev, &pool->async);
 	ev_unref(loop->ev);
-	sigfillset(&all); /* signals are the loop thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (unsigned i = 0; i < WORK_PLACES * CREW_KINDS; i++) {
-		struct crew *crew = &pool->crew[i / CREW_KINDS][i % CREW_KINDS];
-
-		bool unused = crew == &pool->crew[WORK_LOOK][CREW_PATIENT];
-
-		crew->place = i / CREW_KINDS;
-		crew->kind = i % CREW_KINDS;
-		crew_start(pool, crew, unused ? 0 : workers);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	for (unsigned i = 0; i < WORK_PLACES; i++)
+		pair_start(pool, pool->crew[i], workers, i == WORK_LOOK ? 0 : workers);
 	return pool;
 }
 
-static void crew_end(struct crew *crew)
+static void pair_end(struct pool *pool, struct crew pair[CREW_KINDS])
 {
-	for (unsigned i = 0; i < crew->threads; i++)
-		pthread_join(crew->thread[i], NULL);
-	pthread_cond_destroy(&crew->wanted);
+	pthread_mutex_lock(&pool->mutex);
+	for (unsigned i = 0; i < CREW_KINDS; i++) {
+		pair[i].ending = true;
+		pthread_cond_broadcast(&pair[i].wanted);
+	}
+	pthread_mutex_unlock(&pool->mutex);
+	for (unsigned i = 0; i < CREW_KINDS; i++) {
+		for (unsigned t = 0; t < pair[i].threads; t++)
+			pthread_join(pair[i].thread[t], NULL);
+		pthread_cond_destroy(&pair[i].wanted);
+	}
 }
 
 void pool_free(struct pool *pool)
 {
-	pthread_mutex_lock(&pool->mutex);
-	pool->ending = true;
-	for (unsigned i = 0; i < WORK_PLACES * CREW_KINDS; i++)
-		pthread_cond_broadcast(&pool->crew[i / CREW_KINDS][i % CREW_KINDS].wanted);
-	pthread_mutex_unlock(&pool->mutex);
-	for (unsigned i = 0; i < WORK_PLACES * CREW_KINDS; i++)
-		crew_end(&pool->crew[i / CREW_KINDS][i % CREW_KINDS]);
+	for (unsigned i = 0; i < WORK_PLACES; i++)
+		pair_end(pool, pool->crew[i]);
 	ev_ref(pool->loop->ev);
 	ev_async_stop(pool->loop->ev, &pool->async);
 	pthread_mutex_destroy(&pool->mutex);
@@ -267,11 +285,41 @@ unsigned pool_workers(const struct pool *pool)
 	return pool->crew[WORK_CORE][CREW_URGENT].threads;
 }
 
+struct disk *disk_new(struct loop *loop)
+{
+	struct disk *disk = xcalloc(1, sizeof(*disk));
+
+	disk->pool = loop->pool;
+	pair_start(disk->pool, disk->crew, pool_workers(disk->pool), pool_workers(disk->pool));
+	return disk;
+}
+
+void disk_free(struct disk *disk)
+{
+	if (!disk)
+		return;
+	pair_end(disk->pool, disk->crew);
+	free(disk);
+}
+
+bool disk_hangs(struct disk *disk)
+{
+	int64_t before_us = clock_mono_us() - INT64_C(1000) * DISK_HANGS_MS;
+	bool hangs = false;
+
+	pthread_mutex_lock(&disk->pool->mutex);
+	for (unsigned i = 0; i < CREW_KINDS; i++)
+		hangs |= disk->crew[i].jobs > 0 && disk->crew[i].moved_us < before_us;
+	pthread_mutex_unlock(&disk->pool->mutex);
+	return hangs;
+}
+
 static struct crew *crew_of(struct pool *pool, const struct work *work)
 {
-	return &pool->crew[work->place][work->class >= WORK_BACKUP && work->place != WORK_LOOK
-	                                        ? CREW_PATIENT
-	                                        : CREW_URGENT];
+	struct crew *pair = work->disk ? work->disk->crew : pool->crew[work->place];
+
+	return &pair[work->class >= WORK_BACKUP && work->place != WORK_LOOK ? CREW_PATIENT
+	                                                                    : CREW_URGENT];
 }
 
 void pool_submit(struct pool *pool, struct work *work)
@@ -281,7 +329,8 @@ void pool_submit(struct pool *pool, struct work *work)
 	pthread_mutex_lock(&pool->mutex);
 	work->stage = STAGE_QUEUED;
 	list_add(&crew->queue[work->class], work);
-	crew->jobs++;
+	if (crew->jobs++ == 0)
+		crew->moved_us = clock_mono_us();
 	pthread_cond_signal(&crew->wanted);
 	pthread_mutex_unlock(&pool->mutex);
 }
@@ -353,6 +402,13 @@ void work_start_disk(struct op *parent, struct work *work, enum work_class class
                      void (*run)(struct work *work))
 {
 	*work = (struct work){.run = run, .class = class, .place = WORK_DISK};
+	op_start(parent, &work->op, &work_type);
+}
+
+void work_start_on(struct op *parent, struct work *work, enum work_class class, struct disk *disk,
+                   void (*run)(struct work *work))
+{
+	*work = (struct work){.run = run, .class = class, .place = WORK_DISK, .disk = disk};
 	op_start(parent, &work->op, &work_type);
 }
 

@@ -30,6 +30,7 @@
 
 #include "base/clock.h"
 #include "base/durable.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "base/units.h"
@@ -53,6 +54,7 @@ struct anchor {
 
 struct file_store {
 	struct store store;
+	struct disk *disk;
 	char *root;
 	struct anchor *anchor; /* set once, and atomically: workers look at it */
 	ino_t inode;
@@ -154,9 +156,11 @@ static bool anchor_holds(const struct file_store *store, int root_fd, struct err
 /* A descriptor of the root, or -1. */
 static int root_open(const struct file_store *store, struct err *err)
 {
-	int fd = open(store->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd;
 	struct stat st;
 
+	fault_hang(store->root);
+	fd = open(store->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		missing_root(err, store->root);
 	else if (fd < 0 || fstat(fd, &st) != 0)
@@ -503,8 +507,8 @@ static void file_step(struct op *op)
 
 	if (op->state == FILE_START) {
 		attempt->known = put && folder_known(store, folder);
-		work_start_disk(op, &attempt->work, file_class(&attempt->base),
-		                runs[attempt->base.verb]);
+		work_start_on(op, &attempt->work, file_class(&attempt->base), store->disk,
+		              runs[attempt->base.verb]);
 		return op_wait(op, FILE_WORKING);
 	}
 	if (op_failed(&attempt->work.op)) {
@@ -616,6 +620,7 @@ static void file_close(struct store *base)
 {
 	struct file_store *store = container_of(base, struct file_store, store);
 
+	disk_free(store->disk);
 	for (unsigned i = 0; i < KNOWN_FOLDERS; i++)
 		free(store->known[i]);
 	if (store->anchor)
@@ -631,7 +636,6 @@ static struct store *file_open(struct loop *loop, const struct store_options *op
 	struct file_store *store = xcalloc(1, sizeof(*store));
 	size_t length;
 
-	(void)loop;
 	store->root = xstrdup(options->url + strlen(store_file_driver.scheme));
 	for (length = strlen(store->root); length > 1 && store->root[length - 1] == '/';)
 		store->root[--length] = '\0';
@@ -641,6 +645,7 @@ static struct store *file_open(struct loop *loop, const struct store_options *op
 	}
 	host_id(store->host);
 	drafts_clean(store);
+	store->disk = disk_new(loop);
 	return &store->store;
 }
 
@@ -674,9 +679,12 @@ static bool file_space(struct store *base, uint64_t *ret_free, uint64_t *ret_tot
 	struct file_store *store = container_of(base, struct file_store, store);
 	struct err ignored = {0};
 	AUTO_FD
-	int root_fd = root_open(store, &ignored); /* below an unmounted disk is another one */
+	int root_fd = -1;
 	struct statvfs fs;
 
+	if (disk_hangs(store->disk))
+		return false;
+	root_fd = root_open(store, &ignored); /* below an unmounted disk is another one */
 	if (root_fd < 0 || fstatvfs(root_fd, &fs) != 0)
 		return false;
 	*ret_free = (uint64_t)fs.f_bavail * fs.f_frsize;

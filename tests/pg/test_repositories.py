@@ -16,10 +16,10 @@ from seawalltest.s3 import at, section
 from seawalltest.wait import wait_for
 
 
-def several(made, count=2, serve=True, encrypted=(), **cluster_settings):
+def several(made, count=2, serve=True, encrypted=(), kind="release", **cluster_settings):
     """A cluster that archives into repositories "local", "b", "c" ..., the nearest first."""
     cluster = made.cluster(segment_mb=1)
-    wall = made.seawall(cluster)
+    wall = made.seawall(cluster, kind=kind)
     names = ["local"] + [chr(ord("a") + number) for number in range(1, count)]
     for name in names[1:]:
         wall.sections[f"repository {name}"] = {"url": f"file://{folder(wall, name)}"}
@@ -542,6 +542,33 @@ def test_a_restore_takes_from_the_other_repository_what_the_nearest_does_not_giv
     said = wall.run("restore", "--pgdata", wall.folder / "second", status=None)
     assert said.status != 0 and pack.name in said.err, said
     assert not (wall.folder / "second/global/pg_control").exists()
+
+
+@contextlib.contextmanager
+def hanging(wall, name):
+    """The file system of the repository hangs, for a server that was told to look there."""
+    mark = folder(wall, name).with_suffix(".hangs")
+    mark.touch()
+    try:
+        yield
+    finally:
+        mark.unlink()
+
+
+def test_with_any_the_file_system_of_one_may_hang(made):
+    cluster, wall = several(made, serve=False, kind="debug", ack="any")
+    hang = f"hang:{folder(wall, 'local')}"
+    wall.serve(SEAWALL_FAULT=hang)
+    wall.wait_archived(write(cluster))
+    with hanging(wall, "local"):
+        for _ in range(6):  # more than the threads that hang
+            last = write(cluster)
+            wall.wait_archived(last)
+        assert failures(cluster) == 0
+        assert last in segments(wall, "b") and last not in segments(wall, "local")
+        # nor does a hook without a server, once the file is safe
+        wall.run("wal", "push", cluster.data / "pg_wal" / last, SEAWALL_FAULT=hang, deadline_s=50)
+    wait_for(lambda: last in segments(wall, "local"), "the one that hung to be filled up", 90)
 
 
 @contextlib.contextmanager

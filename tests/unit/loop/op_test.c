@@ -139,6 +139,78 @@ static void jobs_that_wait_for_the_disk_leave_the_cores_to_others(void **state)
 	close(patience.pipe[1]);
 }
 
+/* All threads of one disk wait until a job of another one lets them go. */
+struct hanging {
+	struct op op;
+	struct disk *hangs, *good;
+	struct work stuck[3], works, patient;
+	int pipe[2];
+	unsigned came;
+	bool seen;
+};
+
+static void run_stuck(struct work *work)
+{
+	struct hanging *hanging = container_of(work->op.parent, struct hanging, op);
+	struct pollfd watched = {.fd = hanging->pipe[0], .events = POLLIN};
+
+	if (poll(&watched, 1, 10000) == 1)
+		__atomic_add_fetch(&hanging->came, 1, __ATOMIC_RELAXED);
+}
+
+static void run_works(struct work *work)
+{
+	(void)work;
+}
+
+static void run_frees(struct work *work)
+{
+	struct hanging *hanging = container_of(work, struct hanging, patient);
+	int64_t until_us = clock_mono_us() + INT64_C(1000) * 4 * DISK_HANGS_MS;
+
+	while (!hanging->seen && clock_mono_us() < until_us) {
+		(void)poll(NULL, 0, 10);
+		hanging->seen = disk_hangs(hanging->hangs) && !disk_hangs(hanging->good);
+	}
+	assert_int_equal(write(hanging->pipe[1], "!", 1), 1);
+}
+
+static void hanging_step(struct op *op)
+{
+	struct hanging *hanging = container_of(op, struct hanging, op);
+
+	switch (op->state) {
+	case 0: /* one more than there are threads: it waits in the queue */
+		for (size_t i = 0; i < ARRAY_LENGTH(hanging->stuck); i++)
+			work_start_on(op, &hanging->stuck[i], WORK_WAL, hanging->hangs, run_stuck);
+		work_start_on(op, &hanging->works, WORK_WAL, hanging->good, run_works);
+		work_start_disk(op, &hanging->patient, WORK_BACKUP, run_frees);
+		return op_wait(op, 1);
+	default:
+		return op_done(op);
+	}
+}
+
+static const struct op_type hanging_type = {.name = "hanging", .step = hanging_step};
+
+static void a_disk_that_hangs_keeps_its_own_threads_and_nobody_elses(void **state)
+{
+	struct hanging hanging = {.hangs = disk_new(loop), .good = disk_new(loop)};
+
+	(void)state;
+	assert_int_equal(loop_workers(loop) + 1, ARRAY_LENGTH(hanging.stuck));
+	assert_int_equal(pipe(hanging.pipe), 0);
+	assert_false(disk_hangs(hanging.hangs));
+	loop_run_op(loop, &hanging.op, &hanging_type);
+	assert_int_equal(hanging.came, ARRAY_LENGTH(hanging.stuck));
+	assert_true(hanging.seen);
+	assert_false(disk_hangs(hanging.hangs));
+	disk_free(hanging.hangs);
+	disk_free(hanging.good);
+	close(hanging.pipe[0]);
+	close(hanging.pipe[1]);
+}
+
 /* An urgent job and a patient one of the same place. */
 struct manners {
 	struct op op;
@@ -569,6 +641,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(states_have_names_without_the_first_word),
 	        TEST(work_runs_once_and_its_parent_goes_on),
+	        TEST(a_disk_that_hangs_keeps_its_own_threads_and_nobody_elses),
 	        TEST(jobs_that_wait_for_the_disk_leave_the_cores_to_others),
 	        TEST(what_may_take_its_time_begins_nothing_beside_what_is_urgent),
 	        TEST(what_may_take_its_time_is_not_starved),
