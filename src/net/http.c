@@ -183,7 +183,7 @@ static void on_refill(struct timer *timer)
 		request->paused = false;
 		request->active_ms = loop_now_ms(http->loop);
 		code = curl_easy_pause(request->easy, CURLPAUSE_CONT);
-		if (code != CURLE_OK)
+		if (code != CURLE_OK && !request->over) /* it may have ended in its pause */
 			http_over(request, code);
 	}
 	http_collect(http);
