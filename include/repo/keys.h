@@ -92,6 +92,7 @@ void keys_begin_start(struct op *parent, struct keys_begin *begin);
 enum {
 	KEYS_FRESH_MS = 90 * 1000,        /* how long a look that found no keys is believed */
 	KEYS_WAIT_MS = 120 * 1000,        /* how long `init` waits: longer than that */
+	KEYS_LOOK_MS = 30 * 1000,         /* between two looks without a cause */
 	KEYS_AGAIN_MS = 5 * 1000,         /* between two looks of one that is shut out */
 	KEYS_COMMAND_MS = 10 * 60 * 1000, /* between two runs of a command that did not help */
 };
@@ -138,6 +139,8 @@ struct keys_state {
 	uint64_t key; /* the id of the data key that seals; 0: nothing is encrypted */
 };
 struct keys_state keys_state(const struct repo *repo);
+/* Whether the last look was not a short time ago: several stories look at one repository. */
+bool keys_look_due(const struct repo *repo);
 /* Whether one more look may find the data key of an object that could not be opened. */
 bool keys_look_helps(const struct repo *repo);
 

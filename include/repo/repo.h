@@ -37,6 +37,7 @@ struct repo {
 	struct blocks *blocks;
 	char id[33]; /* 128 random bits, hex */
 	int64_t created_us;
+	bool made_encrypted; /* whoever made it encrypts it: it never takes what is not */
 	bool opened;
 	struct gate opening;          /* one at a time: what it reads is put here */
 	struct key_source key_source; /* set by whoever made it, before it is opened */

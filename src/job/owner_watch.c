@@ -336,10 +336,14 @@ static void watch_take(struct owner_watch *watch)
 	watch_note(watch);
 }
 
+static void watch_open(struct owner_watch *watch);
+
 static void watch_begin(struct owner_watch *watch)
 {
 	if (watch->fresh)
 		return watch_note(watch);
+	if (!keys_look_due(watch->site->repo) && !err_is(&watch->site->repo->shut))
+		return watch_open(watch);
 	watch->keys = (struct keys_look){.repo = watch->site->repo};
 	keys_look_start(&watch->op, &watch->keys);
 	op_wait(&watch->op, WATCH_KEYS);

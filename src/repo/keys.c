@@ -101,6 +101,8 @@ static void load_shut(struct keys_load *load)
 	const char *label = store_label(repo->store);
 	char since[TIME_TEXT_BYTES];
 
+	if (load->since_us == 0) /* since it was made */
+		load->since_us = repo->created_us;
 	clock_text_utc(load->since_us / US_PER_S * US_PER_S, since);
 	err_clear(&repo->shut);
 	if (load->count == 0) {
@@ -155,9 +157,9 @@ static bool load_rereads(const struct keys_load *load)
 {
 	const struct repo *repo = load->repo;
 
-	if (repo->source_new)
-		return true;
-	return load->again && (repo->lags || !repo->keys) &&
+	if (!load->again)
+		return repo->source_new;
+	return (repo->source_new || repo->lags || !repo->keys) &&
 	       (repo->key_source.kind != KEY_SOURCE_COMMAND || repo->reread_us == 0 ||
 	        load->begun_us - repo->reread_us >= (int64_t)KEYS_COMMAND_MS * 1000);
 }
@@ -166,15 +168,16 @@ static void load_none(struct keys_load *load)
 {
 	struct repo *repo = load->repo;
 	bool set = repo->key_source.kind != KEY_SOURCE_NONE;
+	bool begun = load->markers > 0 || repo->made_encrypted;
 
 	if (repo->keys && load->again)
 		return load_fail(load,
 		                 "Find out who deleted them, before a server here ends: it has "
 		                 "them in its memory.",
 		                 "its data keys are gone");
-	if (load->markers > 0 && (load->again || !set))
+	if (begun && (load->again || !set))
 		return load_shut(load);
-	if (set && !load->none_is_fine && load->markers > 0)
+	if (set && !load->none_is_fine && begun)
 		return load_fail(
 		        load,
 		        "\"seawall init\" does that, within some minutes. If it was broken "
@@ -319,8 +322,10 @@ static void load_opened(struct keys_load *load)
 {
 	const struct key_source *source = &load->source;
 
-	if (op_failed(&load->work.op))
+	if (op_failed(&load->work.op)) {
+		load->repo->source_new = load->repo->source_new || load->reread;
 		return load_end(load, &load->work.op.err);
+	}
 	if (keyring_opened(load->ring) == 0) {
 		if (err_is(&load->damaged))
 			return load_end(load, &load->damaged);

@@ -73,6 +73,11 @@ static bool looked_within(const struct repo *repo, int64_t ms)
 	return repo->looked_us > 0 && clock_boot_us() - repo->looked_us <= ms * 1000;
 }
 
+bool keys_look_due(const struct repo *repo)
+{
+	return !looked_within(repo, KEYS_LOOK_MS);
+}
+
 bool keys_look_helps(const struct repo *repo)
 {
 	if (!repo->opened)

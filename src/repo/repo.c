@@ -58,6 +58,7 @@ void repo_set_key_source(struct repo *repo, const struct key_source *source)
 	repo->source_new = !same || repo->lags || !repo->keys;
 	free(repo->source_text);
 	repo->source_text = text;
+	repo->reread_us = 0;
 	repo->key_source = (struct key_source){.kind = source->kind, .what = text};
 	repo->looked_us = 0;
 }
@@ -84,6 +85,9 @@ static bool seawall_take(struct repo *repo, const struct jval *root, struct err 
 		return false;
 	if (!str_hex_to(text, id, sizeof(id)))
 		return err_set(err, ERR_DAMAGED, "its id is not 32 hex digits");
+	repo->made_encrypted = false;
+	if (jhas(root, "encrypted") && !jget_bool(root, "encrypted", &repo->made_encrypted, err))
+		return false;
 	str_hex_of(id, sizeof(id), repo->id);
 	repo->created_us = (int64_t)created_us;
 	return true;
@@ -101,7 +105,8 @@ static bool seawall_read(struct repo *repo, const char *text, size_t length, str
 	return ok;
 }
 
-static void seawall_write(struct buf *out)
+/* That it is encrypted stands there from its first moment, before its first key can. */
+static void seawall_write(bool encrypted, struct buf *out)
 {
 	struct jval *root = jobject_new();
 	uint8_t id[REPO_ID_BYTES];
@@ -112,6 +117,8 @@ static void seawall_write(struct buf *out)
 	jset_int(root, "format", REPO_FORMAT_VERSION);
 	jset_str(root, "id", text);
 	jset_u64(root, "created", (uint64_t)clock_now_us());
+	if (encrypted)
+		jset_bool(root, "encrypted", true);
 	json_print(root, true, out);
 	jval_free(root);
 }
@@ -283,7 +290,7 @@ static void init_encrypt(struct repo_init *init)
 
 	if (repo->key_source.kind == KEY_SOURCE_NONE || repo->keys)
 		return op_done(&init->op);
-	/* Nobody has opened what was made just now, but by chance in this moment. */
+	/* In what was made just now nobody has stored anything without a key: seawall_write. */
 	init->keys = (struct keys_begin){.repo = repo, .wait_ms = init->made ? 0 : init->wait_ms};
 	keys_begin_start(&init->op, &init->keys);
 	op_wait(&init->op, INIT_ENCRYPTING);
@@ -351,7 +358,7 @@ static void init_probed(struct repo_init *init)
 static void init_write(struct repo_init *init)
 {
 	buf_clear(&init->text);
-	seawall_write(&init->text);
+	seawall_write(init->repo->key_source.kind != KEY_SOURCE_NONE, &init->text);
 	init->piece = (struct iovec){init->text.data, init->text.length};
 	init->put = (struct store_put){.store = init->repo->store,
 	                               .name = NAME_REPOSITORY,

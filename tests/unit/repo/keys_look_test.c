@@ -382,6 +382,67 @@ static void data_keys_that_are_gone_are_said(void **state)
 	assert_int_equal(put_into(f, f->repo, "main/g/note/3", &err), ERR_NONE);
 }
 
+/* Who opens it after seawall.json is there and before its first key is. */
+static void a_new_repository_takes_nothing_unencrypted_before_its_first_key(void **state)
+{
+	const struct mem_fault fail = {.verb = STORE_PUT,
+	                               .effect = MEM_FAIL,
+	                               .nth = MEM_EVERY,
+	                               .part = "keys/",
+	                               .code = ERR_IO};
+	struct fixture *f = *state;
+	struct repo *other;
+	struct err err;
+	uint64_t plain;
+
+	store_mem_plan("repo", &fail);
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_IO);
+	store_mem_plan_clear("repo");
+	other = second_open(f, NULL);
+	assert_int_equal(put_into(f, other, "main/g/note/1", &err), ERR_REFUSED);
+	assert_non_null(strstr(err.text, "is being encrypted"));
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	repo_set_key_source(other, &source_a);
+	assert_int_equal(put_into(f, other, "main/g/note/1", &err), ERR_NONE);
+	assert_int_equal(open_with(f, &source_a, &err), ERR_NONE);
+	assert_int_equal(get_object(f, "main/g/note/1", &err), ERR_NONE);
+	repo_free(other);
+}
+
+/* A command that fails is not run at each look. */
+static void a_command_that_did_not_help_is_not_asked_at_once_again(void **state)
+{
+	char command[64];
+	const char *log = file_of("");
+	const struct key_source source = {.kind = KEY_SOURCE_COMMAND, .what = command};
+	struct fixture *f = *state;
+	struct keys_look look = {0};
+	struct keys_wrap wrap;
+	struct repo *other;
+	AUTO_BUF struct buf text = {0};
+	struct err err = {0};
+	uint64_t plain;
+
+	snprintf(command, sizeof(command), "echo >>%s; exit 1", log);
+	buf_init(&text, 1000);
+	assert_int_equal(init_with(f, &source_a, &plain, &err), ERR_NONE);
+	other = second_open(f, &source_a);
+	wrap_with(f, &source_b, true, &wrap);
+	repo_set_key_source(other, &source);
+	look.repo = other;
+	assert_false(RUN(f->loop, keys_look_start, &look));
+	for (unsigned i = 0; i < 3; i++)
+		RUN(f->loop, keys_look_start, &look);
+	assert_true(file_read_all(log, &text, &err));
+	assert_string_equal(buf_text(&text), "\n");
+	assert_int_equal(put_into(f, other, "main/g/note/1", &err), ERR_NONE);
+	repo_set_key_source(other, &source_b); /* another reload */
+	assert_int_equal(put_into(f, other, "main/g/note/2", &err), ERR_NONE);
+	assert_true(keys_state(other).key == wrap.made);
+	unlink(log);
+	repo_free(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,6 +455,8 @@ int main(void)
 	        TEST(a_new_data_key_is_taken_by_those_who_read_and_those_who_look),
 	        TEST(a_new_data_key_that_is_not_opened_leaves_the_one_before_in_use),
 	        TEST(data_keys_that_are_gone_are_said),
+	        TEST(a_new_repository_takes_nothing_unencrypted_before_its_first_key),
+	        TEST(a_command_that_did_not_help_is_not_asked_at_once_again),
 	};
 
 	return cmocka_run_group_tests(tests, files_begin, files_end);
