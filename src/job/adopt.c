@@ -32,8 +32,8 @@ static const char clone_file[] = "seawall.clone";
 static void adopt_end(struct adopt *adopt, const struct err *cause)
 {
 	if (cause)
-		return op_fail(&adopt->op, cause, "could not adopt data directory \"%s\"",
-		               adopt->folder);
+		return op_fail(&adopt->op, cause, "could not %s data directory \"%s\"",
+		               adopt->sight ? "look at" : "adopt", adopt->folder);
 	op_done(&adopt->op);
 }
 

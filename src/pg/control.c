@@ -122,10 +122,17 @@ bool control_decode(const void *bytes, size_t length, struct control *ret, struc
 
 	if (length < CONTROL_USED_BYTES)
 		return err_set(err, ERR_DAMAGED, "pg_control has only %zu bytes", length);
-	if (!crc_good(bytes, &stored))
-		return err_set(err, ERR_DAMAGED, "pg_control has a wrong checksum");
 	fields_decode(bytes, &control);
 	version = pg_version_of_control(control.control_version, control.catalog_version);
+	if (!crc_good(bytes, &stored)) {
+		err_set(err, ERR_DAMAGED, "pg_control has a wrong checksum");
+		if (!version) /* then nobody knows where in it the checksum is */
+			err_hint(err,
+			         "Its control version, %u, is none that Seawall knows: it is "
+			         "damaged, or of a PostgreSQL that is not one of %d to %d.",
+			         control.control_version, PG_MAJOR_MIN, PG_MAJOR_MAX);
+		return false;
+	}
 	if (!version) {
 		err_hint(err, "Seawall knows PostgreSQL %d to %d.", PG_MAJOR_MIN, PG_MAJOR_MAX);
 		return err_set(

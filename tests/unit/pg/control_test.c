@@ -118,6 +118,11 @@ static void what_is_not_supported_is_refused_with_its_version(void **state)
 	put_u32(copy.bytes + 208, 1);
 	sign(copy.bytes);
 	assert_refused(copy.bytes, ERR_REFUSED, "another kind of machine");
+	copy = real_control[2];
+	put_u32(copy.bytes + 8, 2100); /* its checksum may be anywhere */
+	assert_false(control_decode(copy.bytes, sizeof(copy.bytes), &control, &err));
+	assert_non_null(strstr(err.hint, "control version, 2100, is none that Seawall knows"));
+	err_clear(&err);
 	assert_false(control_decode(copy.bytes, 295, &control, &err));
 	assert_int_equal(err.code, ERR_DAMAGED);
 }
