@@ -396,11 +396,12 @@ static bool place_is_right(struct s3_attempt *attempt, bool *ret_wrong)
 		return true;
 	}
 	err_clear(err);
-	if (attempt->request.status == 200)
+	*ret_wrong = attempt->request.status == 200 && !s3_body_is_error(attempt);
+	if (*ret_wrong)
 		err_set(err, ERR_STORE, "there is another repository at this place now");
 	else
 		s3_error(attempt);
-	*ret_wrong = attempt->request.status == 200 || err->code == ERR_NOTFOUND;
+	*ret_wrong = *ret_wrong || err->code == ERR_NOTFOUND;
 	if (err->code == ERR_NOTFOUND) {
 		err_clear(err);
 		err_set(err, ERR_STORE,
@@ -435,6 +436,8 @@ static void placed(struct s3_attempt *attempt)
 
 	if (place_is_right(attempt, &wrong))
 		return ask_this(attempt);
+	if (err_code_retry(err->code))
+		s3_of(attempt)->placed_us = 0; /* nothing was proven: the next one asks again */
 	if (wrong || s3_of(attempt)->lost || err_code_retry(err->code))
 		return finish(attempt);
 	err_clear(err);
@@ -478,6 +481,8 @@ static bool request_failed(struct s3_attempt *attempt)
 
 	if (!op_failed(&attempt->request.op))
 		return false;
+	if (op->state == S3_PLACING)
+		s3_of(attempt)->placed_us = 0;
 	attempt->fresh = true; /* a connection that stalled or broke is not used again */
 	op->err = attempt->request.op.err;
 	if (err_code_retry(op->err.code) && !attempt->request.reached)
