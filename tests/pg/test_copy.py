@@ -168,3 +168,22 @@ def test_a_copy_goes_to_s3_and_back(made, rgw, encrypted):
     copy, _ = wall.restore(Target("latest"), "copy", "--start")
     made.add(copy)
     assert copy.one("SELECT n FROM marker") == 42
+
+
+def test_what_ended_before_a_new_generation_is_not_copied_into_it(made):
+    cluster, wall = several(made, serve=False)
+    wall.wait_archived(write(cluster))
+    wall.sections["cluster main"]["repositories"] = "b"
+    wall.write_config()
+    wall.run("adopt", "--new-generation")
+    wall.wait_archived(write(cluster))
+    wall.sections["cluster main"]["repositories"] = "local, b"
+    wall.write_config()
+    result = wall.run("copy", "--from", "local", "--to", "b", status=5)
+    assert "has only what was archived before that was begun" in result.err, result
+    # The other way round it takes part in it.
+    wall.run("copy", "--from", "b", "--to", "local")
+    begun = {path.parent.name[-5:] for path in (folder(wall, "local") / "main").glob("*/system")}
+    assert begun == {"-15-1", "-15-2"}
+    wall.wait_archived(write(cluster))
+    assert segments(wall, "b") <= segments(wall, "local")
