@@ -455,7 +455,7 @@ def test_the_server_stays_below_128_mb_with_a_backlog_that_does_not_compress_to_
     wall.sections["server"]["memory"] = "96MB"  # the default
     for name in ("local", "b"):
         wall.sections[f"repository {name}"] = {**section(rgw, wall.folder), "url": f"s3://{rgw.name}/{name}"}
-    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "any"}
+    wall.sections["cluster main"] |= {"repositories": "local, b", "ack": "all"}
     wall.write_config()
     wall.init()
     cluster.start()
