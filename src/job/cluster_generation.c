@@ -66,13 +66,11 @@ static void place_open(struct cluster_generation *generation, struct site *site,
 static void place_carry(struct cluster_generation *generation)
 {
 	const struct site *site = generation->site;
-	char name[NAME_GENERATION_MAX];
 
 	if (generation->note == generation->notes.notes)
 		return place_open(generation, generation->site, true, PLACE_BEGINNING);
-	name_generation(name, site->cluster, generation->facts.system_identifier,
+	name_generation(generation->generation, site->cluster, generation->facts.system_identifier,
 	                generation->facts.major, generation->source_n);
-	memcpy(generation->generation, name, sizeof(name));
 	generation->write = (struct owner_write){.repo = site->repo,
 	                                         .generation = generation->generation,
 	                                         .compression = site->wal_compression,

@@ -41,9 +41,8 @@ static int64_t stamp(const struct stat *status)
 /* What we told ourselves is no news. */
 static void tell(struct haste *haste, int64_t now_ms)
 {
+	AUTO_FD int fd = -1;
 	struct stat status;
-	AUTO_FD
-	int fd = -1;
 
 	if (!haste->file || (haste->told && now_ms - haste->told_ms < HASTE_TELL_MS))
 		return;
